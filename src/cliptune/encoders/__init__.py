@@ -1,0 +1,90 @@
+"""Dual encoders: images and texts as unit vectors in one space.
+
+This package knows nothing about data sets, heads or files of images. ``load_encoder`` turns a
+model's name into a ``DualEncoder``; everything else sees only that protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders.preprocess import Preprocess
+
+__all__ = ["DualEncoder", "Preprocess"]
+
+
+@runtime_checkable
+class DualEncoder(Protocol):
+    """A model with an image tower and a text tower that end in one space of ``dim`` dimensions.
+
+    Attributes:
+        name: What the user calls it, e.g. ``ViT-B-32/openai`` or ``lite``.
+        dim: Length of an embedding.
+        logit_scale: The factor (already exponentiated) that the model multiplies cosines by.
+        context_length: Tokens that fit into the text tower, begin and end marks included.
+        preprocess: From a PIL image to the tower's input.
+        fingerprint: Hex digest of all weights, preprocessing and tokenizer settings: two
+            encoders with one fingerprint and one precision give the same embeddings.
+        precision: ``fp32``, ``bf16`` or ``fp16``: what the towers compute in.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  described above
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def logit_scale(self) -> float: ...  # noqa: D102
+    @property
+    def context_length(self) -> int: ...  # noqa: D102
+    @property
+    def preprocess(self) -> Preprocess: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images.
+
+        Args:
+            pixels: uint8, shape (B, 3, H, W), as ``preprocess`` gives them.
+
+        Returns:
+            float32, shape (B, dim), rows of norm 1.
+        """
+        ...
+
+    def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: T texts.
+            truncate: Cut texts that are longer than ``context_length``.
+
+        Returns:
+            float32, shape (T, dim), rows of norm 1.
+
+        Raises:
+            InputError: A text is longer than the context and ``truncate`` is false; the
+                message names the text and both lengths.
+        """
+        ...
+
+    def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give one vector per patch (or per cell of a CNN's feature map), in the common space.
+
+        Args:
+            pixels: uint8, shape (B, 3, H, W).
+
+        Returns:
+            float32, shape (B, T, dim): each token pushed through the tower's own final
+            norm and projection, not normalised, without the class token.
+        """
+        ...

@@ -1,0 +1,103 @@
+"""From a decoded picture to the pixels that a model was trained on.
+
+It knows nothing about files or models: a ``Preprocess`` is five constants and one function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["Preprocess"]
+
+_RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A model's input transform: resize, crop, and the constants of its normalisation.
+
+    Calling it gives unnormalised bytes, a quarter of the memory of floats; the encoder
+    subtracts ``mean`` and divides by ``std`` itself.
+
+    Attributes:
+        size: Height and width in pixels of what the model sees.
+        resize_mode: ``shortest`` scales the shorter side to ``size`` and crops the centre,
+            ``longest`` fits the whole image and pads with ``fill``, ``squash`` ignores the
+            aspect ratio. The names are open_clip's.
+        interpolation: ``bicubic`` or ``bilinear``.
+        mean: Channel means, for values in [0, 1].
+        std: Channel standard deviations, for values in [0, 1].
+        fill: Value in 0..255 of the padding of ``longest``.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    fill: int = 0
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop one RGB image.
+
+        Returns:
+            uint8, shape (3, H, W), values 0..255, a view of a (H, W, 3) buffer. Equal to
+            open_clip's evaluation transform before normalisation.
+        """
+        resized = self._resize(image)
+        return np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1)
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map bytes (B, 3, H, W) to the normalised float32 of the same shape."""
+        mean = np.asarray(self.mean, np.float32).reshape(1, 3, 1, 1)
+        std = np.asarray(self.std, np.float32).reshape(1, 3, 1, 1)
+        normalised: NDArray[np.float32] = (pixels.astype(np.float32) / 255.0 - mean) / std
+        return normalised
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        height, width = self.size
+        resampling = _RESAMPLING[self.interpolation]
+        if self.resize_mode == "squash":
+            return image.resize((width, height), resampling)
+        if self.resize_mode == "shortest":
+            return _center_crop(_resize_shortest(image, self.size, resampling), height, width)
+        scale = min(height / image.height, width / image.width)
+        new_size = (round(image.width * scale), round(image.height * scale))
+        fitted = image.resize(new_size, resampling)
+        canvas = Image.new("RGB", (width, height), (self.fill,) * 3)
+        canvas.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
+        return canvas
+
+
+def _resize_shortest(
+    image: Image.Image, size: tuple[int, int], resampling: Image.Resampling
+) -> Image.Image:
+    """Scale so that the image just covers ``size``, with torchvision's truncation."""
+    height, width = size
+    if height == width:
+        if image.width <= image.height:
+            new_size = (width, int(width * image.height / image.width))
+        else:
+            new_size = (int(height * image.width / image.height), height)
+    else:
+        scale = max(height / image.height, width / image.width)
+        new_size = (round(image.width * scale), round(image.height * scale))
+    return image if new_size == image.size else image.resize(new_size, resampling)
+
+
+def _center_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    left = round((image.width - width) / 2.0)
+    top = round((image.height - height) / 2.0)
+    return image.crop((left, top, left + width, top + height))
