@@ -1,0 +1,250 @@
+"""RunDir: what a finished run leaves on disk.
+
+It knows nothing about what the files mean, only that they are complete and unaltered: the
+manifest is written last and holds the SHA-256 of every other file, so a directory without one
+is plainly unfinished.
+
+::
+
+    RUN/
+      config.json      the options that made it
+      metrics.json     the scores
+      predictions.parquet, *.csv, *.png, *.safetensors ...
+      manifest.json    format version, versions, seed, machine, digest of each file; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cliptune.errors import RunError, UnavailableError
+
+__all__ = ["FORMAT_VERSION", "RunDir", "atomic_path", "default_run_path"]
+
+FORMAT_VERSION = 1
+_MANIFEST = "manifest.json"
+_RECORDED_PACKAGES = ("cliptune", "torch", "open_clip_torch", "timm", "transformers", "numpy")
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run's directory: write into a new one, or read a finished one.
+
+    Attributes:
+        path: The directory.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunDir:
+        """Make a new run directory and record its options.
+
+        An unfinished directory of the same options is taken up again.
+
+        Args:
+            path: Where; parents are made.
+            config: The options, as plain JSON values.
+
+        Raises:
+            RunError: There is a finished run, other files, or an unfinished run with other
+                options.
+            UnavailableError: The place cannot be written to.
+        """
+        run = cls(Path(path))
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            entries = {entry.name for entry in run.path.iterdir()}
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot write to {str(path)!r} ({_reason(error)}); name another with --out"
+            ) from error
+        if _MANIFEST in entries:
+            raise RunError(f"{str(path)!r} holds a finished run; name another place with --out")
+        if entries and "config.json" not in entries:
+            raise RunError(
+                f"{str(path)!r} holds other files; name an empty or new place with --out"
+            )
+        if "config.json" in entries:
+            _require_same_options(run.read_json("config.json"), config, run.path)
+        run.write_json("config.json", config)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDir:
+        """Open a finished run and check every file against its recorded digest.
+
+        Raises:
+            RunError: It is missing, unfinished, altered, or of a newer format.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"there is no run directory {str(path)!r}; give one that a run wrote")
+        if not (run.path / _MANIFEST).is_file():
+            raise RunError(
+                f"{str(path)!r} has no {_MANIFEST}: the run is unfinished or this is no run; "
+                "start its command again"
+            )
+        manifest = run.read_json(_MANIFEST)
+        version = manifest.get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"{str(path)!r} has format version {version}; this cliptune reads up to "
+                f"{FORMAT_VERSION}: upgrade cliptune"
+            )
+        run._check_digests(manifest.get("files", {}))
+        return run
+
+    def _check_digests(self, digests: Mapping[str, str]) -> None:
+        for name, digest in digests.items():
+            file = self.path / name
+            if not file.is_file():
+                raise RunError(f"{str(self.path)!r} lacks its file {name!r}; run it again")
+            if _file_digest(file) != digest:
+                raise RunError(
+                    f"{str(file)!r} was altered or cut since the run wrote it (SHA-256 differs); "
+                    "restore it or run again"
+                )
+
+    @property
+    def manifest(self) -> Json:
+        """What ``finish`` recorded."""
+        return self.read_json(_MANIFEST)
+
+    def read_json(self, name: str) -> Json:
+        """Read one JSON object of the run.
+
+        Raises:
+            RunError: The file is missing or is no JSON object.
+        """
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {str(self.path / name)!r} ({error})") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{str(self.path / name)!r} holds no JSON object")
+        return value
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
+        """Write one JSON object atomically; not-a-number becomes an error, not bad JSON."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        return self.write_text(name, text + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write one text file atomically, in UTF-8."""
+        with self.writing(name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return self.path / name
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a temporary path that becomes ``name`` when the block ends well."""
+        with atomic_path(self.path / name) as temporary:
+            yield temporary
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Record versions, machine, ``facts`` and the digest of every file; the run is complete.
+
+        Args:
+            facts: What else the manifest holds: seeds, data digest, encoder fingerprint.
+        """
+        files = sorted(p for p in self.path.rglob("*") if p.is_file() and p.name != _MANIFEST)
+        digests = {p.relative_to(self.path).as_posix(): _file_digest(p) for p in files}
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": _versions(),
+            "machine": {
+                "platform": platform.platform(),
+                "processor": platform.machine(),
+                "cpu_count": os.cpu_count(),
+            },
+            **facts,
+            "files": digests,
+        }
+        self.write_json(_MANIFEST, manifest)
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``target`` and rename it there when the block ends well.
+
+    Whatever was at ``target`` stays whole until then; a failed block leaves nothing behind.
+
+    Raises:
+        UnavailableError: The place cannot be written to, or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix, prefix=".tmp-")
+    except OSError as error:
+        raise UnavailableError(f"cannot write {str(target)!r} ({_reason(error)})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except UnavailableError:
+        raise
+    except OSError as error:
+        raise UnavailableError(f"cannot write {str(target)!r} ({_reason(error)})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def default_run_path(command: str, data: str) -> Path:
+    """Return ``runs/<command>-<data>-<local time>``, a place that does not exist yet."""
+    stem = Path(data).stem or "data"
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
+    base = Path("runs") / f"{command}-{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    path, count = base, 1
+    while path.exists():
+        count += 1
+        path = base.with_name(f"{base.name}-{count}")
+    return path
+
+
+def _require_same_options(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    expected = json.loads(json.dumps(wanted))
+    differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+    if differing:
+        raise RunError(
+            f"{str(path)!r} holds an unfinished run with other options "
+            f"({', '.join(differing)} differ); repeat its options or name another place with --out"
+        )
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    for package in _RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
