@@ -1,0 +1,55 @@
+# Two commands do everything on a machine with Python and make: `make demo` and `make test`.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format bench docs clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# uv installs several times faster than pip; where it cannot be had, pip does the same.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"cliptune needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv is not to be had; using pip"
+
+define install
+	if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --python $(BIN)/python --editable '$(1)'
+	else $(BIN)/python -m pip install --disable-pip-version-check --editable '$(1)'; fi
+endef
+
+$(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
+	$(call install,.[lite,samples])
+	touch $@
+
+$(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
+	$(call install,.[dev])
+	touch $@ $(VENV)/.demo-installed
+
+demo: $(VENV)/.demo-installed ## zero-shot classification of real images, set-up included
+	$(BIN)/cliptune predict --labels "cat,dog,rocket,cup of coffee,motorcycle" samples
+	$(BIN)/cliptune evaluate samples --templates single --templates simple --templates openai
+	$(BIN)/cliptune evaluate textile --templates single --templates textures
+
+test: $(VENV)/.dev-installed ## the whole test suite, set-up included
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev-installed ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev-installed ## put every file into the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what was built; data, caches and runs stay
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
