@@ -1,0 +1,174 @@
+"""What each image's file holds, as a digest, without reading it again while it is unchanged.
+
+A memo in SQLite maps a file's device, inode, size, modification time and change time to the
+digests of what is in it. It trusts the file system this far: contents do not change while all
+five stay the same. The change time cannot be set by ``cp -p``, ``rsync -t`` or ``touch -d``,
+and files changed within the last two seconds are not recorded, since another change could
+leave their times as they are. Renaming a folder changes none of the five. What is embedded is
+digested again as it is decoded, so a file that the memo has wrong never gives its vector a
+wrong name.
+
+This module knows nothing about models. Losing the memo costs one more reading.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.features.keys import CONTENT_BYTES, content_digest
+from cliptune.images.parquet_rows import ParquetSource
+from cliptune.images.sources import FileSource, TarSource
+
+if TYPE_CHECKING:
+    from cliptune.images.sources import Source
+
+__all__ = ["content_digests"]
+
+_LOG = logging.getLogger(__name__)
+_SETTLED_NS = 2_000_000_000
+_WAIT_SECONDS = 30.0
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS contents (
+    file TEXT, member TEXT, state TEXT, digest BLOB, PRIMARY KEY (file, member)
+) WITHOUT ROWID
+"""
+_FIND = "SELECT member, digest FROM contents WHERE file = ? AND state = ?"
+_KEEP = "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)"
+
+
+def content_digests(sources: Sequence[Source], memo: Path, *, workers: int) -> NDArray[np.bytes_]:
+    """Digest the bytes of every image.
+
+    Args:
+        sources: N images.
+        memo: The SQLite file that remembers them; made if it is missing.
+        workers: Threads that read.
+
+    Returns:
+        Digests, shape (N,), 16 bytes each.
+
+    Raises:
+        BadImageError: A source cannot be read; the message names it.
+    """
+    stamps = _stamps(sources)
+    known = _recall(memo, stamps)
+    unknown = [i for i, digest in enumerate(known) if digest is None]
+    with ThreadPoolExecutor(workers, thread_name_prefix="cliptune-digest") as pool:
+        read = pool.map(lambda i: content_digest(sources[i].read()), unknown)
+        for i, digest in zip(unknown, read, strict=True):
+            known[i] = digest
+    _remember(memo, ((stamps[i], known[i]) for i in unknown))
+    return np.array(known, f"S{CONTENT_BYTES}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """Where an image's bytes stood, and what the file system said about that file then."""
+
+    file: str
+    member: str
+    state: str
+    settled: bool
+
+
+def _stamps(sources: Sequence[Source]) -> list[_Stamp | None]:
+    """Stamp each image before its bytes are read, so that a change meanwhile shows later."""
+
+    @cache
+    def file_stamp(path: str) -> tuple[str, str, bool] | None:
+        try:
+            stat = os.stat(path)  # noqa: PTH116  called for each of many thousand files
+        except OSError:
+            return None
+        age = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns)
+        state = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+        return f"{stat.st_dev}:{stat.st_ino}", state, age > _SETTLED_NS
+
+    @cache
+    def keeps_bytes(path: Path, column: str) -> bool:
+        return _holds_bytes(path, column)
+
+    stamps: list[_Stamp | None] = []
+    for source in sources:
+        place = _place(source)
+        if isinstance(source, ParquetSource):
+            place = place if keeps_bytes(source.column.path, source.column.name) else None
+        stamp = file_stamp(place[0]) if place else None
+        stamps.append(_Stamp(stamp[0], place[1], *stamp[1:]) if stamp and place else None)
+    return stamps
+
+
+def _place(source: Source) -> tuple[str, str] | None:
+    """Return the file that holds an image, and where in it; None for unknown kinds."""
+    if isinstance(source, FileSource):
+        return source.path, ""
+    if isinstance(source, TarSource):
+        return source.path, f"{source.offset}+{source.size}"
+    if isinstance(source, ParquetSource):
+        return str(source.column.path), f"{source.column.name}#{source.row}"
+    return None
+
+
+def _holds_bytes(path: Path, column: str) -> bool:
+    """Tell whether every cell is bytes: cells that name files say nothing of those files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            kind = file.schema_arrow.field(column).type
+            if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                return True
+            groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
+    except (OSError, ValueError, KeyError):
+        return False
+    nulls = [
+        chunk.statistics.null_count if chunk.statistics else None
+        for group in groups
+        for chunk in (group.column(c) for c in range(group.num_columns))
+        if chunk.path_in_schema == f"{column}.bytes"
+    ]
+    return len(nulls) == len(groups) and all(count == 0 for count in nulls)
+
+
+def _recall(memo: Path, stamps: Sequence[_Stamp | None]) -> list[bytes | None]:
+    """Return the recorded digest of each stamp, or None."""
+    found: dict[tuple[str, str], dict[str, bytes]] = {}
+    try:
+        with closing(_connect(memo)) as connection:
+            for key in {(s.file, s.state) for s in stamps if s}:
+                found[key] = dict(connection.execute(_FIND, key))
+    except sqlite3.Error as error:
+        _LOG.warning("%s is of no use (%s); all images are read again", memo, error)
+    return [found.get((s.file, s.state), {}).get(s.member) if s else None for s in stamps]
+
+
+def _remember(memo: Path, entries: Iterable[tuple[_Stamp | None, bytes | None]]) -> None:
+    rows = [(s.file, s.member, s.state, digest) for s, digest in entries if s and s.settled]
+    if not rows:
+        return
+    try:
+        with closing(_connect(memo)) as connection, connection:
+            connection.executemany(_KEEP, rows)
+    except sqlite3.Error as error:
+        _LOG.warning("cannot record digests in %s (%s); they are computed again", memo, error)
+
+
+def _connect(memo: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(memo, timeout=_WAIT_SECONDS)
+    connection.execute(_CREATE)
+    return connection

@@ -1,0 +1,138 @@
+"""The images of a table that have no features yet: embed them and write each batch.
+
+It knows nothing about locks, or about what else is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders import DualEncoder
+from cliptune.errors import DataError
+from cliptune.features.extract import read_ahead, require_finite
+from cliptune.features.folder import ShardFolder
+from cliptune.features.keys import content_digest
+from cliptune.features.types import Progress
+from cliptune.images.decode import decode_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cliptune.images import ImageTable
+
+__all__ = ["Job", "embed_missing", "first_of_each"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be embedded, and where it goes.
+
+    Attributes:
+        encoder: What embeds.
+        table: N images.
+        contents: Digest of each image's bytes, shape (N,).
+        folders: Where the vectors of each kind (``pooled``, ``tokens``) are kept.
+        progress: Called at the start and after each batch, if it is given.
+    """
+
+    encoder: DualEncoder
+    table: ImageTable
+    contents: NDArray[np.bytes_]
+    folders: Mapping[str, ShardFolder]
+    progress: Callable[[Progress], None] | None
+
+    def refresh(self) -> NDArray[np.bool_]:
+        """Look at the disk and tell which rows (N,) lack a vector of any kind."""
+        for folder in self.folders.values():
+            folder.refresh()
+        return self.lacking()
+
+    def lacking(self) -> NDArray[np.bool_]:
+        """Tell which rows (N,) lacked a vector of any kind at the last look."""
+        lacking = np.zeros(len(self.contents), bool)
+        for folder in self.folders.values():
+            lacking |= folder.lacks(self.contents)
+        return lacking
+
+    def report(self, done: int, embedded: int, seconds: tuple[float, float]) -> None:
+        """Tell ``progress`` how far it is; ``seconds`` are those of input and model."""
+        if self.progress is not None:
+            self.progress(Progress(done, len(self.contents), embedded, *seconds))
+
+
+def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
+    """Embed what lacks a vector, batch by batch, in the table's order.
+
+    Args:
+        job: What and where; its folders were refreshed.
+        batch_size: Images that the encoder sees, and that are written, at once.
+        workers: Threads that decode.
+
+    Raises:
+        BadImageError: An image cannot be read.
+        DataError: An embedding is not finite, or a file changed meanwhile.
+        UnavailableError: The disk is full.
+    """
+    lacking = job.lacking()
+    rows = first_of_each(job.contents, lacking)
+    _, group, copies = np.unique(job.contents, return_inverse=True, return_counts=True)
+    done, embedded, waited, worked = len(lacking) - int(lacking.sum()), 0, 0.0, 0.0
+    job.report(done, embedded, (waited, worked))
+    ids = job.table.ids
+    ahead = read_ahead(
+        _loader(job), rows, ids=ids, preprocess=job.encoder.preprocess, batch_size=batch_size,
+        workers=workers,
+    )  # fmt: skip
+    with closing(ahead):
+        for part, pixels, seconds in ahead:
+            start = perf_counter()
+            _embed_batch(job, part, pixels, ids)
+            worked += perf_counter() - start
+            waited += seconds
+            embedded += len(part)
+            done += int(copies[group[part]].sum())
+            job.report(done, embedded, (waited, worked))
+
+
+def first_of_each(contents: NDArray[np.bytes_], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the wanted rows, of equal ones the first only, in the table's order."""
+    _, first = np.unique(contents, return_index=True)
+    first.sort()
+    return first[wanted[first]]
+
+
+def _embed_batch(
+    job: Job, rows: NDArray[np.int64], pixels: NDArray[np.uint8], ids: tuple[str, ...]
+) -> None:
+    """Write the missing vectors of some rows; where only tokens are missing, only tokens."""
+    for kind, folder in job.folders.items():
+        wanted = folder.lacks(job.contents[rows])
+        if not wanted.any():
+            continue
+        some, seen = rows[wanted], pixels if wanted.all() else pixels[wanted]
+        encode = job.encoder.encode_tokens if kind == "tokens" else job.encoder.encode_images
+        folder.append(job.contents[some], require_finite(encode(seen), some, ids))
+
+
+def _loader(job: Job) -> Callable[[int], Image.Image]:
+    """Return what reads and decodes a row, and makes sure that its bytes are those digested."""
+    sources, contents = job.table.sources, job.contents
+
+    def load(row: int) -> Image.Image:
+        source = sources[row]
+        data = source.read()
+        if content_digest(data) != contents[row : row + 1].tobytes():
+            raise DataError(
+                f"image {source.location!r} changed while it was being embedded (expected it to "
+                "stay as it is); repeat the command"
+            )
+        return decode_image(data, name=source.location)
+
+    return load

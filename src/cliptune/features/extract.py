@@ -1,0 +1,177 @@
+"""From images to unit vectors: decoding in threads ahead of the encoder.
+
+It knows nothing about caches, labels or heads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders import DualEncoder, Preprocess
+from cliptune.errors import BadImageError, DataError, InputError
+from cliptune.features.types import Batch
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cliptune.images import ImageTable
+
+__all__ = ["default_workers", "extract", "read_ahead", "require_finite"]
+
+_BATCHES_AHEAD = 2
+_IMAGES_PER_TASK = 8
+
+
+def extract(
+    encoder: DualEncoder,
+    table: ImageTable,
+    *,
+    batch_size: int = 64,
+    workers: int | None = None,
+    tokens: bool = False,
+) -> Iterator[Batch]:
+    """Embed a table, batch by batch, in its order.
+
+    Threads decode up to two batches ahead of the encoder (Pillow gives up the interpreter's
+    lock while it decodes and resizes). Closing the generator ends them.
+
+    Args:
+        encoder: What embeds.
+        table: N images.
+        batch_size: Images that the encoder sees at once.
+        workers: Threads that decode; by default one per core that this process may use.
+        tokens: Also give one vector per patch.
+
+    Yields:
+        The embeddings of ``batch_size`` consecutive rows; the last batch may be smaller.
+
+    Raises:
+        BadImageError: An image cannot be read; the message names it.
+        DataError: An embedding is not finite; the message names the image.
+    """
+    preprocess, rows = encoder.preprocess, np.arange(len(table))
+    ahead = read_ahead(
+        table.load_image, rows, ids=table.ids, preprocess=preprocess, batch_size=batch_size,
+        workers=workers,
+    )  # fmt: skip
+    with closing(ahead):
+        for part, pixels, input_seconds in ahead:
+            start = perf_counter()
+            vectors = require_finite(encoder.encode_images(pixels), part, table.ids)
+            cells = (
+                require_finite(encoder.encode_tokens(pixels), part, table.ids) if tokens else None
+            )
+            yield Batch(part, vectors, cells, input_seconds, perf_counter() - start)
+
+
+def default_workers() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def require_finite(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], ids: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return the embeddings of ``rows`` if every number is finite.
+
+    Raises:
+        DataError: One is not, or their count is not that of the rows.
+    """
+    if len(vectors) != len(rows):
+        raise DataError(f"the encoder gave {len(vectors)} embeddings for {len(rows)} images")
+    finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
+    if not finite.all():
+        name = ids[int(rows[int(np.argmin(finite))])]
+        raise DataError(
+            f"the encoder's output for image {name!r} is not finite (expected numbers); "
+            "look at the image, or compute with --precision fp32"
+        )
+    return vectors
+
+
+def read_ahead(
+    load: Callable[[int], Image.Image],
+    rows: NDArray[np.int64],
+    *,
+    ids: Sequence[str],
+    preprocess: Preprocess,
+    batch_size: int,
+    workers: int | None,
+) -> Generator[tuple[NDArray[np.int64], NDArray[np.uint8], float]]:
+    """Decode and resize in threads, at most two batches ahead of the consumer.
+
+    Args:
+        load: Gives the RGB image of a row; called from several threads.
+        rows: int64, shape (M,): which rows, in which order.
+        ids: Names of all rows, for messages.
+        preprocess: From an image to the encoder's pixels.
+        batch_size: B.
+        workers: Threads; by default one per usable core.
+
+    Yields:
+        Rows (B,), their pixels uint8 (B, 3, H, W), and the seconds waited for them.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size} came, at least 1 was expected")
+    count = default_workers() if workers is None else workers
+    if count < 1:
+        raise InputError(f"{workers} workers came, at least 1 was expected")
+    height, width = preprocess.size
+    pending: deque[tuple[NDArray[np.int64], NDArray[np.uint8], list[Future[None]]]] = deque()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="cliptune-decode")
+    try:
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            pixels = np.empty((len(part), 3, height, width), np.uint8)
+            tasks = [
+                pool.submit(_fill, pixels, i, part, load, preprocess, ids)
+                for i in range(0, len(part), _IMAGES_PER_TASK)
+            ]
+            pending.append((part, pixels, tasks))
+            if len(pending) > _BATCHES_AHEAD:
+                yield _finished(*pending.popleft())
+        while pending:
+            yield _finished(*pending.popleft())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fill(
+    pixels: NDArray[np.uint8],
+    start: int,
+    rows: NDArray[np.int64],
+    load: Callable[[int], Image.Image],
+    preprocess: Preprocess,
+    ids: Sequence[str],
+) -> None:
+    """Write the pixels of a few images into their batch."""
+    for i in range(start, min(start + _IMAGES_PER_TASK, len(rows))):
+        row = int(rows[i])
+        image = load(row)
+        try:
+            pixels[i] = preprocess(image)
+        except (ValueError, MemoryError) as error:
+            raise BadImageError(
+                f"image {ids[row]!r} of {image.width} x {image.height} pixels cannot be resized "
+                f"({error}); remove it or crop it"
+            ) from error
+
+
+def _finished(
+    rows: NDArray[np.int64], pixels: NDArray[np.uint8], tasks: list[Future[None]]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], float]:
+    start = perf_counter()
+    for task in tasks:
+        task.result()
+    return rows, pixels, perf_counter() - start

@@ -1,0 +1,166 @@
+"""FeatureStore: embeddings that are computed once and kept by content.
+
+It knows nothing about heads or labels. A vector belongs to what made it, the encoder's weights,
+its preprocessing, precision and engine, and the bytes of the image; names and places of files
+do not matter.
+
+::
+
+    CACHE/
+      contents.sqlite                  digests of files, see ``digests``
+      features/<kind>-<key>/           one folder per encoder and kind, see ``folder``
+
+Batches and equal bits. Matrix products and convolutions may add in another order in a batch of
+another size, so one image can get another last bit in a last batch of 13 than in one of 64.
+Batches are therefore cut from the list of missing images in the table's order and each is
+written in one step: after a kill the list lacks whole batches at its front, and the rest is cut
+where it would have been cut. An interrupted run ends with the bits of an undisturbed one. Runs
+that cut differently (images added later, another batch size) agree to rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders import DualEncoder
+from cliptune.errors import DataError, UnavailableError
+from cliptune.features.digests import content_digests
+from cliptune.features.embed import Job, embed_missing, first_of_each
+from cliptune.features.extract import default_workers, require_finite
+from cliptune.features.folder import ShardFolder
+from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
+from cliptune.features.types import Features, Progress
+from cliptune.runs import atomic_path
+
+if TYPE_CHECKING:
+    from cliptune.images import ImageTable
+
+__all__ = ["FeatureStore"]
+
+_TEXTS_PER_SHARD = 1024
+
+
+class FeatureStore:
+    """Embeddings on disk, shared by all runs and safe for several processes at once.
+
+    Args:
+        cache_dir: Where; made when first used.
+        batch_size: Images that the encoder sees, and that are written, at once.
+        workers: Threads that decode ahead of the encoder; by default one per usable core.
+    """
+
+    def __init__(
+        self, cache_dir: str | Path, *, batch_size: int = 64, workers: int | None = None
+    ) -> None:
+        self.cache_dir = Path(cache_dir)
+        self.batch_size = batch_size
+        self.workers = default_workers() if workers is None else workers
+
+    def features(
+        self,
+        encoder: DualEncoder,
+        table: ImageTable,
+        *,
+        tokens: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Features:
+        """Return the embeddings of a table; embed only images that were never seen.
+
+        Equal images are embedded once. A process that asks for the same table at the same
+        time waits and then finds them. A killed run loses at most the batch in work.
+
+        Args:
+            encoder: What embeds.
+            table: N images, at least 1.
+            tokens: Also give one vector per patch.
+            progress: Called at the start and after each batch.
+
+        Raises:
+            DataError: The table is empty, an embedding is not finite, or a file changed while
+                it was being embedded; the message names the image.
+            BadImageError: An image cannot be read; the message names it.
+            UnavailableError: The cache cannot be written to; what is in it is kept.
+        """
+        if not len(table):
+            raise DataError("the table holds no images (expected at least one)")
+        folders = {
+            kind: _open_folder(self.cache_dir, encoder, kind)
+            for kind in (("pooled", "tokens") if tokens else ("pooled",))
+        }
+        contents = content_digests(
+            table.sources, self.cache_dir / "contents.sqlite", workers=self.workers
+        )
+        name = table_digest(contents)
+        job = Job(encoder, table, contents, folders, progress)
+        if job.refresh().any():
+            with ExitStack() as claims:
+                for folder in folders.values():
+                    claims.enter_context(folder.claim(name))
+                job.refresh()
+                embed_missing(job, batch_size=self.batch_size, workers=self.workers)
+        else:
+            job.report(len(table), 0, (0.0, 0.0))
+        for folder in folders.values():
+            folder.merge()
+        key = content_digest((StoreKey.of(encoder, "pooled").digest + name).encode()).hex()
+        gathered = {kind: folder.gather(contents) for kind, folder in folders.items()}
+        return Features(gathered["pooled"], table.ids, key, gathered.get("tokens"))
+
+    def text_features(
+        self, encoder: DualEncoder, texts: Sequence[str], *, truncate: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the embeddings of texts, float32 (T, D); embed only texts never seen.
+
+        Args:
+            encoder: What embeds.
+            texts: T texts, at least 1.
+            truncate: Cut texts that are longer than the encoder's context.
+
+        Raises:
+            InputError: A text is longer than the context and ``truncate`` is false.
+            UnavailableError: The cache cannot be written to; what is in it is kept.
+        """
+        folder = _open_folder(self.cache_dir, encoder, "texts-cut" if truncate else "texts")
+        digests = [content_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
+        contents = np.array(digests, f"S{CONTENT_BYTES}")
+        folder.refresh()
+        rows = first_of_each(contents, folder.lacks(contents))
+        for start in range(0, len(rows), _TEXTS_PER_SHARD):
+            part = rows[start : start + _TEXTS_PER_SHARD]
+            vectors = encoder.encode_texts([texts[i] for i in part], truncate=truncate)
+            folder.append(contents[part], require_finite(vectors, part, texts))
+        folder.merge()
+        return folder.gather(contents)
+
+
+def _open_folder(cache_dir: Path, encoder: DualEncoder, kind: str) -> ShardFolder:
+    """Open the folder of one kind of an encoder's output and note that it is in use."""
+    key = StoreKey.of(encoder, kind)
+    folder = ShardFolder(cache_dir / "features" / f"{kind}-{key.digest}")
+    meta = folder.path / "meta.json"
+    try:
+        os.utime(meta)
+    except FileNotFoundError:
+        facts = {
+            "encoder": encoder.name,
+            **asdict(key),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with atomic_path(meta) as temporary:
+            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write to the cache {str(cache_dir)!r} ({error.strerror}); name another "
+            "--cache-dir"
+        ) from error
+    return folder
