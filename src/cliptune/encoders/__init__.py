@@ -13,8 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.errors import UnknownNameError
 
-__all__ = ["DualEncoder", "Preprocess"]
+__all__ = ["DualEncoder", "Preprocess", "load_encoder"]
+
+
+def load_encoder(
+    name: str = "lite", *, device: str = "auto", precision: str = "auto"
+) -> DualEncoder:
+    """Load a model by name.
+
+    Args:
+        name: ``lite``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
+
+    Raises:
+        UnknownNameError: No model has this name.
+    """
+    if name == "lite":
+        from cliptune.encoders.lite import load_lite
+
+        return load_lite(device=device, precision=precision)
+    raise UnknownNameError("model", name, ["lite"])
 
 
 @runtime_checkable

@@ -1,0 +1,242 @@
+"""A dual encoder over a torch module: bytes and texts in, unit rows in NumPy out.
+
+It does not know where the module came from, which architecture it has or how it is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from cliptune.encoders.preprocess import Preprocess
+from cliptune.errors import InputError
+
+__all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_TEXTS_AT_ONCE = 128
+
+
+class DualModel(Protocol):
+    """What a torch module must offer besides being an ``nn.Module``.
+
+    Attributes:
+        logit_scale: Parameter that holds the logarithm of the factor on cosines.
+    """
+
+    logit_scale: nn.Parameter
+
+    def encode_image(self, images: torch.Tensor, /) -> torch.Tensor:
+        """Map normalised float images (B, 3, H, W) to (B, D), not of unit length."""
+        ...
+
+    def encode_text(self, tokens: torch.Tensor, /) -> torch.Tensor:
+        """Map token ids (T, L) to (T, D), not of unit length."""
+        ...
+
+    def encode_image_tokens(self, images: torch.Tensor, /) -> torch.Tensor:
+        """Map normalised float images (B, 3, H, W) to one vector per patch, (B, N, D)."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """From texts to the ids that a text tower was trained on.
+
+    Attributes:
+        context_length: Ids in a row, begin and end marks included.
+        identity: A sentence or digest that changes whenever some text would get other ids.
+    """
+
+    @property
+    def context_length(self) -> int: ...  # noqa: D102  described above
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+
+    def __call__(self, texts: list[str], /) -> torch.Tensor:
+        """Give int64 ids (T, context_length), padded; what is too long is cut."""
+        ...
+
+    def count_tokens(self, text: str, /) -> int:
+        """Count the ids of a text before any cut, begin and end marks included."""
+        ...
+
+
+class TorchEncoder:
+    """A ``DualEncoder`` over one torch module.
+
+    The module is moved to ``device``, set to evaluation mode and converted to ``precision`` in
+    place; its ``logit_scale`` stays in float32. With ``fp32`` the module that ``model`` holds
+    is the one to train; afterwards wrap it in a new encoder, because the fingerprint is
+    computed once.
+
+    Args:
+        name: What the user calls the model.
+        model: An ``nn.Module`` that follows ``DualModel``.
+        tokenizer: Made for the model's text tower.
+        preprocess: The model's input transform.
+        device: As torch names it.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        causal_text: No token of the text tower sees a later one, and the embedding is read at
+            the end mark: what stands behind it cannot change the result.
+        architecture: All that shapes the computation and is not among the weights (activation,
+            heads, pooling), as text; part of the fingerprint.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        preprocess: Preprocess,
+        device: str = "cpu",
+        precision: str = "fp32",
+        causal_text: bool = False,
+        architecture: str = "",
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess
+        self.device = device
+        self.precision = precision
+        self.causal_text = causal_text
+        self.architecture = architecture
+        self._convolutional = is_convolutional(model)
+        self._place()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that fit into the text tower, begin and end marks included."""
+        return self.tokenizer.context_length
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor, already exponentiated, that the model multiplies cosines by."""
+        return float(self._towers.logit_scale.detach().float().exp())
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.encode_texts([""]).shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of weights, architecture, preprocessing and tokenizer."""
+        settings = [self.architecture, self.preprocess.to_dict(), self.tokenizer.identity]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for part in _tensor_digests(self.model):
+            digest.update(part)
+        return digest.hexdigest()
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images (B, 3, H, W); see ``DualEncoder``."""
+        embedded = self._on_images(self._towers.encode_image, pixels)
+        return _to_numpy(F.normalize(embedded.float(), dim=-1))
+
+    def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give one vector per patch, not normalised; see ``DualEncoder``."""
+        return _to_numpy(self._on_images(self._towers.encode_image_tokens, pixels).float())
+
+    def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Embed texts; see ``DualEncoder``.
+
+        Raises:
+            InputError: A text is too long and ``truncate`` is false, or there is no text.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InputError(f"texts to embed: got {texts!r}, expected a non-empty list of strings")
+        if not truncate:
+            self._reject_long(texts)
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), _TEXTS_AT_ONCE):
+                tokens = self.tokenizer(list(texts[start : start + _TEXTS_AT_ONCE]))
+                embedded = self._towers.encode_text(tokens.to(self.device))
+                rows.append(_to_numpy(F.normalize(embedded.float(), dim=-1)))
+        return np.concatenate(rows)
+
+    @property
+    def _towers(self) -> DualModel:
+        return cast(DualModel, self.model)
+
+    def _place(self) -> None:
+        if self.precision != "fp32":
+            _ = self.fingerprint  # of the weights before they are rounded
+        scale = self._towers.logit_scale.detach().float()
+        self.model.eval().to(self.device, DTYPES[self.precision])
+        self._towers.logit_scale.data = scale.to(self.device)
+        if self._convolutional:
+            self.model.to(memory_format=torch.channels_last)
+
+    def _reject_long(self, texts: Sequence[str]) -> None:
+        limit = self.context_length
+        for text in texts:
+            if (length := self.tokenizer.count_tokens(text)) > limit:
+                raise InputError(
+                    f"text of {length} tokens, but {self.name} takes {limit}: "
+                    f"{_shorten(text)!r}; shorten it or pass truncate=True (--truncate)"
+                )
+
+    def _on_images(
+        self, tower: Callable[[torch.Tensor], torch.Tensor], pixels: NDArray[np.uint8]
+    ) -> torch.Tensor:
+        with torch.inference_mode():
+            return tower(self._normalise(pixels))
+
+    def _normalise(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Bytes on the host to the towers' dtype on the device, as (x / 255 - mean) / std."""
+        expected = (3, *self.preprocess.size)
+        if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise InputError(
+                f"pixels of shape {pixels.shape} and type {pixels.dtype}, "
+                f"expected (B, {', '.join(map(str, expected))}) uint8; use preprocess"
+            )
+        writeable = pixels if pixels.flags.writeable else pixels.copy()
+        images = torch.from_numpy(writeable).to(self.device).float().div_(255)
+        mean, std = (
+            torch.tensor(constants, device=self.device).view(1, 3, 1, 1)
+            for constants in (self.preprocess.mean, self.preprocess.std)
+        )
+        layout = torch.channels_last if self._convolutional else torch.contiguous_format
+        normalised = images.sub_(mean).div_(std).to(DTYPES[self.precision])
+        return normalised.contiguous(memory_format=layout)
+
+
+def is_convolutional(model: nn.Module) -> bool:
+    """Say whether a module is mainly convolutions; a ViT has one, for its patches."""
+    return sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 4
+
+
+def _to_numpy(rows: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = rows.cpu().numpy()
+    return array
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _tensor_digests(model: nn.Module) -> Iterator[bytes]:
+    """Give one digest per tensor of the state dict, by name; hashlib releases the GIL."""
+    tensors = sorted(model.state_dict().items())
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_tensor_digest, tensors)
+
+
+def _tensor_digest(item: tuple[str, torch.Tensor]) -> bytes:
+    name, tensor = item
+    digest = hashlib.sha256(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.digest()
