@@ -1,0 +1,204 @@
+"""From a file's bytes to an upright RGB picture.
+
+It knows nothing about tables or models, and neither reads nor changes Pillow's global settings.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from cliptune.errors import BadImageError
+
+__all__ = ["MAX_PIXELS", "bad_image", "decode_image", "open_header", "reason_of"]
+
+# Pillow's own hard limit: half a gigabyte of RGB.
+MAX_PIXELS = 178_956_970
+
+# Formats that decode inside the process: EPS and WMF are absent because Pillow hands them to
+# Ghostscript and Windows. TGA stands last because it has no magic number.
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000"),
+    *("ICO", "ICNS", "DIB", "DDS", "QOI", "SGI", "PCX", "TGA"),
+)
+
+# What Pillow's plugins raise on bytes that are not what they promised.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+_OTHER_FORMATS = {
+    b"ftyphei": "HEIC",
+    b"ftyphev": "HEIC",
+    b"ftypmif1": "HEIF",
+    b"\xff\x0a": "JPEG XL",
+    b"JXL ": "JPEG XL",
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<!DOCTYPE html": "a web page",
+    b"<html": "a web page",
+}
+
+
+def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one image.
+
+    Orientation from EXIF is applied. Transparency is laid on white, the first frame or page
+    stands for animations and documents, 16-bit grey is scaled to 8 bits by its full range.
+
+    Args:
+        data: The bytes of the file.
+        name: What to call it in messages.
+        max_pixels: Refuse more, judged by the header before anything is decoded.
+
+    Returns:
+        A picture of mode RGB.
+
+    Raises:
+        BadImageError: It is empty, no image, truncated, corrupt, or too large.
+    """
+    image = open_header(data, name=name, max_pixels=max_pixels)
+    try:
+        image.load()
+        _turn_upright(image)
+        return _to_rgb(image)
+    except BadImageError:
+        raise
+    except _DECODER_ERRORS as error:
+        raise bad_image(name, _describe(error)) from error
+
+
+def bad_image(name: str, reason: str) -> BadImageError:
+    """Make the error that says which image cannot be read and why."""
+    return BadImageError(f"cannot read {name!r}: {reason}")
+
+
+def reason_of(error: BadImageError, name: str) -> str:
+    """Return the reason alone from an error that ``bad_image`` made for ``name``."""
+    return str(error).removeprefix(f"cannot read {name!r}: ")
+
+
+def open_header(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Identify an image and read its size without decoding it.
+
+    Raises:
+        BadImageError: It is empty, no image, has a broken header, or is too large.
+    """
+    if not data:
+        raise bad_image(name, "the file is empty")
+    try:
+        image = _identify(data)
+    except _DECODER_ERRORS as error:
+        raise bad_image(name, _describe(error)) from error
+    if image is None:
+        raise bad_image(name, _describe_unknown(data))
+    if image.width * image.height > max_pixels:
+        raise bad_image(
+            name,
+            f"{image.width} x {image.height} pixels are more than the limit of {max_pixels}",
+        )
+    return image
+
+
+def _identify(data: bytes) -> Image.Image | None:
+    """Do what ``Image.open`` does, without its check against a process-wide pixel limit.
+
+    That check warns below our limit, and silencing a warning is not safe between threads.
+    """
+    prefix = data[:16]
+    for load_plugins in (Image.preinit, Image.init):
+        load_plugins()
+        for name in _FORMATS:
+            factory, accept = Image.OPEN.get(name, (None, None))
+            if factory is None or (accept is not None and accept(prefix) is not True):
+                continue
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, LookupError, TypeError, struct.error):
+                continue
+    return None
+
+
+def _describe(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"corrupt or truncated ({text or type(error).__name__})"
+
+
+def _describe_unknown(data: bytes) -> str:
+    if not data.strip(b"\0"):
+        return "not an image (all bytes are zero)"
+    for mark, kind in _OTHER_FORMATS.items():
+        if mark in data[:64]:
+            return f"{kind} is not among the image formats read here; convert it to PNG or JPEG"
+    return "not an image of a known format, or its header is broken"
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except (SyntaxError, ValueError, TypeError, LookupError, struct.error):
+        # Broken EXIF says nothing about orientation; the pixels are whole.
+        return
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        return _grey(np.asarray(image).astype(np.float64) / 257.0)
+    if image.mode in ("I", "F"):
+        return _grey(_stretch_grey(image))
+    if image.mode == "LAB":
+        return _lab_to_rgb(image)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _stretch_grey(image: Image.Image) -> NDArray[np.float64]:
+    """Map 32-bit grey to 0..255 by the range that its values show they are in."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("some pixels are not finite numbers")
+    low, high = float(values.min()), float(values.max())
+    if image.mode == "I" and low >= 0 and high <= 65535:
+        return values / 257.0  # 16-bit grey, which Pillow often widens to 32 bits
+    if image.mode == "F" and low >= 0 and high <= 1:
+        return values * 255.0
+    if low >= 0 and high <= 255:
+        return values
+    return (values - low) * (255.0 / max(high - low, 1e-12))
+
+
+def _grey(values: NDArray[np.float64]) -> Image.Image:
+    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+
+
+def _lab_to_rgb(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert converted is not None, "only in-place conversion returns nothing"
+    return converted

@@ -1,0 +1,205 @@
+"""Manifests: CSV, TSV, JSONL and Parquet files with one image a row.
+
+It knows how each format gives columns and images, and leaves their meaning to ``records``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cliptune.errors import DataError
+from cliptune.images.parquet_rows import BatchCache, ImageColumn, ParquetSource
+from cliptune.images.records import Records, Values
+from cliptune.images.sources import FileSource, Source
+
+__all__ = ["MANIFEST_SUFFIXES", "read_manifest"]
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+def read_manifest(path: Path, root: Path, cache: BatchCache) -> Records:
+    """Open a manifest by its suffix.
+
+    Args:
+        path: The file.
+        root: The folder that ids are relative to.
+        cache: Where rows of Parquet files are kept once read.
+
+    Raises:
+        DataError: It is not what its suffix says, or has no rows.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _read_parquet(path, root, cache)
+    try:
+        rows = _read_jsonl(path) if suffix in (".jsonl", ".ndjson") else _read_csv(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(path)!r} is not UTF-8 text ({error.reason}); save it so") from error
+    if not rows:
+        raise DataError(f"{str(path)!r} has no rows; expected one for each image")
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+
+    def read_column(name: str) -> Values:
+        return [row.get(name) for row in rows]
+
+    return Records(
+        name=str(path),
+        columns=columns,
+        n_rows=len(rows),
+        read_column=read_column,
+        read_sources=lambda name: _file_sources(read_column(name), path, root),
+    )
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    # The csv module keeps words as they are: a class "NA" or "01" stays one.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = file.readline()
+        file.seek(0)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(header)
+        reader = csv.DictReader(file, delimiter=delimiter, restkey="", strict=True)
+        rows: list[dict[str, Any]] = []  # Any: a cell as the file has it
+        try:
+            for row in reader:
+                if "" in row or None in row.values():
+                    raise DataError(
+                        f"row {len(rows)} of {str(path)!r} (line {reader.line_num}) has not the "
+                        f"{len(reader.fieldnames or ())} cells of the header; quote cells that "
+                        "contain the separator"
+                    )
+                rows.append(row)
+        except csv.Error as error:
+            raise DataError(f"line {reader.line_num} of {str(path)!r}: {error}") from error
+    return rows
+
+
+def _delimiter(header: str) -> str:
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"line {number} of {str(path)!r} is no JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"line {number} of {str(path)!r} is no JSON object")
+            rows.append(row)
+    return rows
+
+
+def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Source]:
+    """Turn cells into files beside the manifest, and check that each is there and inside."""
+    real_root = root.resolve()
+    folders: dict[str, _Folder] = {}
+    sources: list[Source] = []
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, str) or not cell.strip():
+            raise DataError(f"row {row} of {str(manifest)!r} names no image; expected a path")
+        above, _, name = cell.replace(os.sep, "/").rpartition("/")
+        above = above or ("/" if cell.startswith("/") else "")
+        if above not in folders:
+            folders[above] = _look_into((manifest.parent / above).resolve())
+        folder = folders[above]
+        outside = not folder.path.is_relative_to(real_root)
+        if outside or (name in folder.links and not folder.links[name].is_relative_to(real_root)):
+            raise DataError(
+                f"row {row} of {str(manifest)!r} has a path outside of {str(root)!r}: {cell!r}; "
+                "paths are relative to the manifest and stay below its folder"
+            )
+        if name not in folder.files:
+            raise DataError(
+                f"row {row} of {str(manifest)!r} names a file that is not there: {cell!r}; "
+                "correct the path or remove the row"
+            )
+        path = folder.path / name
+        sources.append(FileSource(path.relative_to(real_root).as_posix(), str(path)))
+    return sources
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder that a manifest points into: asked once instead of once a file."""
+
+    path: Path
+    files: frozenset[str]
+    links: dict[str, Path]
+
+
+def _look_into(path: Path) -> _Folder:
+    try:
+        with os.scandir(path) as entries:
+            listed = [(e.name, e.is_file(), e.is_symlink()) for e in entries]
+    except OSError:
+        return _Folder(path, frozenset(), {})
+    links = {name: (path / name).resolve() for name, _, is_link in listed if is_link}
+    return _Folder(path, frozenset(name for name, is_file, _ in listed if is_file), links)
+
+
+def _read_parquet(path: Path, root: Path, cache: BatchCache) -> Records:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{str(path)!r} is no readable Parquet file ({reason})") from error
+    if not n_rows:
+        raise DataError(f"{str(path)!r} has no rows; expected one for each image")
+
+    def read_column(name: str) -> Values:
+        values: Values = file.read([name]).column(name).to_pylist()
+        return values
+
+    def read_sources(name: str) -> list[Source]:
+        kind = schema.field(name).type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return _file_sources(read_column(name), path, root)
+        if not _holds_images(kind):
+            raise DataError(
+                f"column {name!r} of {str(path)!r} holds {kind}; expected bytes, paths, or structs "
+                "of both; name another with --image-column"
+            )
+        column = ImageColumn(path, name, cache)
+        stem = path.relative_to(root).as_posix()
+        return [ParquetSource(f"{stem}#{row}", column, row) for row in range(n_rows)]
+
+    return Records(
+        str(path), tuple(schema.names), n_rows, read_column, read_sources, _label_names(schema)
+    )
+
+
+def _holds_images(kind: Any) -> bool:  # Any: a pyarrow.DataType
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        kind = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else kind
+    is_bytes: Callable[[Any], bool] = pa.types.is_binary  # Any: a pyarrow.DataType
+    return is_bytes(kind) or bool(pa.types.is_large_binary(kind))
+
+
+def _label_names(schema: Any) -> dict[str, tuple[str, ...]]:  # Any: a pyarrow.Schema
+    """Read the ClassLabel names that the ``datasets`` library leaves in the schema's metadata."""
+    stored = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(stored)["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {
+        column: tuple(feature["names"])
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+    }

@@ -1,0 +1,183 @@
+"""ImageTable: rows of (image, label, split) with the names of their classes.
+
+It knows nothing about models or features; images are decoded only when asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cliptune.errors import DataError, InputError
+from cliptune.images.decode import MAX_PIXELS, decode_image
+from cliptune.images.locate import Filter, read_data
+from cliptune.images.names import GivenNames, name_classes, read_class_names
+from cliptune.images.records import Columns, LabelledImages, split_of
+from cliptune.images.sources import Source
+
+__all__ = ["ImageTable", "require_classes", "require_labels"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """N images and what is known about them.
+
+    Attributes:
+        sources: N images, not yet read.
+        labels: int64, shape (N,), the class of each, -1 where it is unknown.
+        splits: str, shape (N,), ``train``, ``val``, ``test``, or empty without splits.
+        class_names: C names, ready for prompts.
+        root: What the user named.
+        captions: N groups of texts in data sets of captions, else nothing.
+    """
+
+    sources: Sequence[Source]
+    labels: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    class_names: tuple[str, ...]
+    root: str
+    captions: tuple[tuple[str, ...], ...] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        data: str | Path,
+        *,
+        split: str | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        caption_column: str | None = None,
+        class_names: Sequence[str] | Path | None = None,
+        where: Filter | None = None,
+    ) -> ImageTable:
+        """Find the images of a data set and read their labels, but no image.
+
+        Args:
+            data: A folder or a manifest.
+            split: Keep only this split.
+            image_column: The manifest's column of images; else it is found by usual names.
+            label_column: The same for labels.
+            caption_column: The same for captions.
+            class_names: The names of the classes, or a file of them (``read_class_names``).
+            where: Keep only rows whose cell in a column is one of some values.
+
+        Raises:
+            InputError: ``data``, ``split``, a name or a filter does not fit.
+            DataError: The data set has no images, or contradicts itself.
+        """
+        columns = Columns(image_column, label_column, caption_column)
+        images = read_data(Path(data), columns, where)
+        given = read_class_names(class_names) if isinstance(class_names, Path) else class_names
+        table = _make_table(images, given, str(data))
+        return table if split is None else table.split(split)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """N names of images, unique and the same on every machine."""
+        return tuple(source.id for source in self.sources)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> ImageTable:
+        """Return the rows of these numbers or of this mask; all class names stay.
+
+        Args:
+            rows: int64 row numbers of any length, or bool of shape (N,).
+        """
+        chosen = np.arange(len(self))[rows]
+        return replace(
+            self,
+            sources=[self.sources[r] for r in chosen],
+            labels=self.labels[chosen],
+            splits=self.splits[chosen],
+            captions=None if self.captions is None else tuple(self.captions[r] for r in chosen),
+        )
+
+    def split(self, name: str) -> ImageTable:
+        """Return the rows of one split.
+
+        Raises:
+            InputError: There is no such split; the message lists those there are.
+        """
+        mask = self.splits == (split_of(name) or name)
+        if not mask.any():
+            there = sorted({str(s) for s in self.splits} - {""})
+            has = f"its splits are: {', '.join(there)}" if there else "it has no splits"
+            raise InputError(f"{self.root!r} has no split {name!r}; {has}")
+        return self.select(mask)
+
+    def load_image(self, row: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """Read and decode one image; see ``decode_image``.
+
+        Raises:
+            BadImageError: It cannot be read.
+        """
+        source = self.sources[row]
+        return decode_image(source.read(), name=source.location, max_pixels=max_pixels)
+
+    def digest(self) -> str:
+        """Return a SHA-256 over ids, labels, splits and class names, in hex; reads no image."""
+        digest = hashlib.sha256()
+        for part in (self.ids, [str(s) for s in self.splits], self.class_names):
+            digest.update("\0".join((*part, "")).encode("utf-8", "backslashreplace") + b"\1")
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> ImageTable:
+    seen = {label for label in images.labels if label is not None}
+    order = (lambda label: (int(label), label)) if images.numbered else (lambda label: (0, label))
+    classes = images.classes or tuple(sorted(seen, key=order))
+    names = name_classes(classes, given, numbered=images.numbered, origin=root)
+    codes = [-1 if label is None else names.code_of[label] for label in images.labels]
+    ids = [source.id for source in images.sources]
+    if not ids:
+        raise DataError(f"{root!r} has no rows left; expected at least one image")
+    if len(set(ids)) != len(ids):
+        raise DataError(f"{root!r} gives one name to two images; rename files that differ")
+    return ImageTable(
+        sources=images.sources,
+        labels=np.asarray(codes, dtype=np.int64),
+        splits=np.asarray(images.splits, dtype=np.str_),
+        class_names=names.names,
+        root=root,
+        captions=None if images.captions is None else tuple(images.captions),
+    )
+
+
+def require_labels(table: ImageTable) -> None:
+    """Make sure that every image has a label.
+
+    Raises:
+        DataError: Some have none; the message says how many and names one.
+    """
+    missing = np.flatnonzero(table.labels < 0)
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of the {len(table)} images of {table.root!r} have no label, such as "
+            f"{table.sources[missing[0]].id!r}; expected class folders or a label column"
+        )
+
+
+def require_classes(table: ImageTable, *, at_least: int = 2) -> None:
+    """Make sure that there are enough classes to tell apart.
+
+    Raises:
+        DataError: There are fewer.
+    """
+    if len(table.class_names) < at_least:
+        names = ", ".join(repr(name) for name in table.class_names) or "none"
+        raise DataError(
+            f"{table.root!r} has {len(table.class_names)} class ({names}); expected at least "
+            f"{at_least}: one class folder or label value for each"
+        )
