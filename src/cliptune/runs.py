@@ -31,7 +31,7 @@ from typing import Any
 
 from cliptune.errors import RunError, UnavailableError
 
-__all__ = ["FORMAT_VERSION", "RunDir", "atomic_path", "default_run_path"]
+__all__ = ["FORMAT_VERSION", "RunDir", "atomic_path", "default_run_path", "require_free_place"]
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
@@ -66,19 +66,11 @@ class RunDir:
             UnavailableError: The place cannot be written to.
         """
         run = cls(Path(path))
+        entries = require_free_place(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            entries = {entry.name for entry in run.path.iterdir()}
         except OSError as error:
-            raise UnavailableError(
-                f"cannot write to {str(path)!r} ({_reason(error)}); name another with --out"
-            ) from error
-        if _MANIFEST in entries:
-            raise RunError(f"{str(path)!r} holds a finished run; name another place with --out")
-        if entries and "config.json" not in entries:
-            raise RunError(
-                f"{str(path)!r} holds other files; name an empty or new place with --out"
-            )
+            raise _unwritable(run.path, error) from error
         if "config.json" in entries:
             _require_same_options(run.read_json("config.json"), config, run.path)
         run.write_json("config.json", config)
@@ -207,6 +199,40 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise UnavailableError(f"cannot write {str(target)!r} ({_reason(error)})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_free_place(path: Path) -> frozenset[str]:
+    """Check that a run can go to ``path``, without writing anything.
+
+    Returns:
+        The names that are there already: none, or those of an unfinished run.
+
+    Raises:
+        RunError: There is a finished run, or files of something else.
+        UnavailableError: The place cannot be written to.
+    """
+    try:
+        entries = frozenset(entry.name for entry in path.iterdir())
+    except FileNotFoundError:
+        entries = frozenset()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if _MANIFEST in entries:
+        raise RunError(f"{str(path)!r} holds a finished run; name another place with --out")
+    if entries and "config.json" not in entries:
+        raise RunError(f"{str(path)!r} holds other files; name an empty or new place with --out")
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not parent.is_dir():
+        raise _unwritable(path, NotADirectoryError(20, f"{str(parent)!r} is no folder"))
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, PermissionError(13, "permission denied"))
+    return entries
+
+
+def _unwritable(path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"cannot write to {str(path)!r} ({_reason(error)}); name another place with --out"
+    )
 
 
 def default_run_path(command: str, data: str) -> Path:

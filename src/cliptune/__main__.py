@@ -1,0 +1,5 @@
+"""``python -m cliptune``."""
+
+from cliptune.cli import main
+
+main()

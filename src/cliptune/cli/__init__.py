@@ -1,0 +1,82 @@
+"""The command line: one module a command, and the only package that prints.
+
+It knows how to read options and show results, and leaves every computation to the library.
+Commands load on first use, so that ``cliptune --help`` imports neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from cliptune import __version__
+from cliptune.errors import CliptuneError
+
+__all__ = ["build_app", "main", "run_command_line"]
+
+_COMMANDS = {
+    "predict": "Classify images: the most probable labels of each.",
+    "evaluate": "Score zero-shot classification on a labelled data set.",
+    "models": "List the encoders that can be named.",
+    "templates": "List the named prompt template sets.",
+    "datasets": "List the data sets that can be named.",
+}
+_MODULES = {"models": "names", "templates": "names", "datasets": "names"}
+
+
+def build_app() -> App:
+    """Make the application with every command registered by its import path."""
+    app = App(
+        name="cliptune",
+        help="From a folder of images to the right classifier on a CLIP-like model, with evidence.",
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+        help_format="plaintext",  # rendering Markdown would double the start-up time
+    )
+    for name, about in _COMMANDS.items():
+        app.command(f"cliptune.cli.{_MODULES.get(name, name)}:{name}", name=name, help=about)
+    return app
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit code."""
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns:
+        0 done; 2 wrong input or options, after one line on standard error; 1 a fault of
+        ours, with a traceback; 130 interrupted.
+    """
+    logging.basicConfig(level=logging.WARNING, format="cliptune: %(message)s", stream=sys.stderr)
+    try:
+        build_app()(
+            list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except (CliptuneError, CycloptsError) as error:
+        return _complain(" ".join(str(error).split()), 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has left; point it elsewhere so that closing does not fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001  the outermost boundary: a fault of ours ends with code 1
+        traceback.print_exc()
+        return _complain("this is a fault of cliptune; please report the lines above", 1)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"cliptune: {message}\n")
+    return code

@@ -1,0 +1,204 @@
+"""``cliptune evaluate``: zero-shot scores on a labelled data set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli.console import percent, print_json, print_table, print_text
+from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
+from cliptune.cli.session import (
+    Embedded,
+    choose_template_sets,
+    embed_table,
+    open_encoder,
+    open_store,
+    open_table,
+    text_encoder,
+)
+
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
+    from cliptune.evaluation import ZeroShotScores
+    from cliptune.features import FeatureStore
+    from cliptune.metrics import Metrics
+    from cliptune.paired import Comparison
+    from cliptune.prompts import TemplateSet
+
+__all__ = ["evaluate"]
+
+_CLASSES_SHOWN = 12
+
+
+def evaluate(
+    data: str,
+    /,
+    *,
+    out: Path | None = None,
+    dataset: DataOptions = DataOptions(),
+    prompts: TemplateOptions = TemplateOptions(),
+    model: ModelOptions = ModelOptions(),
+    output: OutputOptions = OutputOptions(),
+) -> None:
+    """Score zero-shot classification, with an interval on every score.
+
+    Args:
+        data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        out: Folder for predictions and scores; runs/evaluate-... otherwise.
+        dataset: How to read the data set.
+        prompts: How class names become texts.
+        model: Which encoder, where and how it computes.
+        output: How results are shown.
+    """
+    from cliptune.evaluation import compare_with_first
+    from cliptune.images import require_classes, require_labels
+    from cliptune.runs import default_run_path, require_free_place
+
+    start = time.perf_counter()
+    sets = choose_template_sets(prompts)
+    place = out or default_run_path("evaluate", data)
+    require_free_place(place)
+    table = open_table(data, dataset)
+    require_labels(table)
+    require_classes(table)
+    encoder, store = open_encoder(model), open_store(model)
+    embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+    scores = _score(embedded, encoder, store, sets, model, output.seed)
+    comparisons = compare_with_first(scores, embedded.table.labels, seed=output.seed)
+    speed = embedded.n_embedded / embedded.seconds if embedded.n_embedded else None
+    result = {
+        "task": "zero-shot",
+        "data": data,
+        "split": dataset.split,
+        "model": encoder.name,
+        "precision": encoder.precision,
+        "device": encoder.device,
+        "class_names": list(embedded.table.class_names),
+        "templates": {"name": sets[0].name, "texts": list(sets[0].templates)},
+        **scores[0].metrics.to_dict(),
+        "template_sets": {s.template_set.name: s.metrics.summary() for s in scores},
+        "comparisons": {name: vars(c) for name, c in comparisons.items()},
+        "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
+        "seconds": time.perf_counter() - start,
+        "images_per_second": speed,
+        "images_embedded": embedded.n_embedded,
+        "run": str(place),
+    }
+    _write_run(place, result, embedded, scores, encoder, output.seed)
+    if output.json:
+        print_json(result)
+    else:
+        _show(result, scores, comparisons, encoder)
+
+
+def _score(
+    embedded: Embedded,
+    encoder: DualEncoder,
+    store: FeatureStore,
+    sets: Sequence[TemplateSet],
+    model: ModelOptions,
+    seed: int,
+) -> list[ZeroShotScores]:
+    from cliptune.evaluation import score_template_set
+
+    return [
+        score_template_set(
+            embedded.features.vectors,
+            embedded.table.labels,
+            class_names=embedded.table.class_names,
+            template_set=template_set,
+            encode_texts=text_encoder(encoder, store, model),
+            logit_scale=encoder.logit_scale,
+            seed=seed,
+        )
+        for template_set in sets
+    ]
+
+
+def _write_run(
+    place: Path,
+    result: Mapping[str, Any],
+    embedded: Embedded,
+    scores: Sequence[ZeroShotScores],
+    encoder: DualEncoder,
+    seed: int,
+) -> None:
+    from cliptune.evaluation import write_misclassified, write_predictions
+    from cliptune.runs import RunDir
+
+    options = ("data", "split", "model", "precision", "device", "templates", "class_names")
+    run = RunDir.create(place, {"command": "evaluate", **{k: result[k] for k in options}})
+    write_predictions(run, embedded.table, {s.template_set.name: s.probabilities for s in scores})
+    write_misclassified(run, embedded.table, scores[0].probabilities)
+    run.write_json("metrics.json", result)
+    run.finish(
+        {
+            "seed": seed,
+            "data_digest": embedded.table.digest(),
+            "encoder": {
+                "name": encoder.name,
+                "fingerprint": encoder.fingerprint,
+                "precision": encoder.precision,
+                "logit_scale": encoder.logit_scale,
+                "context_length": encoder.context_length,
+                "preprocess": encoder.preprocess.to_dict(),
+            },
+        }
+    )
+
+
+def _show(
+    result: Mapping[str, Any],
+    scores: Sequence[ZeroShotScores],
+    comparisons: Mapping[str, Comparison],
+    encoder: DualEncoder,
+) -> None:
+    title = (
+        f"Zero-shot on {result['data']}: {result['n']} images, "
+        f"{len(result['class_names'])} classes, {encoder.name} ({encoder.precision}, "
+        f"{encoder.device})"
+    )
+    columns = ("templates", "accuracy", "95 % interval", "balanced", "log-loss", "ECE", "against")
+    rows = [
+        _score_row(s.template_set.name, s.metrics, comparisons.get(s.template_set.name))
+        for s in scores
+    ]
+    print_table(title, columns, rows)
+    print_table(*_class_table(scores[0]))
+    if result["images_per_second"]:
+        print_text(f"{result['images_per_second']:.0f} images/s")
+    print_text(f"Predictions, scores and errors: {result['run']}")
+
+
+def _score_row(name: str, metrics: Metrics, comparison: Comparison | None) -> tuple[str, ...]:
+    against = "(first)"
+    if comparison is not None:
+        against = f"{100 * comparison.difference:+.1f}, p = {comparison.p_value:.2g}"
+    return (
+        name,
+        percent(metrics.accuracy.value),
+        f"{100 * metrics.accuracy.low:.1f} to {100 * metrics.accuracy.high:.1f}",
+        percent(metrics.balanced_accuracy.value),
+        f"{metrics.log_loss.value:.3f}",
+        f"{metrics.ece.value:.3f}",
+        against,
+    )
+
+
+def _class_table(
+    score: ZeroShotScores,
+) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
+    """Show all classes, or the worst of many."""
+    classes = [c for c in score.metrics.per_class if c.n]
+    title = f"Per class, {score.template_set.name} prompts"
+    if len(classes) > _CLASSES_SHOWN:
+        classes = sorted(classes, key=lambda c: c.f1)[:_CLASSES_SHOWN]
+        title = (
+            f"The {_CLASSES_SHOWN} classes with the lowest F1, {score.template_set.name} prompts"
+        )
+    rows = [
+        (c.name, str(c.n), percent(c.precision), percent(c.recall), percent(c.f1)) for c in classes
+    ]
+    return title, ("class", "images", "precision", "recall", "F1"), rows

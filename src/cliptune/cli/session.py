@@ -1,0 +1,171 @@
+"""What every command that touches images does first: data set, encoder, features.
+
+It adds progress and one-line notes to calls of the library, and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cliptune.cli.console import note, progress_bar
+from cliptune.cli.options import DataOptions, ModelOptions, TemplateOptions
+from cliptune.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import Features, FeatureStore, Progress
+    from cliptune.images import BadImage, ImageTable
+    from cliptune.prompts import TemplateSet
+
+__all__ = [
+    "Embedded",
+    "choose_template_sets",
+    "embed_table",
+    "open_encoder",
+    "open_store",
+    "open_table",
+    "text_encoder",
+]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The readable images of a data set, their features and what these cost.
+
+    Attributes:
+        table: The images that could be read.
+        features: One unit row for each of them.
+        bad: The images that were left out.
+        n_embedded: Distinct images that were not in the cache.
+        seconds: Time spent on embedding them, input and model together.
+    """
+
+    table: ImageTable
+    features: Features
+    bad: tuple[BadImage, ...]
+    n_embedded: int
+    seconds: float
+
+
+def open_table(data: str, options: DataOptions) -> ImageTable:
+    """Open a data set and choose its split: as asked, else test, else val, else all."""
+    from cliptune.images import ImageTable
+
+    with progress_bar(f"fetching {data}", "bytes") as show:
+        table = ImageTable.open(
+            data,
+            image_column=options.image_column,
+            label_column=options.label_column,
+            class_names=options.class_names,
+            where=_parse_where(options.where),
+            progress=show,
+        )
+    if options.split is not None:
+        return table.split(options.split)
+    for name in ("test", "val"):
+        if (table.splits == name).any() and not (table.splits == name).all():
+            note(f"using the {name} split; choose another with --split")
+            return table.split(name)
+    return table
+
+
+def _parse_where(conditions: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    parsed = {}
+    for condition in conditions:
+        column, equals, values = condition.partition("=")
+        if not (column and equals and values):
+            raise InputError(
+                f"--where {condition!r} is no condition; expected COLUMN=VALUE[,VALUE...]"
+            )
+        parsed[column] = tuple(values.split(","))
+    return parsed
+
+
+def open_encoder(options: ModelOptions) -> DualEncoder:
+    """Load the encoder that the options name."""
+    from cliptune.encoders import load_encoder
+
+    return load_encoder(options.model, device=options.device, precision=options.precision)
+
+
+def open_store(options: ModelOptions) -> FeatureStore:
+    """Open the feature cache at the place that the options name."""
+    from cliptune.features import FeatureStore
+    from cliptune.paths import cache_dir
+
+    return FeatureStore(options.cache_dir or cache_dir())
+
+
+def embed_table(
+    encoder: DualEncoder, table: ImageTable, store: FeatureStore, *, on_bad_image: str
+) -> Embedded:
+    """Embed a table through the cache, with a bar on standard error.
+
+    Images are read once, by the embedding; only when one turns out to be unreadable are all of
+    them read to find the others, and the run stops or goes on without them, as asked.
+    """
+    from cliptune.errors import BadImageError
+
+    try:
+        return _embed(encoder, table, store, bad=())
+    except BadImageError:
+        kept, bad = _remove_unreadable(table, on_bad_image=on_bad_image)
+        return _embed(encoder, kept, store, bad=bad)
+
+
+def _embed(
+    encoder: DualEncoder, table: ImageTable, store: FeatureStore, *, bad: tuple[BadImage, ...]
+) -> Embedded:
+    last: list[Progress] = []
+    with progress_bar(f"embedding with {encoder.name}") as show:
+
+        def advance(progress: Progress) -> None:
+            last[:] = [progress]
+            show(progress.done, progress.total)
+
+        features = store.features(encoder, table, progress=advance)
+    seconds = last[0].input_seconds + last[0].model_seconds
+    return Embedded(table, features, bad, last[0].embedded, seconds)
+
+
+def _remove_unreadable(
+    table: ImageTable, *, on_bad_image: str
+) -> tuple[ImageTable, tuple[BadImage, ...]]:
+    """Read every image once; stop at unreadable ones or leave them out, as asked."""
+    from cliptune.images import apply_bad_image_policy, scan_images
+
+    with progress_bar("reading") as show:
+        report = scan_images(table, progress=show)
+    kept = apply_bad_image_policy(table, report, policy=on_bad_image)
+    for bad in report.bad:
+        note(f"left out {bad.id}: {bad.reason}")
+    return kept, report.bad
+
+
+def text_encoder(
+    encoder: DualEncoder, store: FeatureStore, options: ModelOptions
+) -> Callable[[list[str]], NDArray[np.float32]]:
+    """Return the function that embeds texts, through the cache, with a bar."""
+
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        with progress_bar(f"embedding {len(texts)} texts", "") as show:
+            show(0, len(texts))
+            return store.text_features(encoder, texts, truncate=options.truncate)
+
+    return encode
+
+
+def choose_template_sets(options: TemplateOptions) -> list[TemplateSet]:
+    """Return the template sets asked for, named ones first, or the default one."""
+    from cliptune.prompts import DEFAULT_TEMPLATE_SET, custom_template_set, load_template_set
+
+    names = list(dict.fromkeys(options.templates))
+    sets = [load_template_set(name) for name in names]
+    if options.template:
+        sets.append(custom_template_set(options.template))
+    return sets or [load_template_set(DEFAULT_TEMPLATE_SET)]
