@@ -85,7 +85,8 @@ class TorchEncoder:
         tokenizer: Made for the model's text tower.
         preprocess: The model's input transform.
         device: As torch names it.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``, as ``choose_precision`` gives it.
+        precision_reason: Why, for logs and records.
         causal_text: No token of the text tower sees a later one, and the embedding is read at
             the end mark: what stands behind it cannot change the result.
         architecture: All that shapes the computation and is not among the weights (activation,
@@ -101,6 +102,7 @@ class TorchEncoder:
         preprocess: Preprocess,
         device: str = "cpu",
         precision: str = "fp32",
+        precision_reason: str = "",
         causal_text: bool = False,
         architecture: str = "",
     ) -> None:
@@ -110,6 +112,7 @@ class TorchEncoder:
         self.preprocess = preprocess
         self.device = device
         self.precision = precision
+        self.precision_reason = precision_reason
         self.causal_text = causal_text
         self.architecture = architecture
         self._convolutional = is_convolutional(model)
