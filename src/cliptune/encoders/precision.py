@@ -121,4 +121,4 @@ def _has_bf16(device: str) -> bool:
     import torch
 
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
