@@ -1,0 +1,140 @@
+"""Heads: labelled unit vectors -> a classifier over such vectors, all under one protocol.
+
+This package knows nothing about models, images or files. ``HEADS`` maps the name of a head to
+its class, which loads on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.errors import UnknownNameError
+from cliptune.heads.contract import FloatArray, Labels, Needs, Validation
+from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+
+__all__ = ["HEADS", "EpochRecord", "Head", "Member", "Needs", "TrainingPlan"]
+
+
+class Head(Protocol):
+    """The scikit-learn contract over arrays: arguments verbatim, learned state ends in ``_``.
+
+    A head is a dataclass over its constructor's arguments, so that ``repr`` shows them.
+
+    Attributes:
+        name: The head's name in ``HEADS``.
+        needs: ``pooled`` rows (N, D), or ``tokens`` (N, 1 + T, D): the pooled row first, then
+            one row a patch. Either may be memory-mapped and of any float width.
+        classes_: int64 (C,): 0..C-1.
+        n_parameters_: Numbers that were fitted, by an optimiser or in closed form; stored rows
+            do not count.
+        history_: One record an epoch, epoch 0 (before training) first; empty where nothing is
+            trained, or after ``from_state``.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Needs]
+
+    @property
+    def classes_(self) -> NDArray[np.int64]: ...  # noqa: D102  described above
+    @property
+    def n_parameters_(self) -> int: ...  # noqa: D102
+    @property
+    def history_(self) -> tuple[EpochRecord, ...]: ...  # noqa: D102
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Learn from labelled rows.
+
+        Args:
+            X: Unit rows, of the shape that ``needs`` says.
+            y: Integers (N,), 0..C-1.
+            text_rows: Unit rows (C, D) of the class texts; some heads start from them.
+            logit_scale: The encoder's factor on cosines, already exponentiated; required with
+                text rows.
+            n_classes: C, where there are no text rows and the labels do not show it.
+            validation: Rows and labels for what is chosen: penalties, mixing weights, the
+                epoch. Without them a head takes its source's fixed choice.
+
+        Raises:
+            InputError: Arguments that do not fit each other, or text rows that are missing.
+            DataError: Values that are not finite, labels outside 0..C-1, a single class, or,
+                where the head cannot do without, a class without rows.
+        """
+        ...
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return finite logits (N, C)."""
+        ...
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        ...
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
+        ...
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name that safetensors can hold."""
+        ...
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params()`` and ``state()``.
+
+        Raises:
+            CheckpointError: A parameter or an array is missing, unknown or broken.
+        """
+        ...
+
+
+class _LazyHeads(Mapping[str, type[Head]]):
+    """Classes by name, each imported when it is asked for."""
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._homes = dict(homes)
+
+    def __getitem__(self, name: str) -> type[Head]:
+        if name not in self._homes:
+            raise UnknownNameError("head", name, self._homes)
+        module, _, class_name = self._homes[name].partition(":")
+        found: type[Head] = getattr(importlib.import_module(module), class_name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+HEADS: Mapping[str, type[Head]] = _LazyHeads(
+    {
+        "zero-shot": "cliptune.heads.zero_shot:ZeroShotHead",
+        "linear": "cliptune.heads.linear:LinearHead",
+        "dual-linear": "cliptune.heads.dual_linear:DualLinearHead",
+        "attention": "cliptune.heads.attention:AttentionHead",
+        "cache": "cliptune.heads.cache:CacheHead",
+        "discriminant": "cliptune.heads.discriminant:DiscriminantHead",
+        "prototype": "cliptune.heads.prototype:PrototypeHead",
+        "knn": "cliptune.heads.knn:NeighborsHead",
+    }
+)

@@ -1,0 +1,313 @@
+"""What every head shares: the checks of its input, chunks of rows, scores, its saved form.
+
+It knows nothing about any one head, and nothing about models or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.errors import CheckpointError, DataError, InputError
+from cliptune.heads.options import TrainingPlan
+
+__all__ = [
+    "DEFAULT_LOGIT_SCALE",
+    "FitData",
+    "FloatArray",
+    "Labels",
+    "Needs",
+    "Validation",
+    "accuracy",
+    "check_fit",
+    "check_rows",
+    "check_scale",
+    "check_state",
+    "construct",
+    "head_parameters",
+    "log_loss",
+    "require_every_class",
+    "require_fitted",
+    "require_text_rows",
+    "row_chunks",
+    "softmax",
+]
+
+FloatArray = NDArray[np.floating[Any]]  # Any: float16 to float64
+Labels = NDArray[np.integer[Any]]  # Any: any width of integer
+Validation = tuple[FloatArray, Labels]
+Needs = Literal["pooled", "tokens"]
+_Built = TypeVar("_Built")
+
+# Where a head has neither texts nor a model's own scale: the value CLIP's training starts from,
+# a temperature of 0.07 (arXiv:2103.00020, section 2.5).
+DEFAULT_LOGIT_SCALE = 1 / 0.07
+_CHUNK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Checked arguments of a ``fit``.
+
+    Attributes:
+        X: Training rows (N, D), or tokens (N, 1 + T, D) with the pooled feature first.
+        y: int64 (N,), values 0..C-1.
+        n_classes: C.
+        text_rows: float32 (C, D), or None.
+        logit_scale: Factor on cosines, already exponentiated.
+        validation: Rows and labels of the same kind, or None.
+    """
+
+    X: FloatArray
+    y: NDArray[np.int64]
+    n_classes: int
+    text_rows: NDArray[np.float32] | None
+    logit_scale: float
+    validation: tuple[FloatArray, NDArray[np.int64]] | None
+
+    @property
+    def dim(self) -> int:
+        """Length D of a row."""
+        return int(self.X.shape[-1])
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """Training rows of each class, int64 (C,)."""
+        return np.bincount(self.y, minlength=self.n_classes)
+
+
+def check_fit(
+    X: FloatArray,
+    y: Labels,
+    *,
+    text_rows: FloatArray | None,
+    logit_scale: float | None,
+    n_classes: int | None,
+    validation: Validation | None,
+    needs: Needs = "pooled",
+) -> FitData:
+    """Check everything a ``fit`` was given.
+
+    Raises:
+        InputError: A shape, dimension, class count or scale does not fit the others.
+        DataError: A value is not finite, a label lies outside 0..C-1, or all labels are equal.
+    """
+    rows = check_rows(X, needs=needs)
+    texts = None if text_rows is None else check_rows(text_rows, dim=rows.shape[-1], what="texts")
+    if texts is not None and logit_scale is None:
+        raise InputError("text rows came without logit_scale; pass the factor of their encoder")
+    n = _count_classes(y, texts, n_classes)
+    labels = _check_labels(y, n_rows=len(rows), n_classes=n)
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"all {len(labels)} labels are {labels[0]}; expected two classes or more")
+    return FitData(
+        X=rows,
+        y=labels,
+        n_classes=n,
+        text_rows=None if texts is None else np.asarray(texts, dtype=np.float32),
+        logit_scale=check_scale(logit_scale),
+        validation=_check_validation(validation, dim=rows.shape[-1], n_classes=n, needs=needs),
+    )
+
+
+def check_rows(
+    X: FloatArray, *, dim: int | None = None, needs: Needs = "pooled", what: str = "features"
+) -> FloatArray:
+    """Check an array of rows and return it unchanged; a memory-mapped one is read in chunks.
+
+    Args:
+        X: (N, D) where ``needs`` is ``pooled``, (N, 1 + T, D) where it is ``tokens``.
+        dim: The D that is expected.
+        needs: Which of both shapes is expected.
+        what: What the rows are called in messages.
+
+    Raises:
+        InputError: Not a float array of that shape.
+        DataError: A value is not finite; the message names the rows.
+    """
+    expected = "(N, D)" if needs == "pooled" else "(N, 1 + T, D), pooled feature first"
+    n_axes = 2 if needs == "pooled" else 3
+    if not isinstance(X, np.ndarray) or X.ndim != n_axes or not np.issubdtype(X.dtype, np.floating):
+        came = f"{X.dtype} {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
+        raise InputError(f"{what} came as {came}; expected a float array {expected}")
+    if X.size == 0 or (needs == "tokens" and X.shape[1] < 2):
+        raise InputError(f"{what} of shape {X.shape} hold nothing; expected {expected}")
+    if dim is not None and X.shape[-1] != dim:
+        raise InputError(
+            f"{what} have {X.shape[-1]} dimensions, expected {dim}; use those of the same encoder"
+        )
+    _check_finite(X, what)
+    return X
+
+
+def _check_finite(X: FloatArray, what: str) -> None:
+    bad: list[int] = []
+    for part in row_chunks(len(X), bytes_per_row=X[0].nbytes):
+        finite = np.isfinite(X[part]).reshape(part.stop - part.start, -1).all(axis=1)
+        bad.extend((np.flatnonzero(~finite) + part.start).tolist())
+    if bad:
+        shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+        raise DataError(
+            f"{what} hold values that are not finite in {len(bad)} row(s): {shown}; "
+            "embed those images again or leave them out"
+        )
+
+
+def _count_classes(y: Labels, texts: FloatArray | None, n_classes: int | None) -> int:
+    if texts is not None and n_classes is not None and len(texts) != n_classes:
+        raise InputError(f"{len(texts)} text rows came for {n_classes} classes; expected one each")
+    if texts is not None:
+        return len(texts)
+    if n_classes is not None:
+        return n_classes
+    return int(np.max(y)) + 1 if np.size(y) else 0
+
+
+def _check_labels(y: Labels, *, n_rows: int, n_classes: int) -> NDArray[np.int64]:
+    labels = np.asarray(y)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels came as {labels.dtype} {labels.shape}; expected integers (N,)")
+    if len(labels) != n_rows:
+        raise InputError(f"{len(labels)} labels came for {n_rows} rows; expected one each")
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(wrong):
+        raise DataError(
+            f"label {labels[wrong[0]]} of row {wrong[0]} is outside 0..{n_classes - 1}; "
+            "leave out unlabelled rows and name every class"
+        )
+    return labels.astype(np.int64)
+
+
+def check_scale(logit_scale: float | None) -> float:
+    """Return a usable factor on cosines, the default where none came."""
+    scale = DEFAULT_LOGIT_SCALE if logit_scale is None else float(logit_scale)
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"logit_scale is {logit_scale}; expected a finite number above 0")
+    return scale
+
+
+def _check_validation(
+    validation: Validation | None, *, dim: int, n_classes: int, needs: Needs
+) -> tuple[FloatArray, NDArray[np.int64]] | None:
+    if validation is None:
+        return None
+    X, y = validation
+    rows = check_rows(X, dim=dim, needs=needs, what="validation features")
+    return rows, _check_labels(y, n_rows=len(rows), n_classes=n_classes)
+
+
+def require_text_rows(data: FitData, head: str) -> NDArray[np.float32]:
+    """Return the text rows, or raise an InputError that says the head needs them."""
+    if data.text_rows is None:
+        raise InputError(f"head {head!r} starts from text rows; pass text_rows and logit_scale")
+    return data.text_rows
+
+
+def require_every_class(data: FitData, head: str) -> None:
+    """Raise a DataError where a class has no training row."""
+    empty = np.flatnonzero(data.class_counts == 0)
+    if len(empty):
+        raise DataError(
+            f"head {head!r} needs training rows of every class, class {empty[0]} has none "
+            f"({len(empty)} such); add images or leave the class out"
+        )
+
+
+def require_fitted(head: object) -> None:
+    """Raise an InputError where ``fit`` has not run."""
+    if not hasattr(head, "classes_"):
+        raise InputError(f"this {type(head).__name__} is not fitted; call fit before predicting")
+
+
+def row_chunks(
+    n_rows: int, *, bytes_per_row: int, chunk_bytes: int = _CHUNK_BYTES
+) -> Iterator[slice]:
+    """Cut 0..n_rows into slices of about ``chunk_bytes`` each, at least one row long."""
+    step = max(1, chunk_bytes // max(1, bytes_per_row))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def softmax(logits: FloatArray) -> NDArray[np.float64]:
+    """Turn logits (N, C) into probabilities (N, C) in double precision."""
+    return np.exp(_log_softmax(logits))
+
+
+def log_loss(logits: FloatArray, y: Labels) -> float:
+    """Mean negative log-probability of the true class, in nats."""
+    return float(-_log_softmax(logits)[np.arange(len(y)), y].mean())
+
+
+def accuracy(logits: FloatArray, y: Labels) -> float:
+    """Share of rows whose largest logit is that of the true class."""
+    return float((logits.argmax(axis=1) == y).mean())
+
+
+def _log_softmax(logits: FloatArray) -> NDArray[np.float64]:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return wide
+
+
+def head_parameters(head: Any, *, deep: bool) -> dict[str, Any]:  # Any: a dataclass; any argument
+    """Return a head's constructor arguments: scikit-learn's ``get_params``.
+
+    Args:
+        head: A head, which is a dataclass over its arguments.
+        deep: Return nested options as plain JSON values, for saving; otherwise every argument
+            as it came, which is what scikit-learn's ``clone`` asks for.
+    """
+    arguments = {field.name: getattr(head, field.name) for field in fields(head) if field.init}
+    if not deep:
+        return arguments
+    return {k: asdict(v) if isinstance(v, TrainingPlan) else v for k, v in arguments.items()}
+
+
+def construct(head_class: type[_Built], parameters: Mapping[str, Any]) -> _Built:  # Any: JSON
+    """Build an unfitted head from its saved parameters.
+
+    Raises:
+        CheckpointError: A parameter is unknown or has a value that is refused.
+    """
+    arguments = dict(parameters)
+    try:
+        if "plan" in arguments:
+            arguments["plan"] = TrainingPlan(**arguments["plan"])
+        return head_class(**arguments)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"saved parameters of {head_class.__name__} are refused: {error}; fit the head again"
+        ) from error
+
+
+def check_state(
+    state: Mapping[str, NDArray[Any]], axes: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:  # Any: whatever dtype was stored
+    """Check a saved state's names, numbers of axes and values.
+
+    Args:
+        state: Arrays by name.
+        axes: The names that are expected, with their number of axes.
+
+    Raises:
+        CheckpointError: A name is missing or unknown, or an array is of another shape or holds
+            values that are not finite.
+    """
+    if set(state) != set(axes):
+        raise CheckpointError(
+            f"saved head holds {', '.join(sorted(state)) or 'nothing'}; "
+            f"expected {', '.join(sorted(axes))}; fit the head again"
+        )
+    for name, array in state.items():
+        finite = array.ndim == axes[name] and np.isfinite(array).all()
+        if not finite:
+            raise CheckpointError(
+                f"saved array {name!r} {array.shape} is broken; expected {axes[name]} axes and "
+                "finite values; fit the head again"
+            )
+    return dict(state)

@@ -1,0 +1,177 @@
+"""Logistic regression with an anchored L2 penalty, solved by L-BFGS in whitened coordinates.
+
+It knows nothing about texts or validation: it minimises one objective over given rows.
+scikit-learn minimises the same function for an anchor of zero; its L-BFGS works in the raw
+coordinates, where a few directions of CLIP's features carry most of the variance and
+convergence takes four times the passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.heads.contract import FloatArray
+
+__all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
+
+_MAX_ITERATIONS = 300
+_HISTORY = 10  # pairs that L-BFGS keeps
+_RELATIVE_TOLERANCE = 1e-7  # of the objective; fp32 rows leave noise of about 1e-8 in it
+
+
+@dataclass(frozen=True)
+class LogisticProblem:
+    """Training rows, centred, with the eigenbasis of their covariance.
+
+    Attributes:
+        centred: float32 (N, D), rows minus their mean.
+        mean: float32 (D,).
+        labels: int64 (N,).
+        n_classes: C.
+        eigenvalues: float64 (D,), of the rows' covariance.
+        eigenvectors: float64 (D, D), one a column.
+    """
+
+    centred: torch.Tensor
+    mean: torch.Tensor
+    labels: torch.Tensor
+    n_classes: int
+    eigenvalues: torch.Tensor
+    eigenvectors: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LogisticSolution:
+    """Where the solver ended.
+
+    Attributes:
+        weight: float32 (C, D).
+        bias: float32 (C,).
+        objective: Mean cross-entropy plus penalty.
+        n_iterations: Steps of L-BFGS.
+        n_evaluations: Passes over the rows.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    objective: float
+    n_iterations: int
+    n_evaluations: int
+
+
+def make_problem(X: FloatArray, y: NDArray[np.int64], *, n_classes: int) -> LogisticProblem:
+    """Centre the rows and take the eigenbasis of their covariance, once for many penalties."""
+    rows = torch.tensor(np.asarray(X, dtype=np.float32))
+    mean = rows.mean(dim=0)
+    centred = rows.sub_(mean)
+    covariance = (centred.T @ centred).double() / len(centred)
+    eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+    return LogisticProblem(
+        centred, mean, torch.from_numpy(y), n_classes, eigenvalues.clamp_min(0), eigenvectors
+    )
+
+
+def solve(
+    problem: LogisticProblem,
+    penalty: NDArray[np.float64],
+    *,
+    anchor: NDArray[np.float32],
+    start: LogisticSolution | None = None,
+) -> LogisticSolution:
+    """Minimise mean cross-entropy + 1/2 sum_c penalty_c |weight_c - anchor_c|^2.
+
+    The bias is free. With a penalty of 1 / (C N) and an anchor of zero this is scikit-learn's
+    objective for its own ``C``.
+
+    Args:
+        problem: The rows.
+        penalty: float64 (C,), above 0.
+        anchor: float32 (C, D), where the penalty is zero, and the starting point.
+        start: A solution to start from instead, such as that of a neighbouring penalty.
+
+    Returns:
+        The minimum, to fp32 accuracy.
+    """
+    from scipy.optimize import minimize
+
+    objective = _Objective(problem, penalty, anchor)
+    result = minimize(
+        objective,
+        objective.coordinates(start),
+        jac=True,
+        method="L-BFGS-B",
+        options={
+            "maxiter": _MAX_ITERATIONS,
+            "maxcor": _HISTORY,
+            "ftol": _RELATIVE_TOLERANCE,
+            "gtol": 0.0,
+        },
+    )
+    weight, bias = objective.solution(result.x)
+    return LogisticSolution(weight, bias, float(result.fun), int(result.nit), int(result.nfev))
+
+
+class _Objective:
+    """Value and gradient in coordinates (U, b) with weight = anchor + U P.
+
+    P = (k S + p I)^(-1/2), with S the rows' covariance, p the mean penalty and k = (C-1)/C^2, the
+    variance of a class indicator under uniform probabilities. k S + p I is the objective's
+    Hessian there, for one class, so that in U it is near the identity: Boehning's bound
+    (Ann. Inst. Stat. Math. 44, 1992) used as a preconditioner.
+    """
+
+    def __init__(
+        self, problem: LogisticProblem, penalty: NDArray[np.float64], anchor: NDArray[np.float32]
+    ) -> None:
+        n_rows, n_classes = len(problem.centred), problem.n_classes
+        curvature = (n_classes - 1) / n_classes**2
+        spectrum = curvature * problem.eigenvalues + float(penalty.mean())
+        basis = problem.eigenvectors
+        self._problem = problem
+        self._penalty = torch.from_numpy(penalty)[:, None]
+        self._anchor = torch.from_numpy(anchor)
+        self._precondition = ((basis * spectrum.rsqrt()) @ basis.T).float()
+        self._undo = ((basis * spectrum.sqrt()) @ basis.T).float()
+        self._logits = torch.empty(n_rows, n_classes)
+        self._row_numbers = torch.arange(n_rows)
+
+    def coordinates(self, start: LogisticSolution | None) -> NDArray[np.float64]:
+        """Map a solution, or the anchor with a bias of zero, to a flat float64 vector."""
+        n_classes, dim = self._anchor.shape
+        point = torch.zeros(n_classes, dim + 1, dtype=torch.float64)
+        weight = self._anchor if start is None else torch.from_numpy(start.weight)
+        bias = torch.zeros(n_classes) if start is None else torch.from_numpy(start.bias)
+        point[:, :dim] = (weight - self._anchor) @ self._undo
+        point[:, dim] = bias + weight @ self._problem.mean
+        return point.numpy().ravel()
+
+    def solution(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float32], ...]:
+        """Map a flat vector back to weight and bias over the rows as they came."""
+        weight, _, bias = self._weight(point)
+        return weight.numpy(), (bias - weight @ self._problem.mean).numpy()
+
+    def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        problem, logits = self._problem, self._logits
+        weight, deviation, bias = self._weight(point)
+        torch.addmm(bias, problem.centred, weight.T, out=logits)
+        true_logits = logits[self._row_numbers, problem.labels]
+        normaliser = torch.logsumexp(logits, dim=1)
+        value = (normaliser - true_logits).double().mean()
+        value += 0.5 * (self._penalty * deviation.double().square()).sum()
+        residual = logits.sub_(normaliser[:, None]).exp_()
+        residual[self._row_numbers, problem.labels] -= 1
+        gradient = torch.empty(len(weight), weight.shape[1] + 1, dtype=torch.float64)
+        raw = (residual.T @ problem.centred) / len(residual) + self._penalty.float() * deviation
+        gradient[:, :-1] = raw @ self._precondition
+        gradient[:, -1] = residual.double().sum(dim=0) / len(residual)
+        return float(value), gradient.numpy().ravel()
+
+    def _weight(self, point: NDArray[np.float64]) -> tuple[torch.Tensor, ...]:
+        n_classes, dim = self._anchor.shape
+        table = torch.from_numpy(point).view(n_classes, dim + 1)
+        deviation = table[:, :dim].float() @ self._precondition
+        return self._anchor + deviation, deviation, table[:, dim].float()

@@ -1,0 +1,130 @@
+"""The zero-shot head: a linear classifier whose rows are embedded class texts.
+
+It knows nothing about how texts become rows; every other head that starts from class texts
+takes its first answer from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.errors import InputError
+from cliptune.heads.contract import (
+    FloatArray,
+    Labels,
+    Needs,
+    Validation,
+    check_rows,
+    check_scale,
+    check_state,
+    construct,
+    head_parameters,
+    require_fitted,
+    softmax,
+)
+from cliptune.heads.options import EpochRecord
+
+__all__ = ["ZeroShotHead", "zero_shot_logits"]
+
+
+def zero_shot_logits(
+    X: FloatArray, text_rows: NDArray[np.float32], logit_scale: float
+) -> NDArray[np.float32]:
+    """Return logit_scale * X @ text_rows.T, float32 (N, C): arXiv:2103.00020, section 3.1.
+
+    Args:
+        X: Unit rows (N, D).
+        text_rows: Unit rows (C, D).
+        logit_scale: Factor on cosines, already exponentiated.
+    """
+    cosines: NDArray[np.float32] = np.asarray(X, dtype=np.float32) @ text_rows.T
+    return np.float32(logit_scale) * cosines
+
+
+@dataclass(eq=False)
+class ZeroShotHead:
+    """Class texts as they are: nothing is learned.
+
+    Source: Radford et al., arXiv:2103.00020, section 3.1.
+
+    Attributes:
+        classes_: int64 (C,).
+        text_rows_: float32 (C, D), unit rows.
+        logit_scale_: The encoder's own factor.
+        n_parameters_: 0.
+        history_: Empty, there is no training.
+    """
+
+    name: ClassVar[str] = "zero-shot"
+    needs: ClassVar[Needs] = "pooled"
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    text_rows_: NDArray[np.float32] = field(init=False, repr=False)
+    logit_scale_: float = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray | None = None,
+        y: Labels | None = None,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Keep the texts; images and labels are accepted as by every head, and not used.
+
+        Raises:
+            InputError: No text rows came, or they do not fit the other arguments.
+        """
+        del y, validation  # part of the contract of every head
+        if text_rows is None or logit_scale is None:
+            raise InputError("head 'zero-shot' is made of texts; pass text_rows and logit_scale")
+        if n_classes is not None and n_classes != len(text_rows):
+            raise InputError(f"{len(text_rows)} text rows came for {n_classes} classes")
+        dim = None if X is None else int(X.shape[-1])
+        rows = check_rows(text_rows, dim=dim, what="text rows")
+        return self._set(np.asarray(rows, dtype=np.float32), check_scale(logit_scale))
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for unit rows (N, D)."""
+        require_fitted(self)
+        rows = check_rows(X, dim=self.text_rows_.shape[1])
+        return zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments: there are none."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        scale = np.asarray(self.logit_scale_, dtype=np.float64)
+        return {"text_rows": self.text_rows_, "logit_scale": scale}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
+        arrays = check_state(state, {"text_rows": 2, "logit_scale": 0})
+        return construct(cls, parameters)._set(arrays["text_rows"], float(arrays["logit_scale"]))
+
+    def _set(self, text_rows: NDArray[np.float32], logit_scale: float) -> Self:
+        self.classes_ = np.arange(len(text_rows))
+        self.text_rows_ = text_rows
+        self.logit_scale_ = logit_scale
+        self.n_parameters_ = 0
+        self.history_ = ()
+        return self
