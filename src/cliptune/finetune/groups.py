@@ -21,7 +21,15 @@ from torch import nn
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetune.options import TrainableOptions
 
-__all__ = ["Group", "GroupPlan", "describe_plans", "name_groups", "plan_groups", "select_groups"]
+__all__ = [
+    "Group",
+    "GroupPlan",
+    "describe_plans",
+    "name_groups",
+    "plan_groups",
+    "select_groups",
+    "tower_of",
+]
 
 _BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|stages|layers?)\.?(\d+)\.")
 _PROJECTION = re.compile(
@@ -92,7 +100,7 @@ def _group_of(name: str, seen_blocks: set[str]) -> str:
         return "logit_scale"
     if parts[0] == "head":
         return "head"
-    tower, inner = _tower_of(parts)
+    tower, inner = _split_tower(parts)
     if any(part.startswith("lora_") for part in parts):
         return f"lora.{tower}"
     block = _BLOCK.search(inner)
@@ -105,7 +113,12 @@ def _group_of(name: str, seen_blocks: set[str]) -> str:
     return f"{tower}.top" if is_late else f"{tower}.stem"
 
 
-def _tower_of(parts: list[str]) -> tuple[str, str]:
+def tower_of(name: str) -> str:
+    """Return ``image`` or ``text`` for the name of a module or parameter in a dual model."""
+    return _split_tower([*name.split("."), ""])[0]
+
+
+def _split_tower(parts: list[str]) -> tuple[str, str]:
     """Return the tower and the name within it; what no tower's name announces is text."""
     for tower, names in (("image", _IMAGE_TOWER), ("text", _TEXT_TOWER)):
         for position, part in enumerate(parts[:-1]):

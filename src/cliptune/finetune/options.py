@@ -103,7 +103,7 @@ class LoraOptions:
     """
 
     rank: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     towers: tuple[str, ...] = ("image", "text")
 
     def __post_init__(self) -> None:
