@@ -1,0 +1,91 @@
+"""What is found out about each view: its gap, its predictions, its answer to a shift.
+
+It knows nothing about pictures or about other views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas.gap import Gap, measure_gap
+from cliptune.atlas.inputs import MapInputs, MapOptions, MapView
+from cliptune.atlas.measured import Space, to_score
+from cliptune.atlas.pairing import Pairing
+from cliptune.atlas.shift import ShiftCurve, shift_along_gap
+from cliptune.metrics import Score
+
+__all__ = ["Finding", "measure_view"]
+
+_BLOCK_VALUES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One view with all that was found out about it.
+
+    Attributes:
+        view: The vectors.
+        gap: The numbers with their resamples.
+        scores: The numbers with their intervals.
+        nearest: int (N,), the row of the text nearest to each image.
+        predicted: int (N,), the group that the view's classifier, or else that text, names.
+        shift: Scores along the gap, if asked for.
+    """
+
+    view: MapView
+    gap: Gap
+    scores: dict[str, Score]
+    nearest: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    shift: ShiftCurve | None
+
+
+def measure_view(
+    view: MapView,
+    inputs: MapInputs,
+    paired: tuple[Pairing, NDArray[np.int64], NDArray[np.int64]],
+    options: MapOptions,
+) -> Finding:
+    """Measure one view.
+
+    Args:
+        view: Its vectors.
+        inputs: Groups and labels.
+        paired: What ``pair_by_group`` returns: the pairing, rows of images, rows of texts.
+        options: Seed, and whether to shift.
+    """
+    pairing, images, texts = paired
+    assert view.text_vectors is not None, "check_inputs refuses views without texts"
+    space = Space(view.image_vectors[images], view.text_vectors[texts], pairing)
+    gap = measure_gap(space, seed=options.seed)
+    nearest = _nearest_texts(view.image_vectors, view.text_vectors)
+    shift = None
+    if options.shift:
+        shift = shift_along_gap(
+            view.image_vectors,
+            view.text_vectors,
+            inputs.image_groups,
+            inputs.text_groups,
+            seed=options.seed,
+        )
+    return Finding(
+        view=view,
+        gap=gap,
+        scores={name: to_score(number) for name, number in gap.numbers.items()},
+        nearest=nearest,
+        predicted=inputs.text_groups[nearest] if view.predictions is None else view.predictions,
+        shift=shift,
+    )
+
+
+def _nearest_texts(
+    image_vectors: NDArray[np.float32], text_vectors: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    rows = max(1, _BLOCK_VALUES // len(text_vectors))
+    starts = range(0, len(image_vectors), rows)
+    return np.concatenate(
+        [(image_vectors[s : s + rows] @ text_vectors.T).argmax(axis=1) for s in starts]
+    )

@@ -1,0 +1,269 @@
+"""The static figures: the map and the shift curve, as SVG and PNG for papers.
+
+It knows nothing about vectors or models; it draws what a ``MapResult`` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas.labels import place_labels
+from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR, colour_numbers
+from cliptune.atlas.pictures import draw_pictures
+from cliptune.atlas.result import DrawnView, MapResult
+from cliptune.runs import atomic_path
+
+__all__ = ["plot_map", "plot_shift", "save_figure"]
+
+_PANEL_INCHES = (3.7, 3.7)
+_DPI = 200
+_LINK_COLOUR = "#6b6b6b"
+_UNKNOWN_COLOUR = "#9a9a9a"
+_MAX_LINKS = 300
+_RASTER_ABOVE = 3000
+_METHOD_NAMES = {"pca": "PC", "umap": "UMAP", "tsne": "t-SNE"}
+
+Axes = Any  # Any: matplotlib's Axes, imported only where something is drawn
+Figure = Any  # Any: likewise
+
+
+def plot_map(result: MapResult) -> Figure:
+    """Draw one column a view: coloured by modality, and by class or, with captions, by success.
+
+    All panels share their limits. Class texts are tied to the centroid of their images,
+    captions to their image; of more than 300 ties every so many are drawn.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as NewFigure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    n_views = len(result.views)
+    shape = (1, 2) if n_views == 1 else (2, n_views)
+    size = (shape[1] * _PANEL_INCHES[0], shape[0] * _PANEL_INCHES[1] + 0.3)
+    layout = ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965))
+    figure = NewFigure(figsize=size, dpi=_DPI, layout=layout)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(*shape, squeeze=False)
+    by_modality, by_kind = (panels[0][:1], panels[0][1:]) if n_views == 1 else panels
+    second = "success" if result.has_captions else "class"
+    for view, numbers, left, right in zip(
+        result.views, result.numbers["views"], by_modality, by_kind, strict=True
+    ):
+        for axes, what in ((left, "modality"), (right, second)):
+            axes.set_title(f"{view.name}, by {what}", fontsize=8, loc="left", parse_math=False)
+            _name_axes(axes, numbers, result.numbers["projection"]["method"])
+            _set_limits(axes, result)  # so that room is made for ticks as wide as they will be
+    figure.text(0.005, 0.0, _caption(result), fontsize=6, va="bottom", color="#444444")
+    # Labels and pictures are placed by pixels, so the layout has to be settled before them.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in panels.flat:
+        _set_limits(axes, result)
+    for view, left, right in zip(result.views, by_modality, by_kind, strict=True):
+        _draw_modalities(left, result, view)
+        (_draw_success if result.has_captions else _draw_classes)(right, result, view)
+    return figure
+
+
+def plot_shift(views: Sequence[Mapping[str, Any]]) -> Figure:  # Any: plain JSON values
+    """Draw scores over the signed distance of the centroids, one line a view and score.
+
+    Args:
+        views: The ``views`` of a map's numbers, each with its ``shift``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(4.2, 3.0), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    lines = [(v["name"], v["shift"], name) for v in views for name in v["shift"]["scores"]]
+    for colour, (view_name, shift, name) in zip(_cycle(CLASS_COLOURS), lines, strict=False):
+        scores = shift["scores"][name]
+        values = [score["value"] for score in scores]
+        bounds = np.asarray([score["interval"] for score in scores]).T
+        label = f"{view_name}, {name.replace('_', ' ')}".replace("$", r"\$")
+        axes.plot(shift["distance"], values, color=colour, lw=1.4, label=label)
+        axes.fill_between(shift["distance"], *bounds, color=colour, alpha=0.18, lw=0)
+        start = shift["lambda"].index(0.0)
+        axes.plot(shift["distance"][start], values[start], "o", color=colour, ms=5)
+    axes.axvline(0, color=_LINK_COLOUR, lw=0.8, ls=":")
+    axes.set_xlabel("signed distance of the centroids (dot: as it is; 0: gap closed)", fontsize=7)
+    axes.set_ylabel("score, 95 % interval", fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.25, lw=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=6.5, frameon=False)
+    return figure
+
+
+def save_figure(figure: Figure, stem: Path) -> dict[str, Path]:
+    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure.
+
+    Returns:
+        The paths, as ``svg`` and ``png``.
+    """
+    from matplotlib import rc_context
+
+    paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")}
+    # The salt of SVG identifiers can only be set globally; it is put back at once.
+    with rc_context({"svg.hashsalt": "cliptune"}):
+        for kind, path in paths.items():
+            with atomic_path(path) as temporary:
+                metadata = {"Date": None} if kind == "svg" else {"Software": None}
+                figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
+    return paths
+
+
+def _cycle(colours: Sequence[str]) -> Iterator[str]:
+    while True:
+        yield from colours
+
+
+def _name_axes(axes: Axes, numbers: Mapping[str, Any], method: str) -> None:  # Any: JSON values
+    for number, set_label in enumerate((axes.set_xlabel, axes.set_ylabel)):
+        label = f"{_METHOD_NAMES[method]} {number + 1}"
+        if numbers["explained_variance"] is not None:
+            label += f" ({100 * numbers['explained_variance'][number]:.1f} % of variance)"
+        set_label(label, fontsize=7)
+    axes.tick_params(labelsize=6, length=2)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _set_limits(axes: Axes, result: MapResult) -> None:
+    """Show all views' points, one unit as long on both axes: distances can be read off."""
+    places = np.concatenate([p for v in result.views for p in (v.image_places, v.text_places)])
+    low, high = places.min(axis=0), places.max(axis=0)
+    frame = axes.get_window_extent()
+    pixels = np.asarray([frame.width, frame.height])
+    unit = max(1.12 * float(((high - low) / pixels).max()), 1e-9)
+    (left, bottom), (right, top) = (
+        (low + high) / 2 - unit * pixels / 2,
+        (low + high) / 2 + unit * pixels / 2,
+    )
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+
+
+def _caption(result: MapResult) -> str:
+    numbers = result.numbers
+    projection = numbers["projection"]
+    texts = "captions" if result.has_captions else "class texts"
+    fitted = "all views" if projection["fit"] == "all" else "the first view"
+    of_fit = f", fitted on {fitted}" if len(result.views) > 1 else ""
+    shown = f"{numbers['n_drawn']} images and {len(result.texts)} {texts}"
+    method = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}[projection["method"]]
+    return f"{shown}; {method} of both together{of_fit}".replace("$", r"\$")
+
+
+def _scatter(
+    axes: Axes, places: NDArray[np.float32], colours: Sequence[str] | str, alpha: float
+) -> None:
+    axes.scatter(
+        *places.T,
+        s=float(np.clip(8000 / max(len(places), 1), 1.5, 9)),
+        c=colours,
+        alpha=alpha,
+        linewidths=0,
+        rasterized=len(places) > _RASTER_ABOVE,  # a vector file of 20,000 dots opens slowly
+        zorder=2,
+    )
+
+
+def _draw_modalities(axes: Axes, result: MapResult, view: DrawnView) -> None:
+    _draw_links(axes, result, view)
+    _scatter(axes, view.image_places, IMAGE_COLOUR, 0.45)
+    axes.scatter(
+        *view.text_places.T,
+        s=float(np.clip(1600 / max(len(view.text_places), 1), 3, 16)),
+        marker="^",
+        c=TEXT_COLOUR,
+        linewidths=0.3,
+        edgecolors="white",
+        zorder=4,
+    )
+    draw_pictures(axes, view.image_places, result.thumbnails, IMAGE_COLOUR)
+    _add_legend(axes, (("image", IMAGE_COLOUR, "o"), ("text", TEXT_COLOUR, "^")))
+
+
+def _draw_links(axes: Axes, result: MapResult, view: DrawnView) -> None:
+    from matplotlib.collections import LineCollection
+
+    ends = link_ends(result, view)
+    step = -(-len(ends) // _MAX_LINKS)
+    chosen = ends[:: max(step, 1)]
+    axes.add_collection(
+        LineCollection(list(chosen), colors=_LINK_COLOUR, linewidths=0.4, alpha=0.4, zorder=1),
+        autolim=False,
+    )
+
+
+def link_ends(result: MapResult, view: DrawnView) -> NDArray[np.float32]:
+    """Return a line from every text to the centroid of its images: (L, 2, 2)."""
+    known = result.image_groups >= 0
+    groups, inverse = np.unique(result.image_groups[known], return_inverse=True)
+    sums = np.zeros((len(groups), 2))
+    np.add.at(sums, inverse, view.image_places[known])
+    centroids = sums / np.bincount(inverse)[:, None]
+    has_images = np.isin(result.text_groups, groups)
+    ends = centroids[np.searchsorted(groups, result.text_groups[has_images])]
+    return np.stack([view.text_places[has_images], ends], axis=1).astype(np.float32)
+
+
+def _draw_classes(axes: Axes, result: MapResult, view: DrawnView) -> None:
+    """Colour by class and name each class at its text; colours repeat past eight classes."""
+    first = result.views[0]
+    numbers = np.full(max(result.image_groups.max(), result.text_groups.max()) + 2, -1)
+    numbers[result.text_groups] = colour_numbers(first.text_places)
+    # The last entry is that of group -1, images without a class.
+    colours = np.asarray([*CLASS_COLOURS, _UNKNOWN_COLOUR], dtype=object)
+    _scatter(axes, view.image_places, list(colours[numbers[result.image_groups]]), 0.5)
+    text_colours = list(colours[numbers[result.text_groups]])
+    axes.scatter(
+        *view.text_places.T,
+        s=14 if len(result.texts) <= 30 else 8,
+        marker="^",
+        c=text_colours,
+        linewidths=0.4,
+        edgecolors="black",
+        zorder=4,
+    )
+    size = float(np.clip(8.5 - len(result.texts) / 20, 4.5, 8))
+    n = len(result.texts)
+    drawn = place_labels(axes, view.text_places, result.texts, size=size, colours=["#1a1a1a"] * n)
+    if drawn < n:
+        note = f"{drawn} of {n} class names have room"
+        axes.text(
+            0.99, 1.005, note, fontsize=5.5, ha="right", va="bottom", transform=axes.transAxes
+        )
+
+
+def _draw_success(axes: Axes, result: MapResult, view: DrawnView) -> None:
+    """Colour captioned images by whether the nearest caption is one of their own."""
+    kinds = (
+        ("nearest caption is its own", IMAGE_COLOUR, "o", 1),
+        ("nearest caption is another's", CLASS_COLOURS[1], "o", 0),
+    )
+    for _, colour, _, code in kinds:
+        _scatter(axes, view.image_places[view.correct == code], colour, 0.7)
+    axes.scatter(
+        *view.text_places.T, s=3, marker="^", c=_UNKNOWN_COLOUR, linewidths=0, alpha=0.5, zorder=1
+    )
+    _add_legend(axes, (*(kind[:3] for kind in kinds), ("text", _UNKNOWN_COLOUR, "^")))
+
+
+def _add_legend(axes: Axes, entries: Sequence[tuple[str, str, str]]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour, marker=marker, ls="", ms=4, label=label)
+        for label, colour, marker in entries
+    ]
+    axes.legend(
+        handles=handles, fontsize=6.5, frameon=True, framealpha=0.85, edgecolor="none", loc="best"
+    )

@@ -1,0 +1,168 @@
+"""Retrieval across modalities: recall at 1, 5 and 10, from images to texts and back.
+
+It knows nothing about encoders or files: it sees vectors and which text belongs to which image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas.pairing import pair_by_group, resampled_counts
+from cliptune.errors import DataError, InputError
+from cliptune.metrics import Score, percentile_interval, wilson_interval
+
+__all__ = ["RECALL_AT", "RetrievalScores", "match_ranks", "score_retrieval"]
+
+RECALL_AT = (1, 5, 10)
+_BLOCK_VALUES = 20_000_000
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Recall in both directions, by k.
+
+    Attributes:
+        image_to_text: Share of images with a text of their own among the k nearest texts.
+        text_to_image: Share of texts with their image among the k nearest images.
+    """
+
+    image_to_text: dict[int, Score]
+    text_to_image: dict[int, Score]
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return everything as plain JSON values."""
+        return {
+            "image_to_text": _direction_dict(self.image_to_text),
+            "text_to_image": _direction_dict(self.text_to_image),
+        }
+
+
+def score_retrieval(
+    image_vectors: NDArray[np.float32],
+    text_vectors: NDArray[np.float32],
+    owners: NDArray[np.int64],
+    *,
+    seed: int = 0,
+) -> RetrievalScores:
+    """Score retrieval among captioned images (Hodosh et al., doi:10.1613/jair.3994).
+
+    Every image is ranked against all texts and every text against all images. Images without a
+    text stay among the candidates but are no queries. The interval from images to texts is
+    Wilson's; the texts of one image are not independent, so the other one resamples images.
+
+    Args:
+        image_vectors: float32 (N, D), rows of norm 1.
+        text_vectors: float32 (M, D), rows of norm 1.
+        owners: int (M,), the row of the image that each text describes.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        InputError: Shapes disagree or an owner is no row of the images.
+        DataError: There are fewer than two images with a text.
+    """
+    _check_owners(image_vectors, text_vectors, owners)
+    ranks = match_ranks(image_vectors, text_vectors, np.arange(len(image_vectors)), owners)
+    pairing, images, texts = pair_by_group(np.arange(len(image_vectors)), owners)
+    if len(images) < 2:
+        raise DataError(
+            f"{len(images)} images have captions; retrieval needs at least 2: give a captions "
+            "data set"
+        )
+    found = {k: ranks[1][texts] <= k for k in RECALL_AT}
+    return RetrievalScores(
+        {k: _share(ranks[0][images] <= k) for k in RECALL_AT},
+        {k: _clustered_share(hits, pairing.text_groups, seed=seed) for k, hits in found.items()},
+    )
+
+
+def match_ranks(
+    image_vectors: NDArray[np.floating],
+    text_vectors: NDArray[np.floating],
+    image_groups: NDArray[np.int64],
+    text_groups: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rank, for each query, its nearest match of the same group among all candidates.
+
+    A candidate of another group that is exactly as near counts as nearer, so that an encoder
+    which maps everything to one point has no recall.
+
+    Returns:
+        For each image (N,) the rank of its nearest own text, for each text (M,) the rank of
+        its nearest own image, from 1; a query without a match has a rank past the last.
+    """
+    forward = _ranks(image_vectors, text_vectors, image_groups, text_groups)
+    return forward, _ranks(text_vectors, image_vectors, text_groups, image_groups)
+
+
+def _ranks(
+    queries: NDArray[np.floating],
+    candidates: NDArray[np.floating],
+    query_groups: NDArray[np.int64],
+    candidate_groups: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    ranks = np.empty(len(queries), dtype=np.int64)
+    rows = max(1, _BLOCK_VALUES // max(1, len(candidates)))
+    for start in range(0, len(queries), rows):
+        block = slice(start, start + rows)
+        similarities = queries[block] @ candidates.T
+        own = query_groups[block, None] == candidate_groups
+        best = np.where(own, similarities, -np.inf).max(axis=1)
+        ranks[block] = 1 + ((similarities >= best[:, None]) & ~own).sum(axis=1)
+        ranks[block][~own.any(axis=1)] = len(candidates) + 1
+    return ranks
+
+
+def _check_owners(
+    image_vectors: NDArray[np.float32],
+    text_vectors: NDArray[np.float32],
+    owners: NDArray[np.int64],
+) -> None:
+    if image_vectors.shape[1:] != text_vectors.shape[1:] or len(text_vectors) != len(owners):
+        raise InputError(
+            f"images of shape {image_vectors.shape}, texts of shape {text_vectors.shape} and "
+            f"{len(owners)} owners do not go together; expected (N, D), (M, D) and M"
+        )
+    if len(owners) and not (owners.min() >= 0 and owners.max() < len(image_vectors)):
+        raise InputError(
+            f"owners run from {owners.min()} to {owners.max()}; expected rows of the images, 0 to "
+            f"{len(image_vectors) - 1}"
+        )
+
+
+def _share(hits: NDArray[np.bool_]) -> Score:
+    low, high = wilson_interval(int(hits.sum()), len(hits))
+    return Score(float(hits.mean()), low, high, len(hits), "Wilson")
+
+
+def _clustered_share(hits: NDArray[np.bool_], clusters: NDArray[np.int64], *, seed: int) -> Score:
+    """Resample clusters (images) with all their items (texts)."""
+    sizes = np.bincount(clusters).astype(np.float64)
+    hits_in_cluster = np.bincount(clusters, weights=hits)
+    shares = np.concatenate(
+        [
+            (counts @ hits_in_cluster) / (counts @ sizes)
+            for counts in resampled_counts(len(sizes), np.random.default_rng(seed))
+        ]
+    )
+    low, high = percentile_interval(shares[1:])
+    return Score(float(shares[0]), low, high, len(hits), "bootstrap over images, percentile")
+
+
+def _direction_dict(scores: dict[int, Score]) -> dict[str, Any]:  # Any: plain JSON values
+    return {
+        **{f"recall_at_{k}": score.value for k, score in scores.items()},
+        "n": next(iter(scores.values())).n,
+        "intervals": {
+            f"recall_at_{k}": {
+                "low": score.low,
+                "high": score.high,
+                "level": 0.95,
+                "method": score.method,
+            }
+            for k, score in scores.items()
+        },
+    }
