@@ -6,14 +6,30 @@ This package knows nothing about models, features or classifiers.
 from __future__ import annotations
 
 from cliptune.images.decode import MAX_PIXELS, decode_image
+from cliptune.images.loose import open_images
+from cliptune.images.scan import (
+    BadImage,
+    ScanReport,
+    apply_bad_image_policy,
+    drop_bad,
+    scan_images,
+)
 from cliptune.images.sources import Source
+from cliptune.images.split import split_validation
 from cliptune.images.table import ImageTable, require_classes, require_labels
 
 __all__ = [
     "MAX_PIXELS",
+    "BadImage",
     "ImageTable",
+    "ScanReport",
     "Source",
+    "apply_bad_image_policy",
     "decode_image",
+    "drop_bad",
+    "open_images",
     "require_classes",
     "require_labels",
+    "scan_images",
+    "split_validation",
 ]

@@ -11,11 +11,11 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from cliptune.errors import BadImageError
 
-__all__ = ["MAX_PIXELS", "bad_image", "decode_image", "open_header", "reason_of"]
+__all__ = ["MAX_PIXELS", "bad_image", "check_image", "decode_image", "reason_of"]
 
 # Pillow's own hard limit: half a gigabyte of RGB.
 MAX_PIXELS = 178_956_970
@@ -76,13 +76,30 @@ def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Ima
     Raises:
         BadImageError: It is empty, no image, truncated, corrupt, or too large.
     """
-    image = open_header(data, name=name, max_pixels=max_pixels)
+    image = _open_header(data, name=name, max_pixels=max_pixels)
+    return _finish(image, name)
+
+
+def check_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Make sure that ``decode_image`` would succeed.
+
+    A JPEG is decoded at an eighth of its size: every byte is still read, in little more than
+    half the time.
+
+    Raises:
+        BadImageError: As ``decode_image`` does.
+    """
+    image = _open_header(data, name=name, max_pixels=max_pixels)
+    if image.format == "JPEG":
+        image.draft(None, (image.width // 8, image.height // 8))
+    _finish(image, name)
+
+
+def _finish(image: ImageFile.ImageFile, name: str) -> Image.Image:
     try:
         image.load()
         _turn_upright(image)
         return _to_rgb(image)
-    except BadImageError:
-        raise
     except _DECODER_ERRORS as error:
         raise bad_image(name, _describe(error)) from error
 
@@ -97,12 +114,8 @@ def reason_of(error: BadImageError, name: str) -> str:
     return str(error).removeprefix(f"cannot read {name!r}: ")
 
 
-def open_header(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Identify an image and read its size without decoding it.
-
-    Raises:
-        BadImageError: It is empty, no image, has a broken header, or is too large.
-    """
+def _open_header(data: bytes, *, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """Identify an image and judge its size without decoding it."""
     if not data:
         raise bad_image(name, "the file is empty")
     try:
@@ -119,7 +132,7 @@ def open_header(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Imag
     return image
 
 
-def _identify(data: bytes) -> Image.Image | None:
+def _identify(data: bytes) -> ImageFile.ImageFile | None:
     """Do what ``Image.open`` does, without its check against a process-wide pixel limit.
 
     That check warns below our limit, and silencing a warning is not safe between threads.

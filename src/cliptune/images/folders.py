@@ -16,7 +16,7 @@ from cliptune.errors import DataError
 from cliptune.images.records import LabelledImages, split_of
 from cliptune.images.sources import FileSource, Source
 
-__all__ = ["IMAGE_SUFFIXES", "is_image_name", "read_image_folder"]
+__all__ = ["IMAGE_SUFFIXES", "is_image_name", "list_images", "read_image_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +89,17 @@ def read_image_folder(root: Path) -> LabelledImages | None:
         splits=[split for split, ids, _ in found for _ in ids],
         classes=tuple(sorted({label for label in labels if label is not None})),
     )
+
+
+def list_images(root: Path) -> list[str]:
+    """Return the paths of all images below a folder, sorted and relative to it.
+
+    Hidden files and links out of the tree are passed over, as in ``read_image_folder``.
+    """
+    walk = _Walk(str(root), os.path.realpath(root))
+    images = list(_images_below(walk, ""))
+    _report_outside(walk, bool(images))
+    return images
 
 
 def _split_folders(walk: _Walk, top: _Level) -> dict[str, str]:

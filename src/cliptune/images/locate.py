@@ -5,70 +5,137 @@ It knows which reader takes what, and nothing about what the readers do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cliptune.errors import DataError, InputError
+from cliptune.catalog import find_dataset
+from cliptune.errors import DataError, InputError, UnavailableError
 from cliptune.images.folders import read_image_folder
 from cliptune.images.manifests import MANIFEST_SUFFIXES, read_manifest
 from cliptune.images.parquet_rows import BatchCache
-from cliptune.images.records import Columns, LabelledImages, join_splits, label_images, split_of
+from cliptune.images.records import (
+    Columns,
+    Filter,
+    LabelledImages,
+    Records,
+    join_splits,
+    label_images,
+    split_of,
+)
+from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
+from cliptune.images.sources import FileSource
 
-__all__ = ["Filter", "read_data"]
+__all__ = ["read_data"]
 
-Filter = Mapping[str, Sequence[str]]
+Progress = Callable[[int, int], None]
 
 
-def read_data(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:
-    """Read a folder or a manifest.
+def read_data(
+    data: str | Path,
+    columns: Columns,
+    *,
+    where: Filter | None = None,
+    progress: Progress | None = None,
+) -> LabelledImages:
+    """Read a folder, a manifest, shards, a data set of a hub, or one that has a name.
 
     Raises:
-        InputError: There is nothing at ``path``, or nothing that is known.
+        InputError: There is nothing of this name, or nothing that is known.
         DataError: It holds no images, or labels and files are at odds.
+        UnavailableError: It has to be fetched and cannot be.
     """
+    text, path = str(data), Path(data)
+    if text.startswith("hf:"):
+        from cliptune.images.hub import read_hub
+
+        return read_hub(text, columns, where)
+    if path.exists():
+        return _read_path(path, columns, where)
+    if "{" in text:
+        return _read_shards(expand_braces(text), columns, where)
+    if isinstance(data, Path) or len(path.parts) != 1 or path.suffix:
+        raise InputError(f"there is no file or folder {text!r}; check the path")
+    located = find_dataset(text, progress=progress)
+    if located.files is None:
+        return _read_path(located.path, columns, where)
+    return _read_files(located.path, located.files)
+
+
+def _read_files(folder: Path, files: Mapping[str, str]) -> LabelledImages:
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise UnavailableError(
+            f"{str(folder)!r} lacks {missing[0]!r}; install another version of its package"
+        )
+    return LabelledImages(
+        sources=[FileSource(name, str(folder / name)) for name in files],
+        labels=list(files.values()),
+        splits=[""] * len(files),
+    )
+
+
+def _read_path(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:
     if path.is_file():
         return _read_file(path, columns, where)
-    if not path.is_dir():
-        raise InputError(f"there is no file or folder {str(path)!r}; check the path")
     manifests = _manifests_in(path)
     if manifests:
-        return _read_manifests(manifests, path, columns, where)
+        cache = BatchCache()
+        return _label_all(manifests, path, columns, where, lambda p: read_manifest(p, path, cache))
     images = read_image_folder(path)
-    if images is None:
-        raise DataError(
-            f"{str(path)!r} holds no images; expected class folders with images, a manifest "
-            f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
-        )
-    if where:
-        raise InputError(f"{str(path)!r} has no columns to filter by; filters need a manifest")
-    return images
+    if images is not None:
+        if where:
+            raise InputError(f"{str(path)!r} has no columns to filter by; filters need a manifest")
+        return images
+    shards = find_shards(path)
+    if shards:
+        return _read_shards(shards, columns, where)
+    raise DataError(
+        f"{str(path)!r} holds no images; expected class folders with images, a manifest "
+        f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
+    )
 
 
 def _read_file(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:
+    if is_shard(path):
+        return _read_shards([path], columns, where)
     if path.suffix.lower() not in MANIFEST_SUFFIXES:
         raise InputError(
-            f"{str(path)!r} is no manifest; expected a folder or a file ending in "
-            f"{', '.join(MANIFEST_SUFFIXES)}"
+            f"{str(path)!r} is no data set; expected a folder, a manifest "
+            f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
         )
-    return _read_manifests([path], path.parent, columns, where)
+    cache, root = BatchCache(), path.parent
+    return _label_all([path], root, columns, where, lambda p: read_manifest(p, root, cache))
 
 
-def _read_manifests(
-    paths: Sequence[Path], root: Path, columns: Columns, where: Filter | None
+def _read_shards(paths: Sequence[Path], columns: Columns, where: Filter | None) -> LabelledImages:
+    parents = [path.parent for path in paths]
+    root = parents[0] if len(set(parents)) == 1 else min(parents, key=lambda p: len(p.parts)).parent
+    return _label_all(paths, root, columns, where, lambda p: read_shard(p, root))
+
+
+def _label_all(
+    paths: Sequence[Path],
+    root: Path,
+    columns: Columns,
+    where: Filter | None,
+    read: Callable[[Path], Records],
 ) -> LabelledImages:
-    cache = BatchCache()
-    parts = []
-    for path in paths:
-        records = read_manifest(path, root, cache)
-        parts.append(label_images(records, columns, split=_split_of_file(path), where=where))
+    parts = [
+        label_images(read(path), columns, split=_split_of_file(path, root), where=where)
+        for path in paths
+    ]
     return join_splits(parts, str(root)) if len(parts) > 1 else parts[0]
 
 
-def _split_of_file(path: Path) -> str:
-    """Read the split off names such as ``test.parquet`` and ``train-00000-of-00002.parquet``."""
-    stem = path.stem.lower()
-    head = stem.partition("-")[0].rstrip("_0123456789")
-    return split_of(stem) or split_of(head) or ""
+def _split_of_file(path: Path, root: Path) -> str:
+    """Read the split off names such as ``test.parquet``, ``train-00000-of-00002.parquet``.
+
+    A file whose name says nothing is in the split that its folder is named after.
+    """
+    stem = path.name.lower().partition(".")[0]
+    head = stem.replace("_", "-").partition("-")[0].rstrip("0123456789")
+    above = "" if path.parent == root else path.parent.name
+    return split_of(stem) or split_of(head) or split_of(above) or ""
 
 
 def _manifests_in(folder: Path) -> list[Path]:
@@ -83,7 +150,7 @@ def _manifests_in(folder: Path) -> list[Path]:
         files = sorted(p for p in place.iterdir() if not p.name.startswith(".") and p.is_file())
         tables = [p for p in files if p.suffix.lower() in MANIFEST_SUFFIXES]
         described = [p for p in tables if p.stem.lower() == "metadata"]
-        split = [p for p in tables if _split_of_file(p)]
+        split = [p for p in tables if _split_of_file(p, place)]
         parquet = [p for p in tables if p.suffix.lower() == ".parquet"]
         if described or split or parquet:
             return described or split or parquet

@@ -1,18 +1,23 @@
-"""Images named one by one, without labels: files, folders and whole data sets in a row.
+"""Images to predict: single files, folders and data sets, in the order that they are named.
 
-It knows nothing about classes; labels that a named data set has are left aside.
+It knows nothing about labels: every image comes out unlabelled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cliptune.errors import InputError
-from cliptune.images.folders import is_image_name
+from cliptune.images.folders import list_images
+from cliptune.images.locate import read_data
+from cliptune.images.manifests import MANIFEST_SUFFIXES
+from cliptune.images.records import Columns
+from cliptune.images.shards import is_shard
 from cliptune.images.sources import FileSource, Source
 from cliptune.images.table import ImageTable
 
@@ -20,21 +25,25 @@ __all__ = ["open_images"]
 
 
 def open_images(names: Sequence[str]) -> ImageTable:
-    """Open images in the order they are named.
+    """Gather images without labels.
 
     Args:
-        names: Image files, or whatever ``ImageTable.open`` takes: then all its images, in its
-            order, with ids below that name.
+        names: Image files, folders (searched to the bottom, whatever their layout), manifests,
+            shards, or names of data sets. An image that is named twice comes once.
+
+    Returns:
+        A table whose ids begin with the names as they were given.
 
     Raises:
-        InputError: Nothing was named, or there is nothing of that name.
+        InputError: One of them does not exist.
         DataError: A folder holds no images.
     """
-    if not names:
-        raise InputError("no image was named; expected image files, folders or data sets")
-    sources = [source for name in names for source in _sources_of(name)]
+    sources: dict[str, Source] = {}
+    for name in names:
+        for source in _find_images(name):
+            sources.setdefault(source.id, source)
     return ImageTable(
-        sources=sources,
+        sources=list(sources.values()),
         labels=np.full(len(sources), -1, dtype=np.int64),
         splits=np.full(len(sources), "", dtype=np.str_),
         class_names=(),
@@ -42,20 +51,21 @@ def open_images(names: Sequence[str]) -> ImageTable:
     )
 
 
-def _sources_of(name: str) -> Sequence[Source]:
+def _find_images(name: str) -> Iterable[Source]:
     path = Path(name)
-    if path.is_file() and is_image_name(path.name):
+    if path.is_file() and path.suffix.lower() not in MANIFEST_SUFFIXES and not is_shard(path):
         return [FileSource(name, name)]
-    if not path.exists() and is_image_name(path.name):
-        raise InputError(f"there is no image file {name!r}; check the path")
-    table = ImageTable.open(name)
-    if not path.is_dir():
-        return table.sources
-    # Within a folder ids are relative; beside other arguments they need the folder's name.
-    return [_below(name, source) for source in table.sources]
+    if path.is_dir() and (inside := list_images(path)):
+        return [FileSource(_join(name, image), str(path / image)) for image in inside]
+    return _in_data_set(name)
 
 
-def _below(folder: str, source: Source) -> Source:
-    if isinstance(source, FileSource):
-        return replace(source, id=f"{folder.rstrip('/')}/{source.id}")
-    return source
+def _in_data_set(name: str) -> Iterator[Source]:
+    parent = os.path.dirname(name) if Path(name).is_file() else name  # noqa: PTH120  keeps "./"
+    for source in read_data(name, Columns()).sources:
+        fields: Any = source  # Any: every source is a dataclass, which a Protocol cannot say
+        yield replace(fields, id=_join(parent, source.id))
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name

@@ -12,8 +12,17 @@ from typing import Any
 from cliptune.errors import DataError, InputError
 from cliptune.images.sources import Source
 
-__all__ = ["Columns", "LabelledImages", "Records", "join_splits", "label_images", "split_of"]
+__all__ = [
+    "Columns",
+    "Filter",
+    "LabelledImages",
+    "Records",
+    "join_splits",
+    "label_images",
+    "split_of",
+]
 
+Filter = Mapping[str, Sequence[str]]
 Values = list[Any]  # Any: cells as the file has them
 
 _SPLITS = {
@@ -25,8 +34,10 @@ _IMAGE_NAMES = (
     *("image", "img", "image_path", "image_file", "path", "file", "filename", "file_name"),
     *("filepath", "file_path", "images", "picture", "photo", "jpg", "png"),
 )
-_LABEL_NAMES = ("label", "labels", "class", "category", "target", "y", "class_name", "fine_label")
-_CAPTION_NAMES = ("captions", "caption", "text", "sentences")
+_LABEL_NAMES = (
+    *("label", "labels", "cls", "class", "category", "target", "y", "class_name", "fine_label"),
+)
+_CAPTION_NAMES = ("captions", "caption", "text", "txt", "sentences")
 _SPLIT_NAMES = ("split", "partition", "subset")
 
 
@@ -92,7 +103,7 @@ def label_images(
     columns: Columns,
     *,
     split: str = "",
-    where: Mapping[str, Sequence[str]] | None = None,
+    where: Filter | None = None,
 ) -> LabelledImages:
     """Find the columns of a manifest and read labels, splits and captions.
 
@@ -235,7 +246,7 @@ def _as_texts(cell: Any) -> tuple[str, ...]:  # Any: a cell as the file has it
     return tuple(str(text).strip() for text in texts if text is not None and str(text).strip())
 
 
-def _matching_rows(records: Records, where: Mapping[str, Sequence[str]] | None) -> list[int] | None:
+def _matching_rows(records: Records, where: Filter | None) -> list[int] | None:
     if not where:
         return None
     rows = list(range(records.n_rows))

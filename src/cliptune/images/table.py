@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cliptune.catalog import known_class_names
 from cliptune.errors import DataError, InputError
 from cliptune.images.decode import MAX_PIXELS, decode_image
-from cliptune.images.locate import Filter, read_data
+from cliptune.images.locate import read_data
 from cliptune.images.names import GivenNames, name_classes, read_class_names
-from cliptune.images.records import Columns, LabelledImages, split_of
+from cliptune.images.records import Columns, Filter, LabelledImages, split_of
 from cliptune.images.sources import Source
 
 __all__ = ["ImageTable", "require_classes", "require_labels"]
@@ -58,24 +59,27 @@ class ImageTable:
         caption_column: str | None = None,
         class_names: Sequence[str] | Path | None = None,
         where: Filter | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> ImageTable:
         """Find the images of a data set and read their labels, but no image.
 
         Args:
-            data: A folder or a manifest.
+            data: A folder, a manifest, shards, ``hf:OWNER/NAME``, or the name of a data set.
             split: Keep only this split.
             image_column: The manifest's column of images; else it is found by usual names.
             label_column: The same for labels.
             caption_column: The same for captions.
             class_names: The names of the classes, or a file of them (``read_class_names``).
             where: Keep only rows whose cell in a column is one of some values.
+            progress: Called with (bytes so far, bytes in all) while a named set is fetched.
 
         Raises:
             InputError: ``data``, ``split``, a name or a filter does not fit.
             DataError: The data set has no images, or contradicts itself.
+            UnavailableError: It has to be fetched and cannot be.
         """
         columns = Columns(image_column, label_column, caption_column)
-        images = read_data(Path(data), columns, where)
+        images = read_data(data, columns, where=where, progress=progress)
         given = read_class_names(class_names) if isinstance(class_names, Path) else class_names
         table = _make_table(images, given, str(data))
         return table if split is None else table.split(split)
@@ -136,8 +140,10 @@ class ImageTable:
 
 def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> ImageTable:
     seen = {label for label in images.labels if label is not None}
-    order = (lambda label: (int(label), label)) if images.numbered else (lambda label: (0, label))
-    classes = images.classes or tuple(sorted(seen, key=order))
+    classes = images.classes or tuple(sorted(seen, key=int if images.numbered else None))
+    if given is None and (known := known_class_names(classes)) is not None:
+        _log.info("%r has the classes of a known data set; its names for prompts are used", root)
+        given = known
     names = name_classes(classes, given, numbered=images.numbered, origin=root)
     codes = [-1 if label is None else names.code_of[label] for label in images.labels]
     ids = [source.id for source in images.sources]

@@ -1,0 +1,62 @@
+"""Fixtures that several modules share: real data, and small pictures made on the spot."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def data_root():
+    """The folder of real data sets."""
+    default = Path(__file__).parent.parent.parent / "shared" / "data"
+    root = Path(os.environ.get("CLIPTUNE_TEST_DATA", default)).resolve()
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root}; name its folder in CLIPTUNE_TEST_DATA")
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_picture():
+    """Make the same picture for the same seed: smooth colours and a little noise."""
+
+    def make(seed=0, size=(48, 32)):
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        smooth = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
+        noise = rng.integers(-8, 9, smooth.shape)
+        return Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def encode_picture():
+    """Encode a picture in a format of Pillow's."""
+
+    def encode(image, kind="PNG", **options):
+        buffer = io.BytesIO()
+        image.save(buffer, format=kind, **options)
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def make_tree(tmp_path, make_picture, encode_picture):
+    """Write small pictures at relative paths below a new folder and return the folder."""
+
+    def make(*paths, root="data"):
+        folder = tmp_path / root
+        folder.mkdir(exist_ok=True)
+        for number, path in enumerate(paths):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            kind = "PNG" if target.suffix.lower() == ".png" else "JPEG"
+            target.write_bytes(encode_picture(make_picture(number), kind))
+        return folder
+
+    return make
