@@ -1,13 +1,38 @@
 """Features: the embeddings of images and texts, computed once.
 
 ``extract`` embeds a table batch by batch; ``FeatureStore`` keeps what it gives by content, so
-that an image is embedded once per encoder. This package knows nothing about heads.
+that an image is embedded once per encoder; ``export_parquet`` hands it to other tools. This
+package knows nothing about heads.
 """
 
 from __future__ import annotations
 
+from cliptune.features.cache import (
+    CacheCheck,
+    CacheEntry,
+    DamagedShard,
+    Pruned,
+    list_cache,
+    prune_cache,
+    verify_cache,
+)
+from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
 
-__all__ = ["Batch", "FeatureStore", "Features", "Progress", "extract"]
+__all__ = [
+    "Batch",
+    "CacheCheck",
+    "CacheEntry",
+    "DamagedShard",
+    "FeatureStore",
+    "Features",
+    "Progress",
+    "Pruned",
+    "export_parquet",
+    "extract",
+    "list_cache",
+    "prune_cache",
+    "verify_cache",
+]

@@ -40,6 +40,7 @@ __all__ = ["content_digests"]
 _LOG = logging.getLogger(__name__)
 _SETTLED_NS = 2_000_000_000
 _WAIT_SECONDS = 30.0
+_REMEMBERED_AT_ONCE = 4096
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS contents (
@@ -67,11 +68,15 @@ def content_digests(sources: Sequence[Source], memo: Path, *, workers: int) -> N
     stamps = _stamps(sources)
     known = _recall(memo, stamps)
     unknown = [i for i, digest in enumerate(known) if digest is None]
+    if unknown:
+        _LOG.info("reading %d of %d images to see what is in them", len(unknown), len(sources))
     with ThreadPoolExecutor(workers, thread_name_prefix="cliptune-digest") as pool:
-        read = pool.map(lambda i: content_digest(sources[i].read()), unknown)
-        for i, digest in zip(unknown, read, strict=True):
-            known[i] = digest
-    _remember(memo, ((stamps[i], known[i]) for i in unknown))
+        for start in range(0, len(unknown), _REMEMBERED_AT_ONCE):
+            part = unknown[start : start + _REMEMBERED_AT_ONCE]
+            read = pool.map(lambda i: content_digest(sources[i].read()), part)
+            for i, digest in zip(part, read, strict=True):
+                known[i] = digest
+            _remember(memo, ((stamps[i], known[i]) for i in part))
     return np.array(known, f"S{CONTENT_BYTES}")
 
 

@@ -16,7 +16,6 @@ knows about encoders or images: rows go by the digest of what they were made fro
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,14 +25,13 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from cliptune.errors import CheckpointError, UnavailableError
+from cliptune.features.gather import cache_errors, gather_rows, pieces_of
 from cliptune.features.keys import CONTENT_BYTES
 from cliptune.features.shards import Shard, open_shard, remove_unfinished, write_shard
 
-__all__ = ["ShardFolder"]
+__all__ = ["ShardFolder", "is_busy", "quarantine", "shard_files"]
 
 _LOG = logging.getLogger(__name__)
-_PIECE_BYTES = 1 << 24
-_RESIDENT_BYTES = 1 << 29
 _MERGE_RATIO = 8
 
 
@@ -49,7 +47,7 @@ class ShardFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _explained(path):
+        with cache_errors(path):
             (path / "claims").mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "lock")
         self._shards: list[Shard] = []
@@ -60,7 +58,7 @@ class ShardFolder:
     def claim(self, name: str) -> Iterator[None]:
         """Be the only one to embed the table ``name``; wait for whoever does so already."""
         lock = FileLock(self.path / "claims" / name)
-        with _explained(self.path):
+        with cache_errors(self.path):
             try:
                 lock.acquire(timeout=1)
             except Timeout:
@@ -71,9 +69,15 @@ class ShardFolder:
         finally:
             lock.release()
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock: nobody else adds, merges or removes shards."""
+        with cache_errors(self.path), self._lock:
+            yield
+
     def refresh(self) -> None:
         """Take up what is on the disk now; damaged shards go to ``quarantine``."""
-        with self._locked():
+        with self.locked():
             self._load()
 
     def lacks(self, contents: NDArray[np.bytes_]) -> NDArray[np.bool_]:
@@ -86,8 +90,8 @@ class ShardFolder:
         Raises:
             UnavailableError: They cannot be written; all that was there still is.
         """
-        with self._locked():
-            last = max((_sequence(p) for p in self._files()), default=-1)
+        with self.locked():
+            last = max((_sequence(p) for p in shard_files(self.path)), default=-1)
             write_shard(self.path, last + 1, contents, parts=[vectors], row_shape=vectors.shape[1:])
 
     def merge(self) -> None:
@@ -97,7 +101,7 @@ class ShardFolder:
         ones, so the count of shards grows with the logarithm of the count of vectors. Without
         room for a second copy nothing happens.
         """
-        with self._locked():
+        with self.locked():
             self._load()
             first = _first_to_merge([len(shard) for shard in self._shards])
             if first == len(self._shards) - 1 or not self._shards:
@@ -119,33 +123,15 @@ class ShardFolder:
         Raises:
             UnavailableError: Some are gone: another process has pruned the cache.
         """
-        places = self._find(contents)
-        if (places < 0).any():
-            raise UnavailableError(
-                f"features disappeared from {str(self.path)!r} while they were in use; repeat "
-                "the command to compute them again"
-            )
-        offsets = self._offsets()
-        owner = int(np.searchsorted(offsets, places[0], side="right")) - 1
-        first, last = int(places[0]), int(places[-1])
-        if last < offsets[owner + 1] and (np.diff(places) == 1).all():
-            mapped = self._shards[owner].map()
-            return mapped[first - offsets[owner] : last + 1 - offsets[owner]]
-        return self._copied(places, offsets)
-
-    def _copied(self, places: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-        row_shape, row_bytes = self._shards[0].row_shape, self._shards[0].row_bytes
-        maps = [shard.map() for shard in self._shards]
-        shape = (len(places), *row_shape)
-        if len(places) * row_bytes <= _RESIDENT_BYTES:
-            return _pick(maps, places, offsets)
-        step = max(1, _PIECE_BYTES // row_bytes)
-        with _explained(self.path), tempfile.TemporaryFile(dir=self.path) as file:
-            for start in range(0, len(places), step):
-                piece = _pick(maps, places[start : start + step], offsets)
-                file.write(piece.reshape(-1).data.cast("B"))
-            file.flush()
-            return np.memmap(file, np.float32, mode="c", shape=shape).view(np.ndarray)
+        with self.locked():  # else a merge could take a shard away before it is mapped
+            self._load()
+            places = self._find(contents)
+            if (places < 0).any():
+                raise UnavailableError(
+                    f"features disappeared from {str(self.path)!r} while they were in use; "
+                    "repeat the command to compute them again"
+                )
+            return gather_rows(self._shards, places)
 
     def _find(self, contents: NDArray[np.bytes_]) -> NDArray[np.int64]:
         """Return the place of each digest, counted through all shards, or -1."""
@@ -154,17 +140,13 @@ class ShardFolder:
         at = np.searchsorted(self._sorted, contents).clip(max=len(self._sorted) - 1)
         return np.where(self._sorted[at] == contents, self._places[at], -1)
 
-    def _offsets(self) -> NDArray[np.int64]:
-        return np.cumsum([0, *(len(shard) for shard in self._shards)])
-
-    def _files(self) -> list[Path]:
-        return sorted(self.path.glob("*.safetensors"))
-
     def _load(self) -> None:
         """Open the shards and index them; the caller holds the lock."""
         remove_unfinished(self.path)
         opened = {shard.path: shard for shard in self._shards}
-        shards = [opened.get(path) or _opened_or_quarantined(path) for path in self._files()]
+        shards = [
+            opened.get(path) or _opened_or_quarantined(path) for path in shard_files(self.path)
+        ]
         # A merged shard has the number of its first part and is longer: it comes before it.
         self._shards = sorted(filter(None, shards), key=lambda s: (s.sequence, -len(s)))
         self._index()
@@ -180,7 +162,7 @@ class ShardFolder:
         """Delete shards whose vectors are all in earlier ones: a killed merge leaves them."""
         first = np.ones(len(self._sorted), bool)
         first[self._places] = np.r_[True, self._sorted[1:] != self._sorted[:-1]][: len(first)]
-        offsets = self._offsets()
+        offsets = np.cumsum([0, *map(len, self._shards)])
         kept = [first[offsets[i] : offsets[i + 1]].any() for i in range(len(self._shards))]
         for shard, keep in zip(self._shards, kept, strict=True):
             if not keep:
@@ -199,21 +181,36 @@ class ShardFolder:
             self.path,
             shards[0].sequence,
             contents[keep],
-            parts=_pieces(shards, keep),
+            parts=pieces_of(shards, keep),
             row_shape=shards[0].row_shape,
         )
         for shard in shards:
             with suppress(PermissionError):
                 shard.path.unlink(missing_ok=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with _explained(self.path):
-            self._lock.acquire()
+
+def shard_files(path: Path) -> list[Path]:
+    """Return the shards' files of a folder, in their order."""
+    return sorted(path.glob("[0-9]*-*.safetensors"))
+
+
+def is_busy(path: Path) -> bool:
+    """Tell whether a process embeds a table into a folder."""
+    for claim in (path / "claims").glob("*"):
+        lock = FileLock(claim)
         try:
-            yield
-        finally:
-            self._lock.release()
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+    return False
+
+
+def quarantine(path: Path) -> Path:
+    """Put a damaged shard out of the way and return its new place."""
+    target = path.parent / "quarantine" / path.name
+    target.parent.mkdir(exist_ok=True)
+    return path.replace(target)
 
 
 _NOTHING = np.empty(0, f"S{CONTENT_BYTES}")
@@ -232,13 +229,6 @@ def _opened_or_quarantined(path: Path) -> Shard | None:
         return None
 
 
-def quarantine(path: Path) -> Path:
-    """Put a damaged shard out of the way and return its new place."""
-    target = path.parent / "quarantine" / path.name
-    target.parent.mkdir(exist_ok=True)
-    return path.replace(target)
-
-
 def _first_to_merge(lengths: list[int]) -> int:
     """Return the index of the oldest shard that is to be merged with all newer ones."""
     first, total = len(lengths) - 1, sum(lengths[-1:])
@@ -246,37 +236,3 @@ def _first_to_merge(lengths: list[int]) -> int:
         first -= 1
         total += lengths[first]
     return first
-
-
-def _pieces(shards: list[Shard], keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
-    offset = 0
-    for shard in shards:
-        step = max(1, _PIECE_BYTES // shard.row_bytes)
-        for start in range(0, len(shard), step):
-            stop = min(start + step, len(shard))
-            yield shard.read(start, stop)[keep[offset + start : offset + stop]]
-        offset += len(shard)
-
-
-def _pick(
-    maps: list[NDArray[np.float32]], places: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    picked = np.empty((len(places), *maps[0].shape[1:]), np.float32)
-    owners = np.searchsorted(offsets, places, side="right") - 1
-    for owner in np.unique(owners):
-        mine = owners == owner
-        picked[mine] = maps[owner][places[mine] - offsets[owner]]
-    return picked
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot write to the cache {str(path)!r} ({error.strerror or error}); make room or "
-            "name another --cache-dir"
-        ) from error

@@ -18,7 +18,8 @@ from cliptune.encoders import DualEncoder
 __all__ = ["CONTENT_BYTES", "StoreKey", "content_digest", "table_digest"]
 
 CONTENT_BYTES = 16
-_LAYOUT = 1  # of the files of a store; another layout is another key
+_LAYOUT = 1  # of the files; raise it when they change
+_PIXELS = 1  # of decoding and resizing; raise it when they give other pixels
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class StoreKey:
     @property
     def digest(self) -> str:
         """Hex digest, 32 characters."""
-        text = json.dumps({"layout": _LAYOUT, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"layout": _LAYOUT, "pixels": _PIXELS, **asdict(self)}, sort_keys=True)
         return content_digest(text.encode()).hex()
 
 

@@ -31,7 +31,7 @@ from cliptune.features.keys import CONTENT_BYTES
 __all__ = ["Shard", "open_shard", "remove_unfinished", "shard_is_intact", "write_shard"]
 
 _ALIGNMENT = 64
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = ".tmp-"  # the prefix of ``atomic_path`` too
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
-from cliptune.errors import DataError, UnavailableError
+from cliptune.errors import DataError
 from cliptune.features.digests import content_digests
 from cliptune.features.embed import Job, embed_missing, first_of_each
 from cliptune.features.extract import default_workers, require_finite
@@ -123,13 +123,15 @@ class FeatureStore:
 
         Args:
             encoder: What embeds.
-            texts: T texts, at least 1.
+            texts: T texts.
             truncate: Cut texts that are longer than the encoder's context.
 
         Raises:
             InputError: A text is longer than the context and ``truncate`` is false.
             UnavailableError: The cache cannot be written to; what is in it is kept.
         """
+        if not texts:
+            return np.empty((0, encoder.dim), np.float32)
         folder = _open_folder(self.cache_dir, encoder, "texts-cut" if truncate else "texts")
         digests = [content_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
         contents = np.array(digests, f"S{CONTENT_BYTES}")
@@ -148,9 +150,10 @@ def _open_folder(cache_dir: Path, encoder: DualEncoder, kind: str) -> ShardFolde
     key = StoreKey.of(encoder, kind)
     folder = ShardFolder(cache_dir / "features" / f"{kind}-{key.digest}")
     meta = folder.path / "meta.json"
-    try:
-        os.utime(meta)
-    except FileNotFoundError:
+    with folder.locked():
+        if meta.exists():
+            os.utime(meta)
+            return folder
         facts = {
             "encoder": encoder.name,
             **asdict(key),
@@ -158,9 +161,4 @@ def _open_folder(cache_dir: Path, encoder: DualEncoder, kind: str) -> ShardFolde
         }
         with atomic_path(meta) as temporary:
             temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot write to the cache {str(cache_dir)!r} ({error.strerror}); name another "
-            "--cache-dir"
-        ) from error
     return folder

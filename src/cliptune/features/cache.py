@@ -1,0 +1,247 @@
+"""What the feature cache holds: list it, verify it, prune it.
+
+It knows nothing about images or encoders beyond what the folders say of themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cliptune.errors import CheckpointError, InputError, UnavailableError
+from cliptune.features.folder import ShardFolder, is_busy, quarantine, shard_files
+from cliptune.features.shards import open_shard, shard_is_intact
+
+__all__ = [
+    "CacheCheck",
+    "CacheEntry",
+    "DamagedShard",
+    "Pruned",
+    "list_cache",
+    "prune_cache",
+    "verify_cache",
+]
+
+_TRASH = ".pruned-"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One encoder's vectors of one kind.
+
+    Attributes:
+        path: The folder.
+        encoder: The name under which the encoder was first used; its key is the fingerprint.
+        fingerprint: Digest of the encoder's weights.
+        precision: What it computed in.
+        engine: What ran it.
+        kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut``.
+        n_vectors: How many images or texts.
+        n_bytes: Size of all its files.
+        created: When it was first used.
+        last_used: When it was last used.
+    """
+
+    path: Path
+    encoder: str
+    fingerprint: str
+    precision: str
+    engine: str
+    kind: str
+    n_vectors: int
+    n_bytes: int
+    created: datetime
+    last_used: datetime
+
+
+@dataclass(frozen=True)
+class DamagedShard:
+    """A file that is not what was written.
+
+    Attributes:
+        path: Where it lies now, out of the way.
+        problem: What is wrong with it.
+    """
+
+    path: Path
+    problem: str
+
+
+@dataclass(frozen=True)
+class CacheCheck:
+    """What a verification found.
+
+    Attributes:
+        n_shards: Whole files.
+        n_vectors: Vectors in them.
+        n_bytes: Their size.
+        damaged: The others; their vectors are computed again when they are asked for.
+    """
+
+    n_shards: int
+    n_vectors: int
+    n_bytes: int
+    damaged: tuple[DamagedShard, ...]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning did.
+
+    Attributes:
+        removed: Entries that are gone.
+        busy: Entries that should have gone, but a process is adding to them.
+    """
+
+    removed: tuple[CacheEntry, ...]
+    busy: tuple[CacheEntry, ...]
+
+
+def list_cache(cache_dir: str | Path) -> list[CacheEntry]:
+    """Return what a cache holds, last used first; nothing where there is no cache."""
+    entries = [_entry(path) for path in _folders(Path(cache_dir))]
+    return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
+
+
+def verify_cache(cache_dir: str | Path) -> CacheCheck:
+    """Read every shard and compare it with its checksum; put damaged ones into quarantine.
+
+    Raises:
+        UnavailableError: The cache cannot be read or written to.
+    """
+    n_shards = n_vectors = n_bytes = 0
+    damaged = []
+    for path in _folders(Path(cache_dir)):
+        with ShardFolder(path).locked():
+            for file in shard_files(path):
+                try:
+                    n_vectors += _verified_length(file)
+                except CheckpointError as error:
+                    damaged.append(DamagedShard(quarantine(file), str(error)))
+                    continue
+                n_shards += 1
+                n_bytes += file.stat().st_size
+    return CacheCheck(n_shards, n_vectors, n_bytes, tuple(damaged))
+
+
+def prune_cache(
+    cache_dir: str | Path,
+    *,
+    encoder: str | None = None,
+    max_age_days: float | None = None,
+    max_bytes: int | None = None,
+) -> Pruned:
+    """Remove entries: those unused for longest first.
+
+    Args:
+        cache_dir: The cache.
+        encoder: Look only at entries of this encoder's name or of a fingerprint that starts
+            so; alone, it removes them all.
+        max_age_days: Remove what was last used longer ago.
+        max_bytes: Then remove until no more than this is left.
+
+    Raises:
+        InputError: Neither an encoder nor a limit is given, or a limit is negative.
+        UnavailableError: An entry cannot be removed.
+    """
+    if encoder is None and max_age_days is None and max_bytes is None:
+        raise InputError("nothing says what to prune; give an encoder, an age or a size")
+    if min(max_age_days or 0, max_bytes or 0) < 0:
+        raise InputError(f"age {max_age_days} and size {max_bytes} came, at least 0 was expected")
+    entries = [e for e in list_cache(cache_dir) if encoder is None or _is_of(e, encoder)]
+    chosen = entries
+    if max_age_days is not None or max_bytes is not None:
+        chosen = _beyond(entries, max_age_days, max_bytes)
+    busy = tuple(entry for entry in chosen if is_busy(entry.path))
+    removed = tuple(entry for entry in chosen if entry not in busy)
+    for entry in removed:
+        _remove(entry.path)
+    return Pruned(removed, busy)
+
+
+def _folders(cache_dir: Path) -> Iterator[Path]:
+    """Give the folders of a cache, after removing what a killed pruning left."""
+    for path in sorted((cache_dir / "features").glob("*")):
+        if path.name.startswith(_TRASH):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_dir():
+            yield path
+
+
+def _entry(path: Path) -> CacheEntry:
+    facts, used = _facts(path)
+    n_vectors = 0
+    for file in shard_files(path):
+        with suppress(CheckpointError, FileNotFoundError):  # verify tells; merges take away
+            n_vectors += len(open_shard(file))
+    n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    created = datetime.fromisoformat(facts["created"]) if "created" in facts else used
+    return CacheEntry(
+        path=path,
+        encoder=str(facts.get("encoder", "unknown")),
+        fingerprint=str(facts.get("fingerprint", "unknown")),
+        precision=str(facts.get("precision", "unknown")),
+        engine=str(facts.get("engine", "unknown")),
+        kind=str(facts.get("kind", "unknown")),
+        n_vectors=n_vectors,
+        n_bytes=n_bytes,
+        created=created,
+        last_used=used,
+    )
+
+
+def _facts(path: Path) -> tuple[dict[str, Any], datetime]:  # Any: plain JSON values
+    """Return what ``meta.json`` says and its time; a folder without it was never used."""
+    try:
+        meta = path / "meta.json"
+        facts = json.loads(meta.read_text(encoding="utf-8"))
+        return facts, datetime.fromtimestamp(meta.stat().st_mtime, UTC)
+    except (OSError, ValueError):
+        return {}, datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _verified_length(file: Path) -> int:
+    if not shard_is_intact(file):
+        open_shard(file)  # says more where the file is cut short
+        raise CheckpointError(f"{str(file)!r} was altered since it was written")
+    return len(open_shard(file))
+
+
+def _is_of(entry: CacheEntry, encoder: str) -> bool:
+    return entry.encoder == encoder or (bool(encoder) and entry.fingerprint.startswith(encoder))
+
+
+def _beyond(
+    entries: list[CacheEntry], max_age_days: float | None, max_bytes: int | None
+) -> list[CacheEntry]:
+    """Return the entries, last used first, that are too old or do not fit any more."""
+    oldest = datetime.now(UTC) - timedelta(days=max_age_days or 0)
+    beyond, kept_bytes = [], 0
+    for entry in entries:
+        too_old = max_age_days is not None and entry.last_used < oldest
+        too_large = max_bytes is not None and kept_bytes + entry.n_bytes > max_bytes
+        if too_old or too_large:
+            beyond.append(entry)
+        else:
+            kept_bytes += entry.n_bytes
+    return beyond
+
+
+def _remove(path: Path) -> None:
+    """Take a folder out of use in one step, then delete it."""
+    trash = path.with_name(f"{_TRASH}{path.name}")
+    try:
+        shutil.rmtree(trash, ignore_errors=True)
+        path.rename(trash)
+        shutil.rmtree(trash)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot remove {str(path)!r} from the cache ({error.strerror or error}); remove it "
+            "by hand"
+        ) from error
