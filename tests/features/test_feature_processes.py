@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -21,7 +22,8 @@ BATCH = 64
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # it forks
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone)
 
 
 def output(process: subprocess.Popen[str]) -> list[str]:
