@@ -1,0 +1,158 @@
+"""What a user may call a model, and which model is meant by it.
+
+It looks at names and at whether a path exists; it opens no file of weights.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cliptune.encoders.published import Published, architectures, find_published, published
+from cliptune.errors import InputError, UnknownNameError
+
+__all__ = [
+    "LITE",
+    "OPENAI_NAMES",
+    "Embedded",
+    "HubRepo",
+    "LocalFile",
+    "LocalFolder",
+    "ModelRef",
+    "parse_name",
+]
+
+LITE = "lite"
+
+OPENAI_NAMES = {
+    "RN50": "RN50",
+    "RN101": "RN101",
+    "RN50x4": "RN50x4",
+    "RN50x16": "RN50x16",
+    "RN50x64": "RN50x64",
+    "ViT-B/32": "ViT-B-32",
+    "ViT-B/16": "ViT-B-16",
+    "ViT-L/14": "ViT-L-14",
+    "ViT-L/14@336px": "ViT-L-14-336",
+}
+
+_HUB_PREFIX = "hf-hub:"
+_WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_ELSE = (
+    "or give hf-hub:OWNER/NAME, a local folder, a checkpoint file or ARCHITECTURE@FILE; "
+    "'cliptune models' lists all names"
+)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The default model, whose weights come as a package."""
+
+
+@dataclass(frozen=True)
+class HubRepo:
+    """A repository on the Hugging Face hub."""
+
+    repo: str
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder with a description of the model and its weights."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of weights; without an architecture it is inferred from the tensors."""
+
+    path: Path
+    architecture: str | None = None
+
+
+ModelRef: TypeAlias = Embedded | Published | HubRepo | LocalFolder | LocalFile
+
+
+def parse_name(name: str) -> ModelRef:
+    """Find out which model is meant; names that are known come before paths.
+
+    Args:
+        name: ``lite``; ``ARCHITECTURE/TAG``; one of OpenAI's names; ``hf-hub:OWNER/NAME``;
+            a folder; a file; ``ARCHITECTURE@FILE``.
+
+    Raises:
+        UnknownNameError: Neither a known name nor a path that exists.
+        InputError: An architecture without a tag, a broken hub name, or a missing file.
+    """
+    if name == LITE:
+        return Embedded()
+    if name in OPENAI_NAMES:
+        return _known(OPENAI_NAMES[name], "openai")
+    if name.startswith(_HUB_PREFIX):
+        return _hub_repo(name)
+    architecture, _, tag = name.rpartition("/")
+    if found := find_published(architecture, tag):
+        return found
+    architecture, at, file = name.partition("@")
+    if at and architecture in architectures():
+        return LocalFile(_existing_file(file, name), architecture)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return LocalFolder(path)
+    if path.is_file():
+        return LocalFile(path)
+    raise _refusal(name)
+
+
+def _known(architecture: str, tag: str) -> Published:
+    found = find_published(architecture, tag)
+    if found is None:
+        raise InputError(
+            f"this release of open_clip has no weights {architecture}/{tag}; "
+            f"install a newer one: pip install -U open_clip_torch"
+        )
+    return found
+
+
+def _hub_repo(name: str) -> HubRepo:
+    repo = name.removeprefix(_HUB_PREFIX)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise InputError(f"model {name!r}: expected {_HUB_PREFIX}OWNER/NAME")
+    return HubRepo(repo)
+
+
+def _existing_file(file: str, name: str) -> Path:
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise InputError(f"model {name!r}: there is no file {file!r}; check the part behind '@'")
+    return path
+
+
+def _refusal(name: str) -> InputError:
+    """Say what is wrong with a name that is neither known nor a path."""
+    if name in architectures():
+        return InputError(_without_tag(name))
+    architecture, slash, tag = name.rpartition("/")
+    if slash and architecture in architectures():
+        tags = published().get(architecture, {})
+        return UnknownNameError(f"tag of {architecture}", tag, tags, _ELSE)
+    if name.endswith(_WEIGHT_SUFFIXES) or name.startswith((".", "/", "~")):
+        return InputError(f"model {name!r}: there is no such file or folder; check the path")
+    entries = [entry.name for tags in published().values() for entry in tags.values()]
+    return UnknownNameError("model", name, [LITE, *OPENAI_NAMES, *entries], _ELSE)
+
+
+def _without_tag(architecture: str) -> str:
+    tags = list(published().get(architecture, {}))
+    if not tags:
+        return (
+            f"model {architecture!r} is an architecture without published weights; "
+            f"give your own as {architecture}@FILE"
+        )
+    return (
+        f"model {architecture!r} is an architecture, its weights are missing; "
+        f"add a tag, e.g. {architecture}/{tags[0]}; tags: {', '.join(tags)}"
+    )
