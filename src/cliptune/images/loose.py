@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cliptune.images.folders import list_images
+from cliptune.errors import InputError
+from cliptune.images.folders import is_image_name, list_images
 from cliptune.images.locate import read_data
 from cliptune.images.manifests import MANIFEST_SUFFIXES
 from cliptune.images.records import Columns
@@ -29,21 +30,21 @@ def open_images(names: Sequence[str]) -> ImageTable:
 
     Args:
         names: Image files, folders (searched to the bottom, whatever their layout), manifests,
-            shards, or names of data sets. An image that is named twice comes once.
+            shards, or names of data sets.
 
     Returns:
-        A table whose ids begin with the names as they were given.
+        A table whose ids begin with the names as they were given; what is named twice comes
+        twice.
 
     Raises:
-        InputError: One of them does not exist.
+        InputError: Nothing was named, or there is nothing of that name.
         DataError: A folder holds no images.
     """
-    sources: dict[str, Source] = {}
-    for name in names:
-        for source in _find_images(name):
-            sources.setdefault(source.id, source)
+    if not names:
+        raise InputError("no image was named; expected image files, folders or data sets")
+    sources = [source for name in names for source in _find_images(name)]
     return ImageTable(
-        sources=list(sources.values()),
+        sources=sources,
         labels=np.full(len(sources), -1, dtype=np.int64),
         splits=np.full(len(sources), "", dtype=np.str_),
         class_names=(),
@@ -57,6 +58,8 @@ def _find_images(name: str) -> Iterable[Source]:
         return [FileSource(name, name)]
     if path.is_dir() and (inside := list_images(path)):
         return [FileSource(_join(name, image), str(path / image)) for image in inside]
+    if not path.exists() and is_image_name(path.name):
+        raise InputError(f"there is no image file {name!r}; check the path")
     return _in_data_set(name)
 
 
