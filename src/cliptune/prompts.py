@@ -25,6 +25,7 @@ __all__ = [
     "ensemble_rows",
     "list_template_sets",
     "load_template_set",
+    "published_class_names",
 ]
 
 DEFAULT_TEMPLATE_SET = "simple"
@@ -129,12 +130,20 @@ def load_template_set(name: str) -> TemplateSet:
     raise UnknownNameError("template set", name, known, "or give your own with --template")
 
 
-@cache
-def _published_templates(constant: str) -> tuple[str, ...]:
-    """Read a published set from open_clip's data file alone: its package takes seconds to import.
+def published_class_names() -> tuple[str, ...]:
+    """Return the 1,000 ImageNet class names that open_clip publishes, in class order."""
+    return cast(tuple[str, ...], _published("IMAGENET_CLASSNAMES"))
 
-    There the templates are functions of the class name; applied to ``{}`` they give the text.
-    """
+
+def _published_templates(constant: str) -> tuple[str, ...]:
+    """Turn published functions of the class name into texts, by applying them to ``{}``."""
+    functions = cast(Sequence[Callable[[str], str]], _published(constant))
+    return tuple(function("{}") for function in functions)
+
+
+@cache
+def _published(constant: str) -> object:
+    """Read open_clip's data file alone: its package takes seconds to import."""
     spec = importlib.util.find_spec("open_clip")
     assert spec is not None, "open_clip is a required dependency"
     assert spec.submodule_search_locations is not None, "open_clip is a package"
@@ -144,8 +153,8 @@ def _published_templates(constant: str) -> tuple[str, ...]:
     assert file_spec.loader is not None, "a file with the suffix .py has a loader"
     module = importlib.util.module_from_spec(file_spec)
     file_spec.loader.exec_module(module)
-    functions = cast(Sequence[Callable[[str], str]], getattr(module, constant))
-    return tuple(function("{}") for function in functions)
+    value: object = getattr(module, constant)
+    return value
 
 
 def custom_template_set(templates: Sequence[str]) -> TemplateSet:

@@ -36,6 +36,8 @@ class Preprocess:
         mean: Channel means, for values in [0, 1].
         std: Channel standard deviations, for values in [0, 1].
         fill: Value in 0..255 of the padding of ``longest``.
+        crop_fraction: Share of the resized image's shorter side that the crop of ``shortest``
+            keeps, as timm's ``crop_pct``: 0.875 resizes to 256 pixels and crops 224.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -44,6 +46,7 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     fill: int = 0
+    crop_fraction: float = 1.0
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image.
@@ -72,7 +75,8 @@ class Preprocess:
         if self.resize_mode == "squash":
             return image.resize((width, height), resampling)
         if self.resize_mode == "shortest":
-            return _center_crop(_resize_shortest(image, self.size, resampling), height, width)
+            cover = (int(height / self.crop_fraction), int(width / self.crop_fraction))
+            return _center_crop(_resize_shortest(image, cover, resampling), height, width)
         scale = min(height / image.height, width / image.width)
         new_size = (round(image.width * scale), round(image.height * scale))
         fitted = image.resize(new_size, resampling)

@@ -1,0 +1,91 @@
+"""Near-duplicates: pairs and groups of images whose embeddings almost coincide.
+
+It sees unit vectors and nothing else; what to do about duplicates is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_SIMILARITY", "DuplicatePairs", "find_duplicates", "group_duplicates"]
+
+# Cosine after subtracting the mean image: plain cosines flatter, because the embeddings of any
+# model share a large common direction.
+DEFAULT_SIMILARITY = 0.97
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class DuplicatePairs:
+    """Pairs of rows that look alike.
+
+    Attributes:
+        first: int64 (P,), row in the first set.
+        second: int64 (P,), row in the second set; above ``first`` when both are one set.
+        similarity: float32 (P,), mean-centred cosine.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_duplicates(
+    first: NDArray[np.float32],
+    second: NDArray[np.float32] | None = None,
+    *,
+    similarity: float = DEFAULT_SIMILARITY,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DuplicatePairs:
+    """Find every pair above a similarity, exactly, by blocks of matrix products.
+
+    Time grows with N times M, memory stays at one block.
+
+    Args:
+        first: float32 (N, D), rows of norm 1.
+        second: float32 (M, D), or nothing: pairs within ``first``.
+        similarity: Smallest mean-centred cosine of a pair.
+        progress: Called with rows done and rows in all.
+    """
+    mean = (first if second is None else np.concatenate([first, second])).mean(axis=0)
+    rows = _unit(first - mean)
+    columns = rows if second is None else _unit(second - mean)
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        for left in range(start if second is None else 0, len(columns), _BLOCK):
+            cosines = block @ columns[left : left + _BLOCK].T
+            i, j = np.nonzero(cosines >= similarity)
+            keep = (j + left > i + start) if second is None else np.ones(len(i), bool)
+            found.append((i[keep] + start, j[keep] + left, cosines[i[keep], j[keep]]))
+        progress(min(start + _BLOCK, len(rows)), len(rows))
+    if not found:
+        empty = np.zeros(0, np.int64)
+        return DuplicatePairs(empty, empty, np.zeros(0, np.float32))
+    return DuplicatePairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def group_duplicates(pairs: DuplicatePairs, n: int) -> NDArray[np.int64]:
+    """Number the connected groups of N rows; a row without a duplicate is a group of its own.
+
+    Returns:
+        int64 (N,), a group number for each row.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(pairs), bool), (pairs.first, pairs.second)), shape=(n, n))
+    _, groups = connected_components(links, directed=False)
+    return np.asarray(groups, dtype=np.int64)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return unit
