@@ -1,0 +1,178 @@
+"""Files of weights: read without running code in them, and checked against the model.
+
+It knows file formats and tensor names, and neither architectures nor where files come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from cliptune.errors import CheckpointError
+
+__all__ = ["OPENAI_DIGESTS", "Checkpoint", "load_weights", "read_checkpoint"]
+
+# SHA-256 of OpenAI's archives, as they stand in the download addresses of the `clip` package.
+OPENAI_DIGESTS = {
+    "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762": "RN50",
+    "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599": "RN101",
+    "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd": "RN50x4",
+    "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa": "RN50x16",
+    "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c": "RN50x64",
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af": "ViT-B/32",
+    "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f": "ViT-B/16",
+    "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836": "ViT-L/14",
+    "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02": "ViT-L/14@336px",
+}
+
+_OPENAI_SETTINGS = ("input_resolution", "context_length", "vocab_size")
+_REMEDY = "use a .safetensors file, or a file of plain tensors that its author saves again"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and what the file says about who wrote it.
+
+    Attributes:
+        tensors: As they stand in the file, a wrapper's ``module.`` prefix removed.
+        origin: ``openai`` for the original release's layout, ``training`` for a checkpoint
+            that open_clip's training wrote, ``plain`` for tensors alone.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    origin: Literal["openai", "training", "plain"]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read ``.safetensors``, a file of ``torch.save`` or one of OpenAI's own archives.
+
+    Raises:
+        CheckpointError: The file is broken, holds something else than tensors, contains code,
+            or is a TorchScript archive that is none of OpenAI's.
+    """
+    if path.suffix == ".safetensors":
+        return _to_checkpoint(_read_safetensors(path), path)
+    if _is_torchscript(path):
+        return Checkpoint(_without_settings(_read_openai_archive(path)), "openai")
+    return _to_checkpoint(_read_torch(path), path)
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: Path) -> None:
+    """Copy tensors into a model of exactly these names and shapes.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, of another shape or not finite; the
+            message names the first few.
+    """
+    expected = model.state_dict()
+    faults = {
+        "missing": [name for name in expected if name not in tensors],
+        "not in the model": [name for name in tensors if name not in expected],
+        "of another shape or kind": [
+            f"{name} {list(tensor.shape)}, the model has {list(expected[name].shape)}"
+            for name, tensor in tensors.items()
+            if name in expected and not _fits(tensor, expected[name])
+        ],
+        "with NaN or infinity": [name for name, t in tensors.items() if not _is_finite(t)],
+    }
+    found = [_describe(kind, names) for kind, names in faults.items() if names]
+    if found:
+        raise CheckpointError(
+            f"{source} does not fit the model: {'; '.join(found)}; "
+            f"name the right architecture as ARCHITECTURE@FILE, or check the file"
+        )
+    model.load_state_dict(dict(tensors), strict=True)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _read_openai_archive(path: Path) -> dict[str, torch.Tensor]:
+    """Read a TorchScript archive, which is a program, if it is one of OpenAI's own."""
+    content = path.read_bytes()  # once, so that what is checked is what is read
+    if hashlib.sha256(content).hexdigest() not in OPENAI_DIGESTS:
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, which can run code, and none of OpenAI's released "
+            f"files by its SHA-256; {_REMEDY}, or fetch OpenAI's file again"
+        )
+    with warnings.catch_warnings():
+        # torch.jit.load is deprecated, and these nine files are all that needs it
+        warnings.simplefilter("ignore", FutureWarning)
+        archive = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return dict(archive.state_dict())
+
+
+def _read_torch(path: Path) -> Any:  # Any: whatever a file holds
+    try:
+        return torch.load(
+            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"asks to run {code[1]}" if code else "is no file that torch.save wrote"
+        raise CheckpointError(f"{path} {what}, refused unread; {_REMEDY}") from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path} is truncated or no checkpoint: {reason}") from error
+
+
+def _to_checkpoint(content: Any, path: Path) -> Checkpoint:  # Any: whatever a file holds
+    """Find the tensors in what a file holds."""
+    in_training = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
+    tensors = content["state_dict"] if in_training else content
+    is_flat = isinstance(tensors, dict) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in tensors.items()
+    )
+    if not is_flat or not tensors:
+        raise CheckpointError(
+            f"{path} holds no tensors by name, nor 'state_dict' with them; {_REMEDY}"
+        )
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if all(name in tensors for name in _OPENAI_SETTINGS):
+        return Checkpoint(_without_settings(tensors), "openai")
+    return Checkpoint(dict(tensors), "training" if in_training else "plain")
+
+
+def _without_settings(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name not in _OPENAI_SETTINGS}
+
+
+def _fits(tensor: torch.Tensor, expected: torch.Tensor) -> bool:
+    same_kind = tensor.is_floating_point() == expected.is_floating_point()
+    return same_kind and tensor.shape == expected.shape
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _describe(kind: str, names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} {kind} ({shown})"
