@@ -109,6 +109,8 @@ def _split_folders(walk: _Walk, top: _Level) -> dict[str, str]:
     such folders, or one alone that holds class folders, are splits.
     """
     named = [name for name in top.folders if split_of(name)]
+    if not named:
+        return {}
     others = [name for name in top.folders if not split_of(name) and _has_image(walk, name)]
     alone = len(named) == 1 and not others and bool(_list_level(walk, named[0]).folders)
     if not alone and len(named) < 2:
@@ -178,9 +180,14 @@ def _list_level(walk: _Walk, folder: str) -> _Level:
                 walk.outside.append(entry.path)
             elif entry.is_dir():
                 folders.append(entry.name)
-            elif is_image_name(entry.name):
+            elif is_image_name(entry.name) and _is_file_or_gone(entry):
                 images.append(_join(folder, entry.name))
     return _Level(images, folders)
+
+
+def _is_file_or_gone(entry: os.DirEntry[str]) -> bool:
+    """Tell files, and links to files that are gone, from pipes and devices: reading may hang."""
+    return entry.is_file() or not Path(entry.path).exists()
 
 
 def _stays_inside(walk: _Walk, path: str) -> bool:

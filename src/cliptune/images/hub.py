@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from cliptune.catalog.fetch import require_reachable
 from cliptune.errors import InputError, UnavailableError
 from cliptune.images.decode import bad_image
+from cliptune.images.labelling import label_images
 from cliptune.images.records import (
     Columns,
     Filter,
     LabelledImages,
     Records,
     join_splits,
-    label_images,
     split_of,
 )
 from cliptune.images.sources import Source

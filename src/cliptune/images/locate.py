@@ -11,6 +11,7 @@ from pathlib import Path
 from cliptune.catalog import find_dataset
 from cliptune.errors import DataError, InputError, UnavailableError
 from cliptune.images.folders import read_image_folder
+from cliptune.images.labelling import label_images
 from cliptune.images.manifests import MANIFEST_SUFFIXES, read_manifest
 from cliptune.images.parquet_rows import BatchCache
 from cliptune.images.records import (
@@ -19,7 +20,6 @@ from cliptune.images.records import (
     LabelledImages,
     Records,
     join_splits,
-    label_images,
     split_of,
 )
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
@@ -44,11 +44,23 @@ def read_data(
         DataError: It holds no images, or labels and files are at odds.
         UnavailableError: It has to be fetched and cannot be.
     """
-    text, path = str(data), Path(data)
-    if text.startswith("hf:"):
+    if str(data).startswith("hf:"):
         from cliptune.images.hub import read_hub
 
-        return read_hub(text, columns, where)
+        return read_hub(str(data), columns, where)
+    try:
+        return _read_local(data, columns, where, progress)
+    except UnavailableError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UnavailableError(f"cannot read {str(error.filename or data)!r} ({reason})") from error
+
+
+def _read_local(
+    data: str | Path, columns: Columns, where: Filter | None, progress: Progress | None
+) -> LabelledImages:
+    text, path = str(data), Path(data)
     if path.exists():
         return _read_path(path, columns, where)
     if "{" in text:

@@ -63,11 +63,11 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         header = file.readline()
         file.seek(0)
         delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(header)
-        reader = csv.DictReader(file, delimiter=delimiter, restkey="", strict=True)
+        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         rows: list[dict[str, Any]] = []  # Any: a cell as the file has it
         try:
             for row in reader:
-                if "" in row or None in row.values():
+                if None in row or None in row.values():
                     raise DataError(
                         f"row {len(rows)} of {str(path)!r} (line {reader.line_num}) has not the "
                         f"{len(reader.fieldnames or ())} cells of the header; quote cells that "

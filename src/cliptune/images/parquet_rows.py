@@ -146,8 +146,13 @@ class ImageColumn:
             batches = file.iter_batches(size, row_groups=[group], columns=[self.name])
             self._cursor = (group, 0, batches)
         _, position, batches = self._cursor
+        self._cursor = None  # after an error it would stand in the wrong place
+        column = None
         for number in range(position, index + 1):
-            column = next(batches).column(0)
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError("it has fewer rows than it says")
+            column = batch.column(0)
             self._cache.put((str(self.path), group, number), column)
         self._cursor = (group, index + 1, batches)
         return column

@@ -1,6 +1,6 @@
 """What every kind of data set is turned into before it becomes a table.
 
-It knows the words that data sets use for columns and splits, and no file formats.
+It knows the words that data sets use for splits, and no file formats.
 """
 
 from __future__ import annotations
@@ -9,18 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cliptune.errors import DataError, InputError
+from cliptune.errors import DataError
 from cliptune.images.sources import Source
 
-__all__ = [
-    "Columns",
-    "Filter",
-    "LabelledImages",
-    "Records",
-    "join_splits",
-    "label_images",
-    "split_of",
-]
+__all__ = ["Columns", "Filter", "LabelledImages", "Records", "Values", "join_splits", "split_of"]
 
 Filter = Mapping[str, Sequence[str]]
 Values = list[Any]  # Any: cells as the file has them
@@ -30,15 +22,6 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_IMAGE_NAMES = (
-    *("image", "img", "image_path", "image_file", "path", "file", "filename", "file_name"),
-    *("filepath", "file_path", "images", "picture", "photo", "jpg", "png"),
-)
-_LABEL_NAMES = (
-    *("label", "labels", "cls", "class", "category", "target", "y", "class_name", "fine_label"),
-)
-_CAPTION_NAMES = ("captions", "caption", "text", "txt", "sentences")
-_SPLIT_NAMES = ("split", "partition", "subset")
 
 
 def split_of(name: str) -> str | None:
@@ -98,228 +81,12 @@ class LabelledImages:
     captions: list[tuple[str, ...]] | None = None
 
 
-def label_images(
-    records: Records,
-    columns: Columns,
-    *,
-    split: str = "",
-    where: Filter | None = None,
-) -> LabelledImages:
-    """Find the columns of a manifest and read labels, splits and captions.
-
-    Args:
-        records: The manifest.
-        columns: Which columns hold what.
-        split: The split of rows that name none.
-        where: Keep only rows whose cell in this column is one of these values.
-
-    Raises:
-        DataError: A column is missing, or labels and names contradict each other.
-        InputError: ``where`` names a column or a value that is not there.
-    """
-    image = _find(records, columns.image, _IMAGE_NAMES, "image")
-    if image is None:
-        raise _missing(records, "image")
-    caption = _find(records, columns.caption, _CAPTION_NAMES, "caption")
-    label = _find(records, columns.label, _LABEL_NAMES, "label") or _only_class_label(records)
-    if label is None and caption is None and len(records.columns) > 1:
-        raise _missing(records, "label")
-    labels, classes, numbered = _read_labels(records, label)
-    captions = [_as_texts(c) for c in records.read_column(caption)] if caption else None
-    images = LabelledImages(
-        sources=records.read_sources(image),
-        labels=labels,
-        splits=_read_splits(records, split),
-        classes=classes,
-        numbered=numbered,
-        captions=captions,
-    )
-    return _merge_repeats(_keep_rows(images, _matching_rows(records, where)), records.name)
-
-
-def _find(records: Records, asked: str | None, usual: tuple[str, ...], kind: str) -> str | None:
-    if asked is not None:
-        if asked not in records.columns:
-            raise DataError(
-                f"{records.name!r} has no column {asked!r}; its columns are: "
-                f"{', '.join(records.columns)}; name the {kind} column with --{kind}-column"
-            )
-        return asked
-    by_lower = {name.strip().lower(): name for name in records.columns}
-    return next((by_lower[name] for name in usual if name in by_lower), None)
-
-
-def _missing(records: Records, kind: str) -> DataError:
-    return DataError(
-        f"{records.name!r} has no {kind} column by a usual name; its columns are: "
-        f"{', '.join(records.columns)}; name it with --{kind}-column"
-    )
-
-
-def _only_class_label(records: Records) -> str | None:
-    return next(iter(records.label_names)) if len(records.label_names) == 1 else None
-
-
-def _read_labels(
-    records: Records, column: str | None
-) -> tuple[list[str | None], tuple[str, ...] | None, bool]:
-    if column is None:
-        return [None] * records.n_rows, None, False
-    cells = records.read_column(column)
-    numbers = _as_numbers(cells)
-    if numbers is None:
-        return [_as_label(cell) for cell in cells], None, False
-    names = records.label_names.get(column)
-    if names is None and "class_name" in records.columns and column != "class_name":
-        names_by_number = _pair_names(numbers, records)
-        classes = tuple(names_by_number[n] for n in sorted(names_by_number))
-        return [None if n is None else names_by_number[n] for n in numbers], classes, False
-    if names is None:
-        return [None if n is None else str(n) for n in numbers], None, True
-    beyond = next((n for n in numbers if n is not None and n >= len(names)), None)
-    if beyond is not None:
-        raise DataError(
-            f"{records.name!r} has the label {beyond} in {column!r}, but names only for 0 to "
-            f"{len(names) - 1}; correct the labels or the names"
-        )
-    return [None if n is None else names[n] for n in numbers], names, False
-
-
-def _as_numbers(cells: Values) -> list[int | None] | None:
-    """Return the cells as integers, -1 and empty cells as nothing; nothing when some are words."""
-    numbers: list[int | None] = []
-    for cell in cells:
-        if cell is None or cell == "":
-            numbers.append(None)
-        elif isinstance(cell, str):
-            if not cell.isascii() or not cell.removeprefix("-").isdigit():
-                return None
-            numbers.append(int(cell))
-        elif isinstance(cell, int) and not isinstance(cell, bool):
-            numbers.append(cell)
-        else:
-            return None
-    return [None if n is not None and n < 0 else n for n in numbers]
-
-
-def _as_label(cell: Any) -> str | None:  # Any: a cell as the file has it
-    text = "" if cell is None else str(cell).strip()
-    return text or None
-
-
-def _pair_names(numbers: list[int | None], records: Records) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for row, (number, cell) in enumerate(
-        zip(numbers, records.read_column("class_name"), strict=True)
-    ):
-        name = _as_label(cell)
-        if number is None:
-            continue
-        if name is None or names.setdefault(number, name) != name:
-            raise DataError(
-                f"row {row} of {records.name!r} names label {number} {name!r}, an earlier row "
-                f"{names.get(number)!r}; give each label one class_name"
-            )
-    if len(set(names.values())) < len(names):
-        raise DataError(f"{records.name!r} gives two labels one class_name; make them distinct")
-    return names
-
-
-def _read_splits(records: Records, default: str) -> list[str]:
-    column = _find(records, None, _SPLIT_NAMES, "split")
-    if column is None:
-        return [default] * records.n_rows
-    splits = []
-    for row, cell in enumerate(records.read_column(column)):
-        name = str(cell).strip() if cell is not None else ""
-        split = split_of(name) if name else default
-        if split is None:
-            raise DataError(
-                f"row {row} of {records.name!r} has the split {name!r}; expected train, val or test"
-            )
-        splits.append(split)
-    return splits
-
-
-def _as_texts(cell: Any) -> tuple[str, ...]:  # Any: a cell as the file has it
-    texts = cell if isinstance(cell, (list, tuple)) else [cell]
-    return tuple(str(text).strip() for text in texts if text is not None and str(text).strip())
-
-
-def _matching_rows(records: Records, where: Filter | None) -> list[int] | None:
-    if not where:
-        return None
-    rows = list(range(records.n_rows))
-    for column, wanted in where.items():
-        if column not in records.columns:
-            raise InputError(
-                f"{records.name!r} has no column {column!r} to filter by; its columns are: "
-                f"{', '.join(records.columns)}"
-            )
-        cells = [str(cell) for cell in records.read_column(column)]
-        absent = sorted(set(wanted) - set(cells))
-        if absent:
-            raise InputError(
-                f"no row of {records.name!r} has {column} {absent[0]!r}; there is: "
-                f"{', '.join(sorted(set(cells))[:20])}"
-            )
-        rows = [row for row in rows if cells[row] in wanted]
-    return rows
-
-
-def _keep_rows(images: LabelledImages, rows: list[int] | None) -> LabelledImages:
-    if rows is None:
-        return images
-    return LabelledImages(
-        sources=[images.sources[r] for r in rows],
-        labels=[images.labels[r] for r in rows],
-        splits=[images.splits[r] for r in rows],
-        classes=images.classes,
-        numbered=images.numbered,
-        captions=None if images.captions is None else [images.captions[r] for r in rows],
-    )
-
-
-def _merge_repeats(images: LabelledImages, name: str) -> LabelledImages:
-    """Gather the captions of an image that has a row for each; refuse other repeated rows."""
-    first: dict[str, int] = {}
-    captions = None if images.captions is None else list(images.captions)
-    for row, source in enumerate(images.sources):
-        earlier = first.setdefault(source.id, row)
-        if earlier == row:
-            continue
-        same = (images.labels[row], images.splits[row]) == (
-            images.labels[earlier],
-            images.splits[earlier],
-        )
-        if captions is None or not same:
-            raise DataError(
-                f"{name!r} lists the image {source.id!r} in rows {earlier} and {row}; "
-                "keep one of them"
-            )
-        captions[earlier] += captions[row]
-    if len(first) == len(images.sources):
-        return images
-    merged = LabelledImages(
-        images.sources, images.labels, images.splits, images.classes, images.numbered, captions
-    )
-    return _keep_rows(merged, list(first.values()))
-
-
 def join_splits(parts: Sequence[LabelledImages], name: str) -> LabelledImages:
     """Put the files of one data set together.
 
     Raises:
         DataError: They name different classes, or only some have captions.
     """
-    declared = {part.classes for part in parts if part.classes is not None}
-    if len(declared) > 1:
-        one, other = sorted(declared)[:2]
-        differing = sorted({*one} ^ {*other}) or ["their order"]
-        raise DataError(
-            f"the files of {name!r} name different classes ({', '.join(differing[:5])}); "
-            "expected the same in each"
-        )
     with_captions = [part.captions for part in parts if part.captions is not None]
     if with_captions and len(with_captions) != len(parts):
         raise DataError(f"only some files of {name!r} have captions; expected all or none")
@@ -327,7 +94,23 @@ def join_splits(parts: Sequence[LabelledImages], name: str) -> LabelledImages:
         sources=[source for part in parts for source in part.sources],
         labels=[label for part in parts for label in part.labels],
         splits=[split for part in parts for split in part.splits],
-        classes=next(iter(declared), None),
+        classes=_join_classes(parts, name),
         numbered=all(part.numbered for part in parts),
         captions=[c for captions in with_captions for c in captions] if with_captions else None,
     )
+
+
+def _join_classes(parts: Sequence[LabelledImages], name: str) -> tuple[str, ...] | None:
+    """Return the longest list of classes, when the others are parts of it in the same order."""
+    declared = [part.classes for part in parts if part.classes is not None]
+    if not declared:
+        return None
+    longest = max(declared, key=len)
+    for classes in declared:
+        if classes != tuple(c for c in longest if c in set(classes)):
+            differing = sorted({*classes} ^ {*longest}) or ["their order"]
+            raise DataError(
+                f"the files of {name!r} name different classes ({', '.join(differing[:5])}); "
+                "expected the same in each"
+            )
+    return longest

@@ -142,7 +142,7 @@ def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> 
     seen = {label for label in images.labels if label is not None}
     classes = images.classes or tuple(sorted(seen, key=int if images.numbered else None))
     if given is None and (known := known_class_names(classes)) is not None:
-        _log.info("%r has the classes of a known data set; its names for prompts are used", root)
+        _log.info("%r has the classes of a known data set: %s", root, dict(known))
         given = known
     names = name_classes(classes, given, numbered=images.numbered, origin=root)
     codes = [-1 if label is None else names.code_of[label] for label in images.labels]
