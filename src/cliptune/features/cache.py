@@ -239,9 +239,9 @@ def _remove(path: Path) -> None:
     try:
         shutil.rmtree(trash, ignore_errors=True)
         path.rename(trash)
-        shutil.rmtree(trash)
     except OSError as error:
         raise UnavailableError(
             f"cannot remove {str(path)!r} from the cache ({error.strerror or error}); remove it "
             "by hand"
         ) from error
+    shutil.rmtree(trash, ignore_errors=True)  # what stays goes with the next look at the cache

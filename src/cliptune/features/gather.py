@@ -18,7 +18,7 @@ from cliptune.features.shards import Shard
 
 __all__ = ["cache_errors", "gather_rows", "pieces_of"]
 
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 22
 _RESIDENT_BYTES = 1 << 29
 
 
