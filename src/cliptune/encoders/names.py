@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from cliptune.encoders.published import Published, architectures, find_published, published
+from cliptune.encoders.published import (
+    Published,
+    architectures,
+    find_published,
+    is_architecture,
+    published,
+)
 from cliptune.errors import InputError, UnknownNameError
 
 __all__ = [
@@ -97,7 +103,7 @@ def parse_name(name: str) -> ModelRef:
     if found := find_published(architecture, tag):
         return found
     architecture, at, file = name.partition("@")
-    if at and architecture in architectures():
+    if at and is_architecture(architecture):
         return LocalFile(_existing_file(file, name), architecture)
     path = Path(name).expanduser()
     if path.is_dir():

@@ -19,7 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Published", "architectures", "find_published", "model_config", "published"]
+__all__ = [
+    "Published",
+    "architectures",
+    "find_published",
+    "is_architecture",
+    "model_config",
+    "published",
+]
+
+_QUICK_GELU = "-quickgelu"
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,21 @@ def architectures() -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
+def is_architecture(name: str) -> bool:
+    """Say whether ``model_config`` knows a name."""
+    return name.removesuffix(_QUICK_GELU) in architectures()
+
+
 def model_config(architecture: str) -> dict[str, Any]:  # Any: nested JSON
-    """Read an architecture's description: ``embed_dim``, ``vision_cfg``, ``text_cfg``, ..."""
-    config: dict[str, Any] = json.loads(architectures()[architecture].read_text(encoding="utf-8"))
-    return config
+    """Read an architecture's description: ``embed_dim``, ``vision_cfg``, ``text_cfg``, ...
+
+    Any name may end in ``-quickgelu``, whether open_clip has a file for that or not.
+    """
+    known = architectures()
+    base = architecture.removesuffix(_QUICK_GELU)
+    path = known.get(architecture) or known[base]
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config if architecture == base else {**config, "quick_gelu": True}
 
 
 @cache
