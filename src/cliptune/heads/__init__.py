@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import UnknownNameError
-from cliptune.heads.contract import FloatArray, Labels, Needs, Validation
+from cliptune.heads.arrays import FloatArray, Labels
+from cliptune.heads.contract import Needs, Validation
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
 
 __all__ = ["HEADS", "EpochRecord", "Head", "Member", "Needs", "TrainingPlan"]
@@ -130,6 +131,7 @@ HEADS: Mapping[str, type[Head]] = _LazyHeads(
     {
         "zero-shot": "cliptune.heads.zero_shot:ZeroShotHead",
         "linear": "cliptune.heads.linear:LinearHead",
+        "linear-sgd": "cliptune.heads.linear_sgd:SgdLinearHead",
         "dual-linear": "cliptune.heads.dual_linear:DualLinearHead",
         "attention": "cliptune.heads.attention:AttentionHead",
         "cache": "cliptune.heads.cache:CacheHead",

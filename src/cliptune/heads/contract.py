@@ -1,52 +1,38 @@
-"""What every head shares: the checks of its input, chunks of rows, scores, its saved form.
+"""The checks of what every head is given.
 
 It knows nothing about any one head, and nothing about models or files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import CheckpointError, DataError, InputError
-from cliptune.heads.options import TrainingPlan
+from cliptune.errors import DataError, InputError
+from cliptune.heads.arrays import FloatArray, Labels, row_chunks
 
 __all__ = [
     "DEFAULT_LOGIT_SCALE",
     "FitData",
-    "FloatArray",
-    "Labels",
     "Needs",
     "Validation",
-    "accuracy",
     "check_fit",
     "check_rows",
     "check_scale",
-    "check_state",
-    "construct",
-    "head_parameters",
-    "log_loss",
     "require_every_class",
     "require_fitted",
     "require_text_rows",
-    "row_chunks",
-    "softmax",
 ]
 
-FloatArray = NDArray[np.floating[Any]]  # Any: float16 to float64
-Labels = NDArray[np.integer[Any]]  # Any: any width of integer
 Validation = tuple[FloatArray, Labels]
 Needs = Literal["pooled", "tokens"]
-_Built = TypeVar("_Built")
 
 # Where a head has neither texts nor a model's own scale: the value CLIP's training starts from,
 # a temperature of 0.07 (arXiv:2103.00020, section 2.5).
 DEFAULT_LOGIT_SCALE = 1 / 0.07
-_CHUNK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -221,93 +207,3 @@ def require_fitted(head: object) -> None:
     """Raise an InputError where ``fit`` has not run."""
     if not hasattr(head, "classes_"):
         raise InputError(f"this {type(head).__name__} is not fitted; call fit before predicting")
-
-
-def row_chunks(
-    n_rows: int, *, bytes_per_row: int, chunk_bytes: int = _CHUNK_BYTES
-) -> Iterator[slice]:
-    """Cut 0..n_rows into slices of about ``chunk_bytes`` each, at least one row long."""
-    step = max(1, chunk_bytes // max(1, bytes_per_row))
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
-
-
-def softmax(logits: FloatArray) -> NDArray[np.float64]:
-    """Turn logits (N, C) into probabilities (N, C) in double precision."""
-    return np.exp(_log_softmax(logits))
-
-
-def log_loss(logits: FloatArray, y: Labels) -> float:
-    """Mean negative log-probability of the true class, in nats."""
-    return float(-_log_softmax(logits)[np.arange(len(y)), y].mean())
-
-
-def accuracy(logits: FloatArray, y: Labels) -> float:
-    """Share of rows whose largest logit is that of the true class."""
-    return float((logits.argmax(axis=1) == y).mean())
-
-
-def _log_softmax(logits: FloatArray) -> NDArray[np.float64]:
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return wide
-
-
-def head_parameters(head: Any, *, deep: bool) -> dict[str, Any]:  # Any: a dataclass; any argument
-    """Return a head's constructor arguments: scikit-learn's ``get_params``.
-
-    Args:
-        head: A head, which is a dataclass over its arguments.
-        deep: Return nested options as plain JSON values, for saving; otherwise every argument
-            as it came, which is what scikit-learn's ``clone`` asks for.
-    """
-    arguments = {field.name: getattr(head, field.name) for field in fields(head) if field.init}
-    if not deep:
-        return arguments
-    return {k: asdict(v) if isinstance(v, TrainingPlan) else v for k, v in arguments.items()}
-
-
-def construct(head_class: type[_Built], parameters: Mapping[str, Any]) -> _Built:  # Any: JSON
-    """Build an unfitted head from its saved parameters.
-
-    Raises:
-        CheckpointError: A parameter is unknown or has a value that is refused.
-    """
-    arguments = dict(parameters)
-    try:
-        if "plan" in arguments:
-            arguments["plan"] = TrainingPlan(**arguments["plan"])
-        return head_class(**arguments)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"saved parameters of {head_class.__name__} are refused: {error}; fit the head again"
-        ) from error
-
-
-def check_state(
-    state: Mapping[str, NDArray[Any]], axes: Mapping[str, int]
-) -> dict[str, NDArray[Any]]:  # Any: whatever dtype was stored
-    """Check a saved state's names, numbers of axes and values.
-
-    Args:
-        state: Arrays by name.
-        axes: The names that are expected, with their number of axes.
-
-    Raises:
-        CheckpointError: A name is missing or unknown, or an array is of another shape or holds
-            values that are not finite.
-    """
-    if set(state) != set(axes):
-        raise CheckpointError(
-            f"saved head holds {', '.join(sorted(state)) or 'nothing'}; "
-            f"expected {', '.join(sorted(axes))}; fit the head again"
-        )
-    for name, array in state.items():
-        finite = array.ndim == axes[name] and np.isfinite(array).all()
-        if not finite:
-            raise CheckpointError(
-                f"saved array {name!r} {array.shape} is broken; expected {axes[name]} axes and "
-                "finite values; fit the head again"
-            )
-    return dict(state)

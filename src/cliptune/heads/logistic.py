@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cliptune.heads.contract import FloatArray
+from cliptune.heads.arrays import FloatArray
 
 __all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
 

@@ -1,91 +1,23 @@
-"""One gradient trainer for every head that needs one: many heads at once, or one.
+"""One gradient trainer for every head that needs one: a grid of heads at once, or one.
 
-It knows nothing about any head: a ``Stack`` brings the parameters of M heads, their gradients
-and their logits; this module brings batches, schedules, early stopping and the marks of
-divergence.
+It knows nothing about any head or about a step: it cuts a grid into stacks that share their
+batches and fit into memory.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.contract import FitData, FloatArray, row_chunks
-from cliptune.heads.optimizers import Optimizer, Parameters, make_optimizer
-from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.contract import FitData
+from cliptune.heads.options import Member, TrainingPlan
+from cliptune.heads.stack_run import Stack, StackRun, Trained
 
-__all__ = ["Stack", "Trained", "read_rows", "train_one", "train_stacked"]
-
-
-class Stack(Protocol):
-    """M heads of one kind, their parameters stacked along a first axis."""
-
-    def start(self, seed: int) -> Parameters:
-        """Return one head's parameters before training, each of shape (1, ...)."""
-        ...
-
-    def accumulate(
-        self,
-        parameters: Parameters,
-        X: torch.Tensor,
-        y: torch.Tensor,
-        into: Parameters,
-        *,
-        beta: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Set ``into`` to beta * into + gradient of the batch's mean cross-entropy.
-
-        Args:
-            parameters: Each (M, ...).
-            X: float32 batch (B, ...), shared by all heads.
-            y: int64 (B,).
-            into: Buffers of the parameters' shapes.
-            beta: Factor on what is in the buffers.
-
-        Returns:
-            Sum of the losses and number of right answers before the step, each (M,).
-        """
-        ...
-
-    def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
-        """Return (M, n, C) for rows (n, ...)."""
-        ...
-
-    def bytes_per_row(self) -> int:
-        """Return the bytes that one row of a batch takes in one head while it is worked on."""
-        ...
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One head of a stack after training.
-
-    Attributes:
-        index: Its place among the members that were asked for.
-        member: Its rate, weight decay and seed.
-        parameters: float32 arrays of one head; always finite.
-        history: One record an epoch, epoch 0 first; a loss that was not finite stands as nan.
-        best_epoch: The epoch whose parameters these are.
-        diverged: A loss was not finite, or the last training loss is above that of epoch 0.
-        seconds: Time of its stack divided by the number of heads in it.
-    """
-
-    index: int
-    member: Member
-    parameters: dict[str, NDArray[np.float32]]
-    history: tuple[EpochRecord, ...]
-    best_epoch: int
-    diverged: bool
-    seconds: float
+__all__ = ["train_one", "train_stacked"]
 
 
 def train_one(stack: Stack, data: FitData, member: Member, plan: TrainingPlan) -> Trained:
@@ -115,12 +47,7 @@ def train_stacked(
         InputError: One head alone takes more than the memory allowed.
     """
     for group in _cut_into_stacks(stack, data, members, plan):
-        yield from _Run(stack, data, [(i, members[i]) for i in group], plan).train()
-
-
-def read_rows(X: FloatArray, rows: NDArray[np.int64] | slice) -> torch.Tensor:
-    """Return rows of an array, memory-mapped or not, of any float width, as a float32 tensor."""
-    return torch.from_numpy(np.require(X[rows], np.float32, ["C", "W"]))
+        yield from StackRun(stack, data, [(i, members[i]) for i in group], plan).train()
 
 
 def _cut_into_stacks(
@@ -145,137 +72,3 @@ def _bytes_per_head(stack: Stack, data: FitData, plan: TrainingPlan) -> int:
     floats = sum(value.numel() for value in stack.start(0).values())
     copies = 1 + (1 if plan.optimizer == "sgd" else 3) + (data.validation is not None)
     return 4 * copies * floats + plan.batch_size * stack.bytes_per_row()
-
-
-class _Run:
-    """The state of one stack while it trains; every tensor's first axis counts its M heads."""
-
-    def __init__(
-        self, stack: Stack, data: FitData, members: list[tuple[int, Member]], plan: TrainingPlan
-    ) -> None:
-        n = len(members)
-        self._stack, self._data, self._members, self._plan = stack, data, members, plan
-        self._seed = members[0][1].seed
-        start = stack.start(self._seed)
-        self._parameters = {k: v.expand(n, *v.shape[1:]).clone() for k, v in start.items()}
-        self._start = start
-        self._best = _clone(self._parameters) if data.validation else self._parameters
-        self._best_loss = torch.full((n,), torch.inf, dtype=torch.float64)
-        self._best_epoch = torch.zeros(n, dtype=torch.int64)
-        self._active = torch.ones(n, dtype=torch.bool)
-        self._diverged = torch.zeros(n, dtype=torch.bool)
-        self._histories: list[list[EpochRecord]] = [[] for _ in members]
-        self._optimizer: Optimizer = make_optimizer(
-            self._parameters, start, [member for _, member in members], plan
-        )
-
-    def train(self) -> list[Trained]:
-        """Run all epochs, or as many as a head of the stack is still active in."""
-        began = time.perf_counter()
-        n_rows, size = len(self._data.X), self._plan.batch_size
-        n_steps = self._plan.epochs * math.ceil(n_rows / size)
-        step = 0
-        self._end_epoch(0, self._evaluate(self._start, self._data.X, self._data.y))
-        for epoch in range(1, self._plan.epochs + 1):
-            order = np.random.default_rng([self._seed, epoch]).permutation(n_rows)
-            sums = torch.zeros(2, len(self._members), dtype=torch.float64)
-            for first in range(0, n_rows, size):
-                sums += self._step(order[first : first + size], step / n_steps)
-                step += 1
-            self._end_epoch(epoch, sums / n_rows)
-            if not self._active.any():
-                break
-        seconds = (time.perf_counter() - began) / len(self._members)
-        return [self._result(place, seconds) for place in range(len(self._members))]
-
-    def _step(self, rows: NDArray[np.int64], progress: float) -> torch.Tensor:
-        X = read_rows(self._data.X, rows)
-        y = torch.from_numpy(self._data.y[rows])
-        optimizer = self._optimizer
-        sums = self._stack.accumulate(
-            self._parameters, X, y, optimizer.buffers, beta=optimizer.beta
-        )
-        falling = self._plan.schedule == "cosine"
-        factor = 0.5 * (1 + math.cos(math.pi * progress)) if falling else 1.0
-        optimizer.step(factor * self._active)
-        return torch.stack(sums)
-
-    def _end_epoch(self, epoch: int, train: torch.Tensor) -> None:
-        """Record an epoch, keep what is best, and set aside what diverged or stopped.
-
-        Args:
-            epoch: Its number.
-            train: Loss and accuracy, (2, M) or (2, 1).
-        """
-        n = len(self._members)
-        val = None
-        if self._data.validation is not None:
-            val = self._evaluate(self._parameters, *self._data.validation)
-        scores = train.expand(2, n) if val is None else torch.cat([train.expand(2, n), val])
-        finite = scores.isfinite().all(dim=0) & _finite_heads(self._parameters)
-        for place in torch.nonzero(self._active).flatten().tolist():
-            self._histories[place].append(EpochRecord(epoch, *scores[:, place].tolist()))
-        failed = self._active & ~finite
-        self._diverged |= failed
-        self._active &= finite
-        self._put_back(failed)
-        if val is None:
-            self._best_epoch[self._active] = epoch
-        else:
-            self._keep_best(epoch, val[0])
-
-    def _put_back(self, failed: torch.Tensor) -> None:
-        """Set heads that are no longer finite to their start, where arithmetic is sound."""
-        if failed.any():
-            for name, value in self._parameters.items():
-                value[failed] = self._start[name]
-            self._optimizer.forget(failed)
-            self._best_epoch[failed & (self._best_loss == torch.inf)] = 0
-
-    def _keep_best(self, epoch: int, val_loss: torch.Tensor) -> None:
-        better = self._active & (val_loss < self._best_loss)
-        self._best_loss[better] = val_loss[better]
-        self._best_epoch[better] = epoch
-        for name, value in self._best.items():
-            value[better] = self._parameters[name][better]
-        if self._plan.patience is not None:
-            self._active &= epoch - self._best_epoch < self._plan.patience
-
-    def _evaluate(
-        self, parameters: Parameters, X: FloatArray, y: NDArray[np.int64]
-    ) -> torch.Tensor:
-        """Return mean loss and accuracy over rows, float64 (2, M)."""
-        n_heads = len(next(iter(parameters.values())))
-        sums = torch.zeros(2, n_heads, dtype=torch.float64)
-        for part in row_chunks(len(X), bytes_per_row=n_heads * self._stack.bytes_per_row()):
-            logits = self._stack.logits(parameters, read_rows(X, part))
-            true = torch.from_numpy(y[part]).expand(n_heads, -1)
-            true_logits = logits.gather(2, true[..., None]).squeeze(2)
-            losses = logits.logsumexp(dim=2) - true_logits
-            sums[0] += losses.double().sum(dim=1)
-            sums[1] += (logits.argmax(dim=2) == true).sum(dim=1)
-        return sums / len(X)
-
-    def _result(self, place: int, seconds: float) -> Trained:
-        index, member = self._members[place]
-        history = self._histories[place]
-        above_start = not history[-1].train_loss <= history[0].train_loss
-        return Trained(
-            index=index,
-            member=member,
-            parameters={k: v[place].numpy().copy() for k, v in self._best.items()},
-            history=tuple(history),
-            best_epoch=int(self._best_epoch[place]),
-            diverged=bool(self._diverged[place]) or above_start,
-            seconds=seconds,
-        )
-
-
-def _clone(parameters: Parameters) -> Parameters:
-    return {name: value.clone() for name, value in parameters.items()}
-
-
-def _finite_heads(parameters: Parameters) -> torch.Tensor:
-    """Return which heads hold only finite numbers, bool (M,)."""
-    sums = [value.flatten(1).abs().amax(dim=1) for value in parameters.values()]
-    return torch.stack(sums).isfinite().all(dim=0)

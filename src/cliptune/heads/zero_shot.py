@@ -14,20 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.contract import (
-    FloatArray,
-    Labels,
-    Needs,
-    Validation,
-    check_rows,
-    check_scale,
-    check_state,
-    construct,
-    head_parameters,
-    require_fitted,
-    softmax,
-)
+from cliptune.heads.arrays import FloatArray, Labels, project, softmax
+from cliptune.heads.contract import Needs, Validation, check_rows, check_scale, require_fitted
 from cliptune.heads.options import EpochRecord
+from cliptune.heads.saved import check_state, construct, head_parameters
 
 __all__ = ["ZeroShotHead", "zero_shot_logits"]
 
@@ -42,8 +32,7 @@ def zero_shot_logits(
         text_rows: Unit rows (C, D).
         logit_scale: Factor on cosines, already exponentiated.
     """
-    cosines: NDArray[np.float32] = np.asarray(X, dtype=np.float32) @ text_rows.T
-    return np.float32(logit_scale) * cosines
+    return np.float32(logit_scale) * project(X, text_rows)
 
 
 @dataclass(eq=False)

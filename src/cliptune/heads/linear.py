@@ -1,0 +1,226 @@
+"""The linear head: logistic regression that starts from the class texts.
+
+It knows nothing about mini-batches: the objective is convex and is solved to its minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.errors import InputError, UnknownNameError
+from cliptune.heads.arrays import FloatArray, Labels, accuracy, log_loss, project, softmax
+from cliptune.heads.contract import (
+    FitData,
+    Needs,
+    Validation,
+    check_fit,
+    check_rows,
+    require_every_class,
+    require_fitted,
+)
+from cliptune.heads.logistic import LogisticProblem, LogisticSolution, make_problem, solve
+from cliptune.heads.options import EpochRecord
+from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.zero_shot import zero_shot_logits
+
+__all__ = ["PENALTIES", "LinearHead"]
+
+PENALTIES = ("class-adaptive", "one-over-n", "validation")
+# The path of ``validation``: the one-over-n penalty times these, from the strongest on, until
+# the loss has risen this often in a row.
+_PATH = tuple(10.0**power for power in np.arange(2.0, -2.25, -0.5))
+_PATIENCE = 2
+
+
+@dataclass(eq=False)
+class LinearHead:
+    """Logistic regression on unit rows, anchored at the class texts.
+
+    Minimises mean cross-entropy + 1/2 sum_c penalty_c |weight_c - s t_c|^2, where t_c is the
+    text row of class c and s the logit scale; the bias is free. Without text rows the anchor is
+    zero. Starting from texts is ZS-LP of Silva-Rodriguez et al., arXiv:2312.12730, section 4.1;
+    unlike there, rows are not normalised again, which keeps the problem convex.
+
+    With w_c = weight_c / s, the unit in which the sources write their penalties:
+
+    - ``one-over-n``: 1/n |w - t|^2, n the mean number of training rows a class. The rule of
+      ProLIP, arXiv:2410.05270, section 3.3, moved from CLIP's projection to the class rows.
+    - ``class-adaptive``: lambda_c |w_c - t_c|^2 with lambda_c the mean zero-shot probability of
+      their own class over the rows of class c, then one step of the Powell-Hestenes-Rockafellar
+      multipliers, lambda_c + rho |w_c - t_c|^2 with rho = 1, and a second solution. CLAP,
+      arXiv:2312.12730, equations 6 to 9; a class without rows keeps its text: lambda_c = 1.
+    - ``validation``: the multiple of ``one-over-n`` between 100 and 1/100 that has the lowest
+      validation loss.
+    - a number: that penalty on every class. It is 1 / (C N) in terms of scikit-learn's C.
+
+    Attributes:
+        classes_: int64 (C,).
+        weight_: float32 (C, D); logits are X @ weight_.T + bias_.
+        bias_: float32 (C,).
+        penalty_: float64 (C,), the penalties used.
+        n_parameters_: C (D + 1).
+        history_: Before training, and at the minimum; ``epoch`` counts passes over the rows.
+    """
+
+    name: ClassVar[str] = "linear"
+    needs: ClassVar[Needs] = "pooled"
+
+    penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    weight_: NDArray[np.float32] = field(init=False, repr=False)
+    bias_: NDArray[np.float32] = field(init=False, repr=False)
+    penalty_: NDArray[np.float64] = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Find the minimum; the arguments are those of every head."""
+        data = check_fit(
+            X,
+            y,
+            text_rows=text_rows,
+            logit_scale=logit_scale,
+            n_classes=n_classes,
+            validation=validation,
+        )
+        _check_penalty(self.penalty, data)
+        if data.text_rows is None:
+            require_every_class(data, self.name)
+        anchor = _anchor(data)
+        problem = make_problem(data.X, data.y, n_classes=data.n_classes)
+        self.penalty_, solution = _solve(self.penalty, problem, data, anchor)
+        bias = np.zeros(data.n_classes, dtype=np.float32)
+        start = _record(0, data, anchor, bias)
+        end = _record(solution.n_evaluations, data, solution.weight, solution.bias)
+        self._set(solution.weight, solution.bias)
+        self.history_ = (start, end)
+        return self
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for unit rows (N, D)."""
+        require_fitted(self)
+        return project(check_rows(X, dim=self.weight_.shape[1]), self.weight_) + self.bias_
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        return {"weight": self.weight_, "bias": self.bias_, "penalty": self.penalty_}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
+        arrays = check_state(state, {"weight": 2, "bias": 1, "penalty": 1})
+        head = construct(cls, parameters)
+        head.penalty_ = arrays["penalty"]
+        head._set(arrays["weight"], arrays["bias"])
+        return head
+
+    def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        self.classes_ = np.arange(len(weight))
+        self.weight_, self.bias_ = weight, bias
+        self.n_parameters_ = weight.size + bias.size
+        self.history_ = ()
+
+
+def _check_penalty(penalty: str | float, data: FitData) -> None:
+    if isinstance(penalty, str):
+        if penalty not in PENALTIES:
+            raise UnknownNameError("penalty", penalty, PENALTIES, "or a number above 0")
+    elif not (np.isfinite(penalty) and penalty > 0):
+        raise InputError(f"penalty is {penalty}; expected a finite number above 0 or a name")
+    if penalty == "validation" and data.validation is None:
+        raise InputError("penalty 'validation' came without validation rows; pass them")
+    if penalty == "class-adaptive" and data.text_rows is None:
+        raise InputError("penalty 'class-adaptive' keeps classes near their texts; pass text_rows")
+
+
+def _anchor(data: FitData) -> NDArray[np.float32]:
+    if data.text_rows is None:
+        return np.zeros((data.n_classes, data.dim), dtype=np.float32)
+    return np.float32(data.logit_scale) * data.text_rows
+
+
+def _solve(
+    penalty: str | float, problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], LogisticSolution]:
+    ones = np.ones(data.n_classes)
+    unit = 2 / data.logit_scale**2  # the factor from |w - t|^2 to 1/2 |weight - anchor|^2
+    if penalty == "class-adaptive":
+        return _solve_class_adaptive(problem, data, anchor, unit)
+    rule = unit * data.n_classes / len(data.y) * ones
+    if penalty == "validation":
+        return _solve_path(problem, data, anchor, rule)
+    chosen = rule if isinstance(penalty, str) else penalty * ones
+    return chosen, solve(problem, chosen, anchor=anchor)
+
+
+def _solve_class_adaptive(
+    problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32], unit: float
+) -> tuple[NDArray[np.float64], LogisticSolution]:
+    assert data.text_rows is not None  # checked with the penalty's name
+    zero_shot = softmax(zero_shot_logits(data.X, data.text_rows, data.logit_scale))
+    of_own_class = zero_shot[np.arange(len(data.y)), data.y]
+    sums = np.bincount(data.y, weights=of_own_class, minlength=data.n_classes)
+    counts = data.class_counts
+    multipliers = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
+    first = solve(problem, unit * multipliers, anchor=anchor)
+    multipliers += ((first.weight - anchor) ** 2).sum(axis=1) / data.logit_scale**2
+    return unit * multipliers, solve(problem, unit * multipliers, anchor=anchor, start=first)
+
+
+def _solve_path(
+    problem: LogisticProblem,
+    data: FitData,
+    anchor: NDArray[np.float32],
+    rule: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], LogisticSolution]:
+    assert data.validation is not None  # checked with the penalty's name
+    X, y = data.validation
+    best: tuple[float, NDArray[np.float64], LogisticSolution] | None = None
+    solution: LogisticSolution | None = None
+    n_worse = 0
+    for factor in _PATH:
+        solution = solve(problem, factor * rule, anchor=anchor, start=solution)
+        loss = log_loss(project(X, solution.weight) + solution.bias, y)
+        n_worse = 0 if best is None or loss < best[0] else n_worse + 1
+        if n_worse == 0:
+            best = (loss, factor * rule, solution)
+        if n_worse > _PATIENCE:
+            break
+    assert best is not None  # the path is not empty
+    return best[1], best[2]
+
+
+def _record(
+    epoch: int, data: FitData, weight: NDArray[np.float32], bias: NDArray[np.float32]
+) -> EpochRecord:
+    scores: list[float] = []
+    for X, y in [(data.X, data.y), *([data.validation] if data.validation else [])]:
+        logits = project(X, weight) + bias
+        scores += [log_loss(logits, y), accuracy(logits, y)]
+    return EpochRecord(epoch, *scores)
