@@ -58,7 +58,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="cliptune: %(message)s", stream=sys.stderr)
     try:
         build_app()(
-            list(arguments),
+            ["/dev/stdin" if word == "-" else word for word in arguments],  # else an option
             exit_on_error=False,
             print_error=False,
             result_action="return_value",

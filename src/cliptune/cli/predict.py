@@ -114,10 +114,11 @@ def _only_one(prompts: TemplateOptions) -> TemplateSet:
 
 
 def _read_arguments(images: tuple[str, ...]) -> list[str]:
-    """Replace ``-`` by the lines of standard input."""
+    """Replace ``-``, which comes as ``/dev/stdin``, by the lines of standard input."""
     named: list[str] = []
     for image in images:
-        named += [line.rstrip("\r\n") for line in sys.stdin] if image == "-" else [image]
+        from_input = image == "/dev/stdin"
+        named += [line.rstrip("\r\n") for line in sys.stdin] if from_input else [image]
     named = [name for name in named if name]
     if not named:
         raise InputError("no image came; give files, folders or - for a list on standard input")
