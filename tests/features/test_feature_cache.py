@@ -16,7 +16,7 @@ DAY = 86_400
 
 
 @pytest.fixture
-def cache(make_table, tmp_path: Path) -> Path:
+def cache(settled, make_table, tmp_path: Path) -> Path:
     """Three entries: pooled of two encoders, the second unused for ten days, and texts."""
     store = FeatureStore(tmp_path / "cache")
     store.features(TinyEncoder(name="old", seed=1, dim=32), make_table(30))
@@ -97,8 +97,10 @@ def test_prunes_by_age(cache):
 def test_prunes_to_a_size_keeping_what_was_used_last(cache):
     total = sum(e.n_bytes for e in list_cache(cache))
     assert [e.encoder for e in prune_cache(cache, max_bytes=total - 1).removed] == ["old"]
+    assert (cache / "contents.sqlite").exists()
     assert len(prune_cache(cache, max_bytes=0).removed) == 2
     assert list_cache(cache) == []
+    assert [p.name for p in cache.iterdir()] == ["features"]
 
 
 def test_prunes_one_encoder_by_name_or_fingerprint(cache):

@@ -94,7 +94,7 @@ def test_refuses_an_encoder_that_loses_images(make_table):
         def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             return super().encode_images(pixels)[:1]
 
-    with pytest.raises(DataError, match="1 embeddings for 6 images"):
+    with pytest.raises(DataError, match="1 embeddings for 6 inputs"):
         list(extract(Losing(), make_table(6)))
 
 

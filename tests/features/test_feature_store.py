@@ -260,7 +260,7 @@ def test_a_full_disk_is_one_line_and_keeps_earlier_shards(make_table, tmp_path, 
         with pytest.raises(UnavailableError, match="No space left") as caught:
             store.features(TinyEncoder(), table)
     assert "\n" not in str(caught.value)
-    assert len(shard_names(store.cache_dir)) == 3 + 0
+    assert len(shard_names(store.cache_dir)) == 3
     assert not list(store.cache_dir.glob("features/*/.unfinished-*"))
     encoder = TinyEncoder()
     store.features(encoder, table)
@@ -272,6 +272,12 @@ def test_an_unusable_place_is_one_line(make_table, tmp_path):
     with pytest.raises(UnavailableError, match="--cache-dir") as caught:
         FeatureStore(tmp_path / "file").features(TinyEncoder(), make_table(2))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", [{"batch_size": 0}, {"workers": 0}])
+def test_rejects_nonsense(tmp_path, option):
+    with pytest.raises(InputError, match="at least 1"):
+        FeatureStore(tmp_path, **option)
 
 
 def test_rejects_an_empty_table(make_table, tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import CheckpointError, InputError, UnavailableError
+from cliptune.features.digests import MEMO_NAME
 from cliptune.features.folder import ShardFolder, is_busy, quarantine, shard_files
 from cliptune.features.shards import open_shard, shard_is_intact
 
@@ -137,7 +138,7 @@ def prune_cache(
     max_age_days: float | None = None,
     max_bytes: int | None = None,
 ) -> Pruned:
-    """Remove entries: those unused for longest first.
+    """Remove entries: those unused for longest first; with the last one goes all the rest.
 
     Args:
         cache_dir: The cache.
@@ -162,6 +163,8 @@ def prune_cache(
     removed = tuple(entry for entry in chosen if entry not in busy)
     for entry in removed:
         _remove(entry.path)
+    if removed and not list(_folders(Path(cache_dir))):
+        (Path(cache_dir) / MEMO_NAME).unlink(missing_ok=True)
     return Pruned(removed, busy)
 
 

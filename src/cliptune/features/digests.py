@@ -35,7 +35,9 @@ from cliptune.images.sources import FileSource, TarSource
 if TYPE_CHECKING:
     from cliptune.images.sources import Source
 
-__all__ = ["content_digests"]
+__all__ = ["MEMO_NAME", "content_digests"]
+
+MEMO_NAME = "contents.sqlite"
 
 _LOG = logging.getLogger(__name__)
 _SETTLED_NS = 2_000_000_000

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cliptune.images import ImageTable
 
-__all__ = ["default_workers", "extract", "read_ahead", "require_finite"]
+__all__ = ["checked_workers", "extract", "read_ahead", "require_finite"]
 
 _BATCHES_AHEAD = 2
 _IMAGES_PER_TASK = 8
@@ -73,11 +73,19 @@ def extract(
             yield Batch(part, vectors, cells, input_seconds, perf_counter() - start)
 
 
-def default_workers() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def checked_workers(batch_size: int, workers: int | None) -> int:
+    """Return the number of threads: by default one per core that this process may use.
+
+    Raises:
+        InputError: It or the batch size is not positive.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size} came, at least 1 was expected")
+    if workers is not None and workers < 1:
+        raise InputError(f"{workers} workers came, at least 1 was expected")
+    if workers is not None:
+        return workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_finite(
@@ -89,13 +97,13 @@ def require_finite(
         DataError: One is not, or their count is not that of the rows.
     """
     if len(vectors) != len(rows):
-        raise DataError(f"the encoder gave {len(vectors)} embeddings for {len(rows)} images")
+        raise DataError(f"the encoder gave {len(vectors)} embeddings for {len(rows)} inputs")
     finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
     if not finite.all():
         name = ids[int(rows[int(np.argmin(finite))])]
         raise DataError(
-            f"the encoder's output for image {name!r} is not finite (expected numbers); "
-            "look at the image, or compute with --precision fp32"
+            f"the encoder's output for {name!r} is not finite (expected numbers); look at it, or "
+            "compute with --precision fp32"
         )
     return vectors
 
@@ -122,11 +130,7 @@ def read_ahead(
     Yields:
         Rows (B,), their pixels uint8 (B, 3, H, W), and the seconds waited for them.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} came, at least 1 was expected")
-    count = default_workers() if workers is None else workers
-    if count < 1:
-        raise InputError(f"{workers} workers came, at least 1 was expected")
+    count = checked_workers(batch_size, workers)
     height, width = preprocess.size
     pending: deque[tuple[NDArray[np.int64], NDArray[np.uint8], list[Future[None]]]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="cliptune-decode")

@@ -62,7 +62,7 @@ class ShardFolder:
             try:
                 lock.acquire(timeout=1)
             except Timeout:
-                _LOG.info("another process embeds the same images; waiting for its features")
+                _LOG.warning("another process embeds the same images; waiting for its features")
                 lock.acquire()
         try:
             yield
@@ -144,9 +144,10 @@ class ShardFolder:
         """Open the shards and index them; the caller holds the lock."""
         remove_unfinished(self.path)
         opened = {shard.path: shard for shard in self._shards}
-        shards = [
-            opened.get(path) or _opened_or_quarantined(path) for path in shard_files(self.path)
-        ]
+        files = shard_files(self.path)
+        if opened.keys() == set(files):
+            return
+        shards = [opened.get(path) or _opened_or_quarantined(path) for path in files]
         # A merged shard has the number of its first part and is longer: it comes before it.
         self._shards = sorted(filter(None, shards), key=lambda s: (s.sequence, -len(s)))
         self._index()

@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
-from cliptune.features.digests import content_digests
+from cliptune.features.digests import MEMO_NAME, content_digests
 from cliptune.features.embed import Job, embed_missing, first_of_each
-from cliptune.features.extract import default_workers, require_finite
+from cliptune.features.extract import checked_workers, require_finite
 from cliptune.features.folder import ShardFolder
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.types import Features, Progress
@@ -57,6 +57,9 @@ class FeatureStore:
         cache_dir: Where; made when first used.
         batch_size: Images that the encoder sees, and that are written, at once.
         workers: Threads that decode ahead of the encoder; by default one per usable core.
+
+    Raises:
+        InputError: One of these numbers is not positive.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class FeatureStore:
     ) -> None:
         self.cache_dir = Path(cache_dir)
         self.batch_size = batch_size
-        self.workers = default_workers() if workers is None else workers
+        self.workers = checked_workers(batch_size, workers)
 
     def features(
         self,
@@ -97,9 +100,7 @@ class FeatureStore:
             kind: _open_folder(self.cache_dir, encoder, kind)
             for kind in (("pooled", "tokens") if tokens else ("pooled",))
         }
-        contents = content_digests(
-            table.sources, self.cache_dir / "contents.sqlite", workers=self.workers
-        )
+        contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
         name = table_digest(contents)
         job = Job(encoder, table, contents, folders, progress)
         if job.refresh().any():
