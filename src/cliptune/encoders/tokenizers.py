@@ -1,0 +1,129 @@
+"""open_clip's tokenizers with the two things they lack: a count before the cut, and an identity.
+
+It knows no model; which tokenizer belongs to one is read from its description.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+    from cliptune.encoders.torch_encoder import Tokenizer
+
+__all__ = ["BytePairTokenizer", "FolderTokenizer", "build_tokenizer"]
+
+_BPE_SIZE = 49408
+_CONTEXT_LENGTH = 77  # open_clip's default, where a description is silent
+_MARKS = 2
+
+
+def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokenizer:
+    """Make the tokenizer of a text tower.
+
+    Args:
+        text_cfg: The tower's part of open_clip's description, nested JSON.
+        folder: Files of a Hugging Face tokenizer, or none for CLIP's own vocabulary.
+
+    Raises:
+        CheckpointError: The vocabulary is not the tower's, or the folder cannot be read.
+    """
+    length = int(text_cfg.get("context_length", _CONTEXT_LENGTH))
+    if folder is not None:
+        return FolderTokenizer(
+            folder,
+            context_length=length,
+            mode=text_cfg.get("tokenizer_mode") or "",
+            options=text_cfg.get("tokenizer_kwargs") or {},
+        )
+    if (size := text_cfg.get("vocab_size", _BPE_SIZE)) != _BPE_SIZE:
+        raise CheckpointError(
+            f"the text tower has {size} tokens, CLIP's own tokenizer {_BPE_SIZE}; "
+            f"name the right one as hf_tokenizer_name in the model's open_clip_config.json"
+        )
+    return BytePairTokenizer(context_length=length)
+
+
+class BytePairTokenizer:
+    """CLIP's own tokenizer, whose vocabulary comes with open_clip.
+
+    A description may ask for words to be dropped at random from long texts. That belongs to
+    training; here long texts are cut at the end.
+    """
+
+    def __init__(self, *, context_length: int = _CONTEXT_LENGTH) -> None:
+        from open_clip.tokenizer import SimpleTokenizer
+
+        self.context_length = context_length
+        self.identity = f"CLIP byte pairs, context {context_length}"
+        self._tokenizer = SimpleTokenizer(context_length=context_length)
+
+    def __call__(self, texts: list[str], /) -> torch.Tensor:
+        """Give ids (T, context_length), padded with zeros."""
+        ids: torch.Tensor = self._tokenizer(texts)
+        return ids
+
+    def count_tokens(self, text: str, /) -> int:
+        """Count the ids of a text, begin and end marks included."""
+        return len(self._tokenizer.encode(text)) + _MARKS
+
+
+class FolderTokenizer:
+    """A Hugging Face tokenizer with open_clip's cleaning and padding.
+
+    Args:
+        folder: With the tokenizer's files.
+        context_length: Ids in a row.
+        mode: open_clip's ``tokenizer_mode``: empty, or ``clips``, which ends each row in a
+            class token.
+        options: Further keyword arguments of open_clip's ``HFTokenizer``, hence ``Any``.
+    """
+
+    def __init__(
+        self, folder: Path, *, context_length: int, mode: str, options: Mapping[str, Any]
+    ) -> None:
+        from open_clip.tokenizer import HFTokenizer
+
+        self.context_length = context_length
+        self._mode = mode
+        self._options = dict(options)
+        try:
+            self._tokenizer = HFTokenizer(
+                str(folder),
+                context_length=context_length,
+                tokenizer_mode=mode,
+                local_files_only=True,
+                **self._options,
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CheckpointError(f"{folder} holds no readable tokenizer: {reason}") from error
+        # now: the first call stores its padding and truncation in the backend
+        self.identity = self._digest()
+
+    def __call__(self, texts: list[str], /) -> torch.Tensor:
+        """Give ids (T, context_length), padded as the tokenizer pads."""
+        ids: torch.Tensor = self._tokenizer(texts)
+        return ids
+
+    def count_tokens(self, text: str, /) -> int:
+        """Count the ids of a text, all marks included."""
+        clips = self._mode == "clips"
+        encoded = self._tokenizer.tokenizer(
+            self._tokenizer.clean_fn(text), add_special_tokens=not clips, verbose=False
+        )
+        return len(encoded.input_ids) + (_MARKS + 1 if clips else 0)
+
+    def _digest(self) -> str:
+        inner = self._tokenizer.tokenizer
+        backend = getattr(inner, "backend_tokenizer", None)
+        vocabulary = backend.to_str() if backend else json.dumps(inner.get_vocab(), sort_keys=True)
+        settings = json.dumps([self.context_length, self._mode, self._options], sort_keys=True)
+        return hashlib.sha256((settings + vocabulary).encode()).hexdigest()
