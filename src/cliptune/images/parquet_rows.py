@@ -6,6 +6,7 @@ takes seconds to import and first copies every file into a cache of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 __all__ = ["BatchCache", "ImageColumn", "ParquetSource"]
+
+_log = logging.getLogger(__name__)
 
 _BATCH_BYTES = 16 << 20
 _CACHE_BYTES = 256 << 20
@@ -79,8 +82,9 @@ class ImageColumn:
     """The image column of one Parquet file: bytes, paths, or structs of ``bytes`` and ``path``.
 
     It opens the file on first use, may be shared by threads, and reads row groups batch by
-    batch: reading in order never holds more than the cache, however large a row group is.
-    Reading in random order starts a row group again for each batch that the cache lost.
+    batch: reading in order holds no more than the cache and a page of the file, however large
+    a row group is. Reading in random order starts a row group again for each batch that the
+    cache lost, which is slow when a row group is larger than the cache.
 
     Args:
         path: The Parquet file.
@@ -137,7 +141,17 @@ class ImageColumn:
                 for g in groups
             ]
             self._file = file
+            self._warn_of_large_groups(max(g.total_byte_size for g in groups))
         return self._file
+
+    def _warn_of_large_groups(self, n_bytes: int) -> None:
+        if n_bytes > self._cache.max_bytes:
+            _log.warning(
+                "%s has a row group of %d MB: reading it in random order is slow; write it with "
+                "row groups of about 1000 rows",
+                self.path,
+                n_bytes >> 20,
+            )
 
     def _advance(self, file: pyarrow.parquet.ParquetFile, group: int, index: int) -> Any:
         """Read on to a batch, from where the last read stopped when that is before it."""
