@@ -7,15 +7,36 @@ model's name into a ``DualEncoder``; everything else sees only that protocol.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.model_files import find_files, is_local
+from cliptune.encoders.names import LITE, Embedded, parse_name
+from cliptune.encoders.precision import choose_device
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.errors import UnknownNameError
+from cliptune.encoders.published import published
 
-__all__ = ["DualEncoder", "Preprocess", "load_encoder"]
+__all__ = ["DualEncoder", "ModelInfo", "Preprocess", "list_models", "load_encoder"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that can be named.
+
+    Attributes:
+        name: What ``load_encoder`` takes.
+        architecture: open_clip's name of it, or ``lite``.
+        tag: Which weights of that architecture; empty for ``lite``.
+        local: Its weights are on this machine.
+    """
+
+    name: str
+    architecture: str
+    tag: str
+    local: bool
 
 
 def load_encoder(
@@ -24,18 +45,39 @@ def load_encoder(
     """Load a model by name.
 
     Args:
-        name: ``lite``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16``, ``fp16``.
+        name: ``lite``; ``ARCHITECTURE/TAG`` of open_clip, as in ``ViT-B-32/openai``; one of
+            OpenAI's own names, as in ``ViT-B/32``; ``hf-hub:OWNER/NAME``; a local folder; a
+            checkpoint file, or ``ARCHITECTURE@FILE``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
     Raises:
-        UnknownNameError: No model has this name.
+        UnknownNameError: No model, device or precision has this name.
+        InputError: An architecture without a tag, or a missing file.
+        DeviceError: The device or precision is not available here.
+        UnavailableError: The weights are neither here nor can they be fetched.
+        CheckpointError: The weights are refused, broken or of another model.
+        MissingExtraError: ``lite`` is not installed.
     """
-    if name == "lite":
+    ref = parse_name(name)
+    if isinstance(ref, Embedded):
         from cliptune.encoders.lite import load_lite
 
         return load_lite(device=device, precision=precision)
-    raise UnknownNameError("model", name, ["lite"])
+    # Files before torch and open_clip, whose import takes many seconds: a missing network is to
+    # be told at once.
+    files = find_files(ref, name)
+    target = choose_device(device)
+    from cliptune.encoders.open_clip_encoder import build_encoder
+
+    return build_encoder(name, files, device=target, precision=precision)
+
+
+def list_models() -> tuple[ModelInfo, ...]:
+    """List ``lite`` and all weights that open_clip knows, without importing torch."""
+    lite = ModelInfo(LITE, LITE, "", local=True)
+    entries = [entry for tags in published().values() for entry in tags.values()]
+    return (lite, *(ModelInfo(e.name, e.architecture, e.tag, is_local(e)) for e in entries))
 
 
 @runtime_checkable
