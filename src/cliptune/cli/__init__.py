@@ -22,6 +22,8 @@ __all__ = ["build_app", "main", "run_command_line"]
 _COMMANDS = {
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification on a labelled data set.",
+    "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
+    "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",
     "templates": "List the named prompt template sets.",
     "datasets": "List the data sets that can be named.",
@@ -39,7 +41,8 @@ def build_app() -> App:
         help_format="plaintext",  # rendering Markdown would double the start-up time
     )
     for name, about in _COMMANDS.items():
-        app.command(f"cliptune.cli.{_MODULES.get(name, name)}:{name}", name=name, help=about)
+        module = f"cliptune.cli.{_MODULES.get(name, name)}"
+        app.command(f"{module}:{'app' if name == 'cache' else name}", name=name, help=about)
     return app
 
 

@@ -70,7 +70,9 @@ def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, in
         TextColumn(unit),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal  # a bar that nobody watches would still end its line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

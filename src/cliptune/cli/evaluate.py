@@ -67,7 +67,6 @@ def evaluate(
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     scores = _score(embedded, encoder, store, sets, model, output.seed)
     comparisons = compare_with_first(scores, embedded.table.labels, seed=output.seed)
-    speed = embedded.n_embedded / embedded.seconds if embedded.n_embedded else None
     result = {
         "task": "zero-shot",
         "data": data,
@@ -82,7 +81,7 @@ def evaluate(
         "comparisons": {name: vars(c) for name, c in comparisons.items()},
         "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
         "seconds": time.perf_counter() - start,
-        "images_per_second": speed,
+        "images_per_second": embedded.images_per_second,
         "images_embedded": embedded.n_embedded,
         "run": str(place),
     }

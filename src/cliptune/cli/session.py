@@ -29,6 +29,7 @@ __all__ = [
     "open_encoder",
     "open_store",
     "open_table",
+    "open_whole_table",
     "text_encoder",
 ]
 
@@ -51,27 +52,37 @@ class Embedded:
     n_embedded: int
     seconds: float
 
+    @property
+    def images_per_second(self) -> float | None:
+        """Speed of the embedding, None where everything was in the cache."""
+        return self.n_embedded / self.seconds if self.n_embedded else None
+
 
 def open_table(data: str, options: DataOptions) -> ImageTable:
-    """Open a data set and choose its split: as asked, else test, else val, else all."""
+    """Open a data set at one split: as asked, else test, else val, else all of it."""
+    table = open_whole_table(data, options)
+    if options.split is None:
+        for name in ("test", "val"):
+            if (table.splits == name).any() and not (table.splits == name).all():
+                note(f"using the {name} split; choose another with --split")
+                return table.split(name)
+    return table
+
+
+def open_whole_table(data: str, options: DataOptions) -> ImageTable:
+    """Open a data set with all its splits, or at the one that was asked for."""
     from cliptune.images import ImageTable
 
     with progress_bar(f"fetching {data}", "bytes") as show:
-        table = ImageTable.open(
+        return ImageTable.open(
             data,
+            split=options.split,
             image_column=options.image_column,
             label_column=options.label_column,
             class_names=options.class_names,
             where=_parse_where(options.where),
             progress=show,
         )
-    if options.split is not None:
-        return table.split(options.split)
-    for name in ("test", "val"):
-        if (table.splits == name).any() and not (table.splits == name).all():
-            note(f"using the {name} split; choose another with --split")
-            return table.split(name)
-    return table
 
 
 def _parse_where(conditions: Sequence[str]) -> dict[str, tuple[str, ...]]:

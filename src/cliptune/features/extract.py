@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.allocator import keep_freed_memory
 from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
 from cliptune.features.types import Batch
@@ -130,6 +131,7 @@ def read_ahead(
     Yields:
         Rows (B,), their pixels uint8 (B, 3, H, W), and the seconds waited for them.
     """
+    keep_freed_memory()
     count = checked_workers(batch_size, workers)
     height, width = preprocess.size
     pending: deque[tuple[NDArray[np.int64], NDArray[np.uint8], list[Future[None]]]] = deque()

@@ -1,0 +1,120 @@
+"""``cliptune cache``: what is kept and how large it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from cliptune.cli.console import print_json, print_table, print_text
+from cliptune.cli.options import OutputOptions
+
+if TYPE_CHECKING:
+    from cliptune.features import CacheEntry
+
+__all__ = ["app"]
+
+app = App(name="cache", help="List, verify or prune the kept embeddings.", help_format="plaintext")
+
+
+@app.command(name="list")
+def list_entries(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
+    """List what is kept for each encoder.
+
+    Args:
+        cache_dir: The cache; $CLIPTUNE_CACHE or the user's cache otherwise.
+        output: How results are shown.
+    """
+    from cliptune.features import list_cache
+
+    place = _place(cache_dir)
+    entries = list_cache(place)
+    if output.json:
+        print_json({"cache": str(place), "entries": [_plain(e) for e in entries]})
+    else:
+        _show(f"Cache {place}", entries)
+
+
+@app.command
+def verify(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
+    """Compare every file with its checksum; damaged ones are set aside and made again on use.
+
+    Args:
+        cache_dir: The cache; $CLIPTUNE_CACHE or the user's cache otherwise.
+        output: How results are shown.
+    """
+    from cliptune.features import verify_cache
+
+    check = verify_cache(_place(cache_dir))
+    damaged = [{"path": str(d.path), "problem": d.problem} for d in check.damaged]
+    if output.json:
+        print_json({"files": check.n_shards, "vectors": check.n_vectors, "damaged": damaged})
+        return
+    print_text(f"{check.n_shards} files with {check.n_vectors} vectors are whole")
+    for entry in damaged:
+        print_text(f"set aside {entry['path']}: {entry['problem']}")
+
+
+@app.command
+def prune(
+    *,
+    encoder: str | None = None,
+    max_age_days: Annotated[float | None, Parameter(name="--max-age-days")] = None,
+    max_megabytes: float | None = None,
+    cache_dir: Path | None = None,
+    output: OutputOptions = OutputOptions(),
+) -> None:
+    """Remove what was not used for long, until the rest fits; at least one limit is needed.
+
+    Args:
+        encoder: Only what belongs to this encoder.
+        max_age_days: Remove what was last used longer ago.
+        max_megabytes: Remove the oldest until no more than this is left.
+        cache_dir: The cache; $CLIPTUNE_CACHE or the user's cache otherwise.
+        output: How results are shown.
+    """
+    from cliptune.features import prune_cache
+
+    pruned = prune_cache(
+        _place(cache_dir),
+        encoder=encoder,
+        max_age_days=max_age_days,
+        max_bytes=None if max_megabytes is None else int(max_megabytes * 1e6),
+    )
+    if output.json:
+        print_json(
+            {name: [_plain(e) for e in getattr(pruned, name)] for name in ("removed", "busy")}
+        )
+    else:
+        _show("Removed", pruned.removed)
+        if pruned.busy:
+            _show("In use, kept", pruned.busy)
+
+
+def _place(cache_dir: Path | None) -> Path:
+    from cliptune.paths import cache_dir as default
+
+    return cache_dir or default()
+
+
+def _plain(entry: CacheEntry) -> dict[str, Any]:  # Any: plain JSON values
+    return {
+        name: value if isinstance(value, (int, str)) else str(value)
+        for name, value in vars(entry).items()
+    }
+
+
+def _show(title: str, entries: tuple[CacheEntry, ...] | list[CacheEntry]) -> None:
+    rows = [
+        (
+            e.encoder,
+            e.precision,
+            e.kind,
+            str(e.n_vectors),
+            f"{e.n_bytes / 1e6:.1f}",
+            f"{e.last_used:%Y-%m-%d}",
+        )
+        for e in entries
+    ]
+    print_table(title, ("encoder", "precision", "kind", "vectors", "MB", "last used"), rows)
