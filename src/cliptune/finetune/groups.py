@@ -33,7 +33,7 @@ __all__ = [
 
 _BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|stages|layers?)\.?(\d+)\.")
 _PROJECTION = re.compile(
-    r"^(?:trunk\.)?(?:proj|projection|text_projection|head|head\.proj|fc|mapping)(?:\.|$)"
+    r"^(?:trunk\.|clip\.)?(?:proj|text_projection|image_map|head|fc|classifier)(?:\.|$)"
 )
 _IMAGE_TOWER = ("visual", "vision_model", "image_tower", "image")
 _TEXT_TOWER = ("text", "text_model", "text_tower")
@@ -120,6 +120,8 @@ def tower_of(name: str) -> str:
 
 def _split_tower(parts: list[str]) -> tuple[str, str]:
     """Return the tower and the name within it; what no tower's name announces is text."""
+    if parts[-1] == "image_map":
+        return "image", parts[-1]
     for tower, names in (("image", _IMAGE_TOWER), ("text", _TEXT_TOWER)):
         for position, part in enumerate(parts[:-1]):
             if part in names:

@@ -21,7 +21,7 @@ from cliptune.finetune.attention import join_attention, split_attention
 from cliptune.finetune.groups import tower_of
 from cliptune.finetune.options import LoraOptions
 
-__all__ = ["LoraUpdate", "add_lora", "lora_targets", "merge_lora"]
+__all__ = ["LoraUpdate", "add_lora", "drop_lora", "lora_targets", "merge_lora"]
 
 _TOLERANCE = 1e-4
 
@@ -136,3 +136,12 @@ def merge_lora(update: LoraUpdate, embed: Callable[[], Sequence[Tensor]]) -> flo
             f"{_TOLERANCE:.0e}; train at a lower rate or in fp32"
         )
     return change
+
+
+def drop_lora(update: LoraUpdate) -> None:
+    """Restore the model's own layers without the updates, unless they were merged already."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if any(isinstance(module, BaseTunerLayer) for module in update.wrapper.model.modules()):
+        update.wrapper.unload()
+        join_attention(update.replaced)

@@ -12,10 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from cliptune.encoders.precision import choose_precision
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.encoders.torch_encoder import DualModel
+from cliptune.encoders.torch_encoder import DualModel, is_convolutional
 
-__all__ = ["encode_images", "encode_tokens", "normalize_pixels", "precision_context"]
+__all__ = [
+    "encode_images",
+    "encode_tokens",
+    "normalize_pixels",
+    "precision_context",
+    "training_precision",
+]
 
 _CAUSAL_PARTS = ("token_embedding", "positional_embedding", "transformer", "ln_final")
 
@@ -58,6 +65,23 @@ def precision_context(device: str, precision: str) -> torch.autocast:
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def training_precision(requested: str, device: str, model: nn.Module) -> str:
+    """Choose what the towers compute in; weights and their updates are float32 in any case.
+
+    As ``choose_precision``, except that ``auto`` also takes bf16 on a CPU that multiplies in it
+    natively: training keeps float32 weights, so that nothing is lost by it but time gained.
+    """
+    convolutional = is_convolutional(model)
+    if requested == "auto" and device == "cpu" and not convolutional and _cpu_has_bf16():
+        return "bf16"
+    return choose_precision(requested, device, convolutional=convolutional).precision
+
+
+def _cpu_has_bf16() -> bool:
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def _causal_tower(model: nn.Module) -> nn.Module | None:

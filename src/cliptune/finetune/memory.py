@@ -1,0 +1,103 @@
+"""The largest number of images that fits in memory at once, found before training starts.
+
+It knows nothing about models: it is given something to run with n images. Beside it stands the
+one setting of the allocator that training on a CPU gains by.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from cliptune.errors import DeviceError
+
+__all__ = ["keep_freed_memory", "largest_that_fits"]
+
+_SHARE = 0.6  # of free memory: activations are counted, temporaries and gradients are not
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_log = logging.getLogger(__name__)
+
+
+def largest_that_fits(run: Callable[[int], None], limit: int, *, device: str) -> int:
+    """Return ``limit`` if so many images fit, else the largest power of two that does.
+
+    On a GPU it tries, and takes an out-of-memory error for a no. On a CPU trying would have
+    the system kill the process, so the bytes that the forward passes of one and of three
+    images keep for their backward pass are counted, and a straight line laid through both.
+
+    Args:
+        run: Does a forward and a backward pass with n images.
+        limit: Most images wanted.
+        device: Where it runs.
+
+    Raises:
+        DeviceError: Not even one image fits.
+    """
+    fits = _fits_by_trial(run) if device.startswith("cuda") else _fits_by_count(run)
+    if fits(limit):
+        return limit
+    size = 1 << (limit.bit_length() - 1)
+    while size > 1 and (size == limit or not fits(size)):
+        size //= 2
+    if size == 1 and not fits(1):
+        raise DeviceError(
+            f"not even one image fits in the memory of {device}; train fewer groups, use method "
+            "lora, or a smaller model"
+        )
+    _log.info("%d of %d images fit at once on %s", size, limit, device)
+    return size
+
+
+def _fits_by_trial(run: Callable[[int], None]) -> Callable[[int], bool]:
+    def fits(n_images: int) -> bool:
+        try:
+            run(n_images)
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+
+    return fits
+
+
+def _fits_by_count(run: Callable[[int], None]) -> Callable[[int], bool]:
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
+    one, three = _bytes_kept(run, 1), _bytes_kept(run, 3)
+    slope = (three - one) / 2
+    budget = _SHARE * psutil.virtual_memory().available
+    return lambda n_images: one + slope * (n_images - 1) <= budget
+
+
+def _bytes_kept(run: Callable[[int], None], n_images: int) -> int:
+    """Count each block of memory that the graph keeps once, however many tensors view it."""
+    blocks: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        blocks[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        run(n_images)
+    return sum(blocks.values())
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory of freed tensors for the next step, process-wide.
+
+    By default every large tensor goes back to the system and is faulted in again, page by
+    page: convolutional towers spend more than half of their time so. Elsewhere it does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
