@@ -95,7 +95,13 @@ def _load_cached(name: str, repository: str, config: str | None, why: str) -> Da
     from datasets.packaged_modules.cache.cache import Cache
 
     try:
-        builder = Cache(repo_id=repository, config_name=config, version="auto", hash="auto")
+        builder = Cache(
+            repo_id=repository,
+            dataset_name=repository.rpartition("/")[2],
+            config_name=config,
+            version="auto",
+            hash="auto",
+        )
         loaded: DatasetDict = builder.as_dataset()
     except (ValueError, OSError) as error:
         raise UnavailableError(
