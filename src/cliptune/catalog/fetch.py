@@ -158,6 +158,8 @@ def _copy(source: HTTPResponse, target: BinaryIO, n_bytes: int, progress: Progre
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code} {error.reason}"
     reason = getattr(error, "reason", None) or error
     return " ".join(str(reason).split()) or type(error).__name__
 
@@ -170,8 +172,8 @@ def require_reachable(url: str) -> None:
     """
     try:
         _open_url(url).close()
-    except urllib.error.HTTPError as error:
-        error.close()
+    except urllib.error.HTTPError:
+        return
     except (OSError, HTTPException) as error:
         raise UnavailableError(f"{url} cannot be reached ({_reason(error)})") from error
 
@@ -188,6 +190,10 @@ def _open_url(url: str) -> HTTPResponse:
     def ask() -> None:
         try:
             response = urllib.request.urlopen(url, timeout=_ANSWER_SECONDS)
+        except urllib.error.HTTPError as error:
+            error.close()
+            answers.append(error)
+            return
         except (OSError, HTTPException) as error:
             answers.append(error)
             return
