@@ -77,9 +77,9 @@ class Preprocess:
         if self.resize_mode == "shortest":
             cover = (int(height / self.crop_fraction), int(width / self.crop_fraction))
             return _center_crop(_resize_shortest(image, cover, resampling), height, width)
-        scale = min(height / image.height, width / image.width)
-        new_size = (round(image.width * scale), round(image.height * scale))
-        fitted = image.resize(new_size, resampling)
+        fitted = image.resize(
+            _scale_down(image, max(image.height / height, image.width / width)), resampling
+        )
         canvas = Image.new("RGB", (width, height), (self.fill,) * 3)
         canvas.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
         return canvas
@@ -96,9 +96,13 @@ def _resize_shortest(
         else:
             new_size = (int(height * image.width / image.height), height)
     else:
-        scale = max(height / image.height, width / image.width)
-        new_size = (round(image.width * scale), round(image.height * scale))
+        new_size = _scale_down(image, min(image.height / height, image.width / width))
     return image if new_size == image.size else image.resize(new_size, resampling)
+
+
+def _scale_down(image: Image.Image, ratio: float) -> tuple[int, int]:
+    """Divide by a ratio and round; multiplying by its inverse is a pixel off for some sizes."""
+    return max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
 
 
 def _center_crop(image: Image.Image, height: int, width: int) -> Image.Image:
