@@ -5,7 +5,7 @@ It knows nothing about what the names stand for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,9 @@ _DIRECTIONS = (
     ("right", "bottom", -0.7, 0.7),
     ("right", "top", -0.7, -0.7),
 )
-# Beside the point, or further away at the end of a thin line.
-_SPOTS = tuple(
-    (horizontal, vertical, reach * right, reach * up)
-    for reach in (2.5, 9.0, 16.0)
-    for horizontal, vertical, right, up in _DIRECTIONS
-)
+# Beside the point; where there are few names also further away, at the end of a thin line.
+_REACHES = (2.5, 9.0, 16.0)
+_MAX_WITH_LINES = 30
 _LINE_FROM_POINTS = 5.0
 _LINE = {"arrowstyle": "-", "lw": 0.4, "color": "#6b6b6b", "shrinkA": 0, "shrinkB": 1}
 Boxes = NDArray[np.float64]
@@ -56,6 +53,8 @@ def place_labels(
     Returns:
         How many names were drawn.
     """
+    from matplotlib.text import Text
+
     renderer = axes.figure.canvas.get_renderer()
     frame = axes.get_window_extent(renderer).extents
     pixels = axes.transData.transform(places)
@@ -64,7 +63,7 @@ def place_labels(
     drawn = 0
     for index in _loneliest_first(pixels):
         others = np.delete(taken, index, axis=0) if index < len(pixels) else taken
-        for horizontal, vertical, right, up in _SPOTS:
+        for horizontal, vertical, right, up in _spots(len(names)):
             label = axes.annotate(
                 names[index],
                 places[index],
@@ -78,13 +77,21 @@ def place_labels(
                 arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
                 zorder=6,
             )
-            box = label.get_window_extent(renderer).extents
+            label.update_positions(renderer)
+            # The words alone: a thin line may cross others.
+            box = np.asarray(Text.get_window_extent(label, renderer).extents)
             if _inside(box, frame) and not _overlaps(box, others):
                 taken = np.concatenate([taken, box[None]])
                 drawn += 1
                 break
             label.remove()
     return drawn
+
+
+def _spots(n_names: int) -> Iterator[tuple[str, str, float, float]]:
+    for reach in _REACHES if n_names <= _MAX_WITH_LINES else _REACHES[:1]:
+        for horizontal, vertical, right, up in _DIRECTIONS:
+            yield horizontal, vertical, reach * right, reach * up
 
 
 def _loneliest_first(pixels: NDArray[np.float64]) -> list[int]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLASS_COLOURS", "IMAGE_COLOUR", "TEXT_COLOUR", "colour_numbers"]
+__all__ = ["CLASS_COLOURS", "IMAGE_COLOUR", "IMAGE_COLOUR_ON_DARK", "TEXT_COLOUR", "colour_numbers"]
 
 IMAGE_COLOUR = "#0072b2"
+IMAGE_COLOUR_ON_DARK = "#56b4e9"
 TEXT_COLOUR = "#d55e00"
 CLASS_COLOURS = (
     "#0072b2",

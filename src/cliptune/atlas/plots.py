@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atlas.geometry import axis_names, data_extent, describe_projection, link_ends
 from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR, colour_numbers
 from cliptune.atlas.pictures import draw_pictures
@@ -26,7 +27,6 @@ _LINK_COLOUR = "#6b6b6b"
 _UNKNOWN_COLOUR = "#9a9a9a"
 _MAX_LINKS = 300
 _RASTER_ABOVE = 3000
-_METHOD_NAMES = {"pca": "PC", "umap": "UMAP", "tsne": "t-SNE"}
 
 Axes = Any  # Any: matplotlib's Axes, imported only where something is drawn
 Figure = Any  # Any: likewise
@@ -58,7 +58,7 @@ def plot_map(result: MapResult) -> Figure:
             axes.set_title(f"{view.name}, by {what}", fontsize=8, loc="left", parse_math=False)
             _name_axes(axes, numbers, result.numbers["projection"]["method"])
             _set_limits(axes, result)  # so that room is made for ticks as wide as they will be
-    figure.text(0.005, 0.0, _caption(result), fontsize=6, va="bottom", color="#444444")
+    figure.text(0.005, 0.0, describe_projection(result), fontsize=6, va="bottom", color="#444444")
     # Labels and pictures are placed by pixels, so the layout has to be settled before them.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -126,39 +126,25 @@ def _cycle(colours: Sequence[str]) -> Iterator[str]:
 
 
 def _name_axes(axes: Axes, numbers: Mapping[str, Any], method: str) -> None:  # Any: JSON values
-    for number, set_label in enumerate((axes.set_xlabel, axes.set_ylabel)):
-        label = f"{_METHOD_NAMES[method]} {number + 1}"
-        if numbers["explained_variance"] is not None:
-            label += f" ({100 * numbers['explained_variance'][number]:.1f} % of variance)"
-        set_label(label, fontsize=7)
+    names = axis_names(numbers, method)
+    axes.set_xlabel(names[0], fontsize=7)
+    axes.set_ylabel(names[1], fontsize=7)
     axes.tick_params(labelsize=6, length=2)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _set_limits(axes: Axes, result: MapResult) -> None:
     """Show all views' points, one unit as long on both axes: distances can be read off."""
-    places = np.concatenate([p for v in result.views for p in (v.image_places, v.text_places)])
-    low, high = places.min(axis=0), places.max(axis=0)
+    low, high = data_extent(result)
     frame = axes.get_window_extent()
     pixels = np.asarray([frame.width, frame.height])
-    unit = max(1.12 * float(((high - low) / pixels).max()), 1e-9)
+    unit = float(((high - low) / pixels).max())
     (left, bottom), (right, top) = (
         (low + high) / 2 - unit * pixels / 2,
         (low + high) / 2 + unit * pixels / 2,
     )
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
-
-
-def _caption(result: MapResult) -> str:
-    numbers = result.numbers
-    projection = numbers["projection"]
-    texts = "captions" if result.has_captions else "class texts"
-    fitted = "all views" if projection["fit"] == "all" else "the first view"
-    of_fit = f", fitted on {fitted}" if len(result.views) > 1 else ""
-    shown = f"{numbers['n_drawn']} images and {len(result.texts)} {texts}"
-    method = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}[projection["method"]]
-    return f"{shown}; {method} of both together{of_fit}".replace("$", r"\$")
 
 
 def _scatter(
@@ -201,18 +187,6 @@ def _draw_links(axes: Axes, result: MapResult, view: DrawnView) -> None:
         LineCollection(list(chosen), colors=_LINK_COLOUR, linewidths=0.4, alpha=0.4, zorder=1),
         autolim=False,
     )
-
-
-def link_ends(result: MapResult, view: DrawnView) -> NDArray[np.float32]:
-    """Return a line from every text to the centroid of its images: (L, 2, 2)."""
-    known = result.image_groups >= 0
-    groups, inverse = np.unique(result.image_groups[known], return_inverse=True)
-    sums = np.zeros((len(groups), 2))
-    np.add.at(sums, inverse, view.image_places[known])
-    centroids = sums / np.bincount(inverse)[:, None]
-    has_images = np.isin(result.text_groups, groups)
-    ends = centroids[np.searchsorted(groups, result.text_groups[has_images])]
-    return np.stack([view.text_places[has_images], ends], axis=1).astype(np.float32)
 
 
 def _draw_classes(axes: Axes, result: MapResult, view: DrawnView) -> None:

@@ -6,6 +6,7 @@ through one projection, so that an offset between the modalities stays visible.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -137,7 +138,10 @@ def _explained(table: NDArray[np.float64], axes: NDArray[np.float64]) -> tuple[f
 def _project_umap(clouds: Sequence[Cloud], fit: Fit, seed: int) -> list[Plane]:
     """UMAP (arXiv:1802.03426) by cosine; every text is one point, for copies have no distance."""
     try:
-        from umap import UMAP
+        with warnings.catch_warnings():
+            # It warns that a relative of UMAP, which is not used here, lacks its own library.
+            warnings.simplefilter("ignore", ImportWarning)
+            from umap import UMAP
     except ImportError as error:
         raise MissingExtraError("map", "--method umap") from error
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-__all__ = ["Sheet", "make_sheets", "make_thumbnails"]
+__all__ = ["TILES_PER_SHEET", "Sheet", "make_sheets", "make_thumbnails"]
 
 THUMBNAIL_PIXELS = 64
+TILES_PER_SHEET = 4096
 _SHEET_COLUMNS = 64
-_SHEET_ROWS = 64
 # Pixels of a tile on a page by the number of tiles: 20,000 fit into about 10 MB.
 _TILE_PIXELS = ((4_000, 64), (20_000, 32))
 
@@ -55,10 +55,9 @@ def make_sheets(thumbnails: Sequence[bytes]) -> list[Sheet]:
     A file of its own would spend more bytes on its header than on a picture this small.
     """
     tile = next((px for limit, px in _TILE_PIXELS if len(thumbnails) <= limit), 32)
-    per_sheet = _SHEET_COLUMNS * _SHEET_ROWS
     return [
-        _make_sheet(thumbnails[start : start + per_sheet], tile)
-        for start in range(0, len(thumbnails), per_sheet)
+        _make_sheet(thumbnails[start : start + TILES_PER_SHEET], tile)
+        for start in range(0, len(thumbnails), TILES_PER_SHEET)
     ]
 
 

@@ -1,0 +1,141 @@
+"""The numbers as HTML: a table with intervals, the verdicts, what each number means.
+
+It knows nothing about scripts; what it writes can be read without any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from cliptune.atlas.definitions import DEFINITIONS
+
+__all__ = ["numbers_html"]
+
+Json = Mapping[str, Any]  # Any: plain JSON values
+
+
+def numbers_html(numbers: Json) -> str:
+    """Write verdicts, the table of all numbers, accuracies and definitions.
+
+    Args:
+        numbers: The ``numbers`` of a map.
+    """
+    parts = [
+        "<h2>In words</h2>",
+        *(_verdict(c) for c in numbers.get("comparisons", ())),
+        *(_reading(view) for view in numbers["views"]),
+        *(f'<p class="remark">{escape(remark)}</p>' for remark in numbers["remarks"]),
+        "<h2>In numbers</h2>",
+        _table(numbers),
+        _omitted(numbers["views"]),
+        _definitions(numbers),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _verdict(comparison: Json) -> str:
+    title = f"{comparison['after']} against {comparison['before']}"
+    return f'<p class="verdict"><b>{escape(title)}.</b> {escape(comparison["verdict"])}</p>'
+
+
+def _reading(view: Json) -> str:
+    return f'<p class="verdict"><b>{escape(view["name"])}.</b> {escape(view["reading"])}</p>'
+
+
+def _table(numbers: Json) -> str:
+    views, comparisons = numbers["views"], numbers.get("comparisons", [])
+    heads = ["", *(view["name"] for view in views)]
+    heads += [f"change to {comparison['after']}" for comparison in comparisons]
+    rows = [_row(heads, "th")]
+    for name in DEFINITIONS:
+        if not any(name in view["gap"] for view in views):
+            continue
+        cells = [escape(DEFINITIONS[name].title), *(_cell(view["gap"].get(name)) for view in views)]
+        cells += [_cell(comparison["change"].get(name), signed=True) for comparison in comparisons]
+        rows.append(_html_row(cells))
+    rows += _accuracy_rows(views, comparisons)
+    return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
+
+
+def _accuracy_rows(views: Sequence[Json], comparisons: Sequence[Json]) -> list[str]:
+    titles = {
+        "nearest_text": ("Accuracy of the nearest class text", "nearest_text"),
+        "own_predictions": ("Accuracy of its own predictions", "classifier"),
+    }
+    rows = []
+    for name, (title, compared) in titles.items():
+        scores = [(view["accuracy"] or {}).get(name) for view in views]
+        if not any(scores):
+            continue
+        changes = []
+        for comparison in comparisons:
+            both = comparison["accuracy"]
+            # Without predictions of their own the nearest text is the classifier.
+            found = both.get(compared) or both.get("classifier")
+            changes.append(
+                {
+                    "value": found["difference"],
+                    "interval": [found["low"], found["high"]],
+                    "n": found["n"],
+                }
+            )
+        cells = [title, *map(_cell, scores), *(_cell(c, signed=True) for c in changes)]
+        rows.append(_html_row(cells))
+    return rows
+
+
+def _cell(score: Json | None, *, signed: bool = False) -> str:
+    if score is None:
+        return "–"  # noqa: RUF001  a dash for what is not there
+    low, high = score["interval"]
+    digits = _digits(score["value"], high - low)
+    sign = "+" if signed else ""
+    value, bounds = f"{score['value']:{sign}.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"
+    mark = "*" if signed and (low > 0 or high < 0) else ""
+    return f"{value}{mark} <small>[{bounds}] n={score['n']}</small>"
+
+
+def _digits(value: float, width: float) -> int:
+    """As many decimals as the interval's width leaves meaningful, at least three digits."""
+    scale = max(width, abs(value) / 1000)
+    if scale == 0:
+        return 3
+    return min(max(1 - math.floor(math.log10(scale)), 0), 6)
+
+
+def _row(texts: Sequence[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+
+def _html_row(cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _omitted(views: Sequence[Json]) -> str:
+    reasons = {
+        f"{DEFINITIONS[name].title}: {reason}"
+        for view in views
+        for name, reason in view["omitted"].items()
+    }
+    if not reasons:
+        return ""
+    return "<p class='remark'>Not computed. " + escape("; ".join(sorted(reasons))) + ".</p>"
+
+
+def _definitions(numbers: Json) -> str:
+    known = [n for n in DEFINITIONS if any(n in view["gap"] for view in numbers["views"])]
+    entries = "".join(
+        f"<dt>{escape(DEFINITIONS[n].title)}</dt><dd>{escape(DEFINITIONS[n].formula)}. n counts "
+        f"{escape(DEFINITIONS[n].counts)}. {escape(DEFINITIONS[n].source)}</dd>"
+        for n in known
+    )
+    note = (
+        "Brackets are 95 % intervals. Images are resampled, each bringing its own text; changes "
+        "are paired, and * marks those whose interval leaves out zero. x are image vectors, y "
+        "text vectors; a group is a class, or one captioned image."
+    )
+    title = "<summary>What the numbers mean</summary>"
+    return f"<details>{title}<p>{note}</p><dl>{entries}</dl></details>"
