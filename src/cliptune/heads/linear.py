@@ -30,6 +30,7 @@ from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["PENALTIES", "LinearHead"]
 
+_INVERSE_STRENGTH = 10  # chosen on rows held out of four data sets; see docs/heads.md
 PENALTIES = ("class-adaptive", "one-over-n", "validation")
 # The path of ``validation``: the one-over-n penalty times these, from the strongest on, until
 # the loss has risen this often in a row.
@@ -46,14 +47,15 @@ class LinearHead:
     zero. Starting from texts is ZS-LP of Silva-Rodriguez et al., arXiv:2312.12730, section 4.1;
     unlike there, rows are not normalised again, which keeps the problem convex.
 
-    With w_c = weight_c / s, the unit in which the sources write their penalties:
-
-    - ``one-over-n``: 1/n |w - t|^2, n the mean number of training rows a class. The rule of
-      ProLIP, arXiv:2410.05270, section 3.3, moved from CLIP's projection to the class rows.
-    - ``class-adaptive``: lambda_c |w_c - t_c|^2 with lambda_c the mean zero-shot probability of
-      their own class over the rows of class c, then one step of the Powell-Hestenes-Rockafellar
-      multipliers, lambda_c + rho |w_c - t_c|^2 with rho = 1, and a second solution. CLAP,
-      arXiv:2312.12730, equations 6 to 9; a class without rows keeps its text: lambda_c = 1.
+    - ``one-over-n``: 1 / (10 N) for N training rows: scikit-learn's C = 10 at every size. That
+      the pull towards the texts should fall as 1 / N is ProLIP's rule, arXiv:2410.05270,
+      section 3.3, for CLIP's projection; here N counts all rows, not those of a class, and the
+      penalty is on the logits' weights, since w = weight / s would make it depend on s.
+    - ``class-adaptive``: in w_c = weight_c / s, lambda_c |w_c - t_c|^2 with lambda_c the mean
+      zero-shot probability of their own class over the rows of class c, then one step of the
+      Powell-Hestenes-Rockafellar multipliers, lambda_c + rho |w_c - t_c|^2 with rho = 1, and a
+      second solution. CLAP, arXiv:2312.12730, equations 6 to 9; a class without rows keeps its
+      text: lambda_c = 1.
     - ``validation``: the multiple of ``one-over-n`` between 100 and 1/100 that has the lowest
       validation loss.
     - a number: that penalty on every class. It is 1 / (C N) in terms of scikit-learn's C.
@@ -168,21 +170,20 @@ def _anchor(data: FitData) -> NDArray[np.float32]:
 def _solve(
     penalty: str | float, problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
-    ones = np.ones(data.n_classes)
-    unit = 2 / data.logit_scale**2  # the factor from |w - t|^2 to 1/2 |weight - anchor|^2
     if penalty == "class-adaptive":
-        return _solve_class_adaptive(problem, data, anchor, unit)
-    rule = unit * data.n_classes / len(data.y) * ones
+        return _solve_class_adaptive(problem, data, anchor)
+    rule = np.full(data.n_classes, 1 / (_INVERSE_STRENGTH * len(data.y)))
     if penalty == "validation":
         return _solve_path(problem, data, anchor, rule)
-    chosen = rule if isinstance(penalty, str) else penalty * ones
+    chosen = rule if isinstance(penalty, str) else np.full(data.n_classes, float(penalty))
     return chosen, solve(problem, chosen, anchor=anchor)
 
 
 def _solve_class_adaptive(
-    problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32], unit: float
+    problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
     assert data.text_rows is not None  # checked with the penalty's name
+    unit = 2 / data.logit_scale**2  # the factor from |w - t|^2 to 1/2 |weight - anchor|^2
     zero_shot = softmax(zero_shot_logits(data.X, data.text_rows, data.logit_scale))
     of_own_class = zero_shot[np.arange(len(data.y)), data.y]
     sums = np.bincount(data.y, weights=of_own_class, minlength=data.n_classes)

@@ -1,13 +1,13 @@
-"""Batched matrix products in fp32 or with factors rounded to bfloat16.
+"""What a step is made of: batched products in fp32 or bfloat16, and the softmax residual.
 
-It knows nothing about what is multiplied. Parameters and sums stay in fp32 either way.
+It knows nothing about heads. Parameters and sums stay in fp32 either way.
 """
 
 from __future__ import annotations
 
 import torch
 
-__all__ = ["add_product", "multiply"]
+__all__ = ["add_product", "multiply", "softmax_residual"]
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor, *, bf16: bool) -> torch.Tensor:
@@ -31,3 +31,26 @@ def add_product(
         into.mul_(beta).add_(torch.bmm(left.bfloat16(), right.bfloat16()), alpha=alpha)
     else:
         torch.baddbmm(into, left, right, beta=beta, alpha=alpha, out=into)
+
+
+def softmax_residual(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Replace logits (..., C) by softmax - onehot, the gradient of the cross-entropy.
+
+    Args:
+        logits: float32; changed in place.
+        y: int64, labels that broadcast to ``logits.shape[:-1]``.
+
+    Returns:
+        Losses and whether the answer is right, each of shape ``logits.shape[:-1]``. A
+        probability below the smallest float counts as that float: a loss of 87 at most.
+    """
+    true = y.expand(logits.shape[:-1])[..., None]
+    torch.softmax(logits, dim=-1, out=logits)
+    probability = logits.gather(-1, true)
+    # Above uniform, so that all-equal logits, the start without texts, are not called right.
+    correct = (probability >= logits.amax(dim=-1, keepdim=True)) & (
+        probability > 1 / logits.shape[-1] + 1e-6
+    )
+    losses = -probability.clamp_min(torch.finfo(torch.float32).tiny).log()
+    logits.scatter_add_(-1, true, torch.full_like(probability, -1))
+    return losses[..., 0], correct[..., 0]

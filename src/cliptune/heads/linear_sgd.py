@@ -1,0 +1,196 @@
+"""The linear head trained with mini-batches: what a sweep over rates looks at.
+
+It knows nothing about the convex solver; where the best fit is wanted and no rate is in
+question, the head ``linear`` finds the minimum itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.heads.arrays import FloatArray, Labels, project, softmax
+from cliptune.heads.contract import (
+    FitData,
+    Needs,
+    Validation,
+    check_fit,
+    check_rows,
+    require_every_class,
+    require_fitted,
+)
+from cliptune.heads.optimizers import Parameters
+from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.products import add_product, multiply, softmax_residual
+from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.stack_run import Trained
+from cliptune.heads.training import train_one
+
+__all__ = ["LinearStack", "SgdLinearHead"]
+
+
+class LinearStack:
+    """M linear heads over the same rows; logits are scale * (x . w_c + b_c).
+
+    Args:
+        rows: Where the weights start: float32 (C, D), the text rows, or zeros.
+        scale: Factor on cosines.
+        bf16: Round the factors of products to bfloat16.
+    """
+
+    def __init__(self, rows: NDArray[np.float32], scale: float, *, bf16: bool = False) -> None:
+        self._rows, self._scale, self._bf16 = torch.tensor(rows), scale, bf16
+
+    def start(self, seed: int) -> Parameters:
+        """Return the rows and a bias of zero; nothing is random."""
+        del seed
+        return {"weight": self._rows[None].clone(), "bias": torch.zeros(1, len(self._rows))}
+
+    def accumulate(
+        self,
+        parameters: Parameters,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        into: Parameters,
+        *,
+        beta: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the gradient: with R = softmax - onehot, dW = scale/B R^T X, db = scale/B R^T 1."""
+        n_heads, n_classes, dim = parameters["weight"].shape
+        logits = self._scale * self._shared_product(parameters, X)
+        losses, correct = softmax_residual(logits.view(len(X), n_heads, n_classes), y[:, None])
+        residual = logits[None]
+        add_product(
+            into["weight"].view(1, n_heads * n_classes, dim),
+            residual.transpose(1, 2),
+            X[None],
+            beta=beta,
+            alpha=self._scale / len(X),
+            bf16=self._bf16,
+        )
+        bias = into["bias"]
+        bias.mul_(beta).add_(logits.sum(dim=0).view_as(bias), alpha=self._scale / len(X))
+        return losses.sum(dim=0), correct.sum(dim=0)
+
+    def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
+        """Return (M, n, C)."""
+        n_heads, n_classes, _ = parameters["weight"].shape
+        products = self._scale * self._shared_product(parameters, X)
+        return products.view(len(X), n_heads, n_classes).transpose(0, 1)
+
+    def bytes_per_row(self) -> int:
+        """Return the bytes of a row's logits and of their copies in a step."""
+        return 4 * 3 * len(self._rows)
+
+    def _shared_product(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
+        """Return x . w + b of all heads in one product, (n, M C)."""
+        flat = parameters["weight"].flatten(0, 1)
+        products = multiply(X[None], flat.T[None], bf16=self._bf16)[0]
+        return products.add_(parameters["bias"].flatten())
+
+
+@dataclass(eq=False)
+class SgdLinearHead:
+    """A linear layer over unit rows that starts at the class texts, trained with mini-batches.
+
+    ZS-LP of Silva-Rodriguez et al., arXiv:2312.12730, section 4.1, with a bias and without
+    normalising the class rows again. Without text rows it starts at zero.
+
+    Attributes:
+        classes_: int64 (C,).
+        weight_: float32 (C, D); logits are X @ weight_.T + bias_.
+        bias_: float32 (C,).
+        best_epoch_: The epoch whose weights these are.
+        n_parameters_: C (D + 1).
+        history_: One record an epoch, epoch 0 first.
+    """
+
+    name: ClassVar[str] = "linear-sgd"
+    needs: ClassVar[Needs] = "pooled"
+
+    lr: float = 0.01
+    weight_decay: float = 0.0
+    seed: int = 0
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    weight_: NDArray[np.float32] = field(init=False, repr=False)
+    bias_: NDArray[np.float32] = field(init=False, repr=False)
+    best_epoch_: int = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Train; the arguments are those of every head."""
+        data = check_fit(
+            X,
+            y,
+            text_rows=text_rows,
+            logit_scale=logit_scale,
+            n_classes=n_classes,
+            validation=validation,
+        )
+        member = Member(self.lr, self.weight_decay, self.seed)
+        return self.adopt(train_one(self.make_stack(data), data, member, self.plan), data)
+
+    def make_stack(self, data: FitData) -> LinearStack:
+        """Return what the trainer trains."""
+        rows = data.text_rows
+        if rows is None:
+            require_every_class(data, self.name)
+            rows = np.zeros((data.n_classes, data.dim), dtype=np.float32)
+        return LinearStack(rows, data.logit_scale, bf16=self.plan.products == "bf16")
+
+    def adopt(self, trained: Trained, data: FitData) -> Self:
+        """Take over one head of a stack."""
+        scale = np.float32(data.logit_scale)
+        self._set(scale * trained.parameters["weight"], scale * trained.parameters["bias"])
+        self.best_epoch_, self.history_ = trained.best_epoch, trained.history
+        return self
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for unit rows (N, D)."""
+        require_fitted(self)
+        return project(check_rows(X, dim=self.weight_.shape[1]), self.weight_) + self.bias_
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        return {"weight": self.weight_, "bias": self.bias_}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
+        arrays = check_state(state, {"weight": 2, "bias": 1})
+        return construct(cls, parameters)._set(arrays["weight"], arrays["bias"])
+
+    def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Self:
+        self.classes_ = np.arange(len(weight))
+        self.weight_, self.bias_ = weight, bias
+        self.n_parameters_ = weight.size + bias.size
+        self.history_ = ()
+        return self
