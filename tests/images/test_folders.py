@@ -235,3 +235,10 @@ def test_hymenoptera_has_names_for_prompts(data_root):
     ]
     assert counts == [123, 121, 70, 83]
     assert table.split("validation").ids[0].startswith("val/ants/")
+
+
+def test_a_class_that_is_a_link_to_the_whole_is_empty(make_tree):
+    folder = make_tree("ant/1.jpg", "bee/1.jpg")
+    (folder / "all").symlink_to(".", target_is_directory=True)
+    with pytest.raises(DataError, match="without any image: all"):
+        ImageTable.open(folder)

@@ -247,3 +247,39 @@ def test_rows_can_be_chosen_by_another_column(pictures):
         ImageTable.open(path, where={"domain": ["art"]})
     with pytest.raises(DataError, match="no rows left"):
         ImageTable.open(path, where={"domain": ["sketch"], "label": ["ant"]})
+
+
+def test_a_filter_looks_at_all_files_together(pictures):
+    write(pictures, "train.csv", "image,label,domain\nimg/a.jpg,x,photo\nimg/b 1.png,y,sketch\n")
+    write(pictures, "test.csv", "image,label,domain\nimg/ç.jpg,x,photo\n")
+    table = ImageTable.open(pictures, where={"domain": ["sketch"]})
+    assert table.ids == ("img/b 1.png",)
+
+
+def test_zero_padded_labels_are_words(pictures):
+    path = write(pictures, "m.csv", "image,label\nimg/a.jpg,007\nimg/b 1.png,010\n")
+    assert ImageTable.open(path).class_names == ("007", "010")
+
+
+def test_numbers_stay_numbers_beside_an_unlabelled_split(pictures):
+    write(pictures, "train.csv", "image,label\nimg/a.jpg,10\nimg/b 1.png,9\n")
+    write(pictures, "test.csv", "image\nimg/ç.jpg\n")
+    table = ImageTable.open(pictures)
+    assert table.class_names == ("9", "10")
+    assert dict(zip(table.ids, table.labels.tolist(), strict=True))["img/ç.jpg"] == -1
+
+
+def test_tables_named_after_splits_do_not_hide_folders_named_so(make_tree):
+    folder = make_tree("train/ant/1.jpg", "train/bee/1.jpg", "test/ant/2.jpg", "test/bee/2.jpg")
+    write(folder, "train.csv", "id,weight\n1,2\n")
+    assert ImageTable.open(folder).class_names == ("ant", "bee")
+
+
+def test_metadata_may_lie_in_the_folders_of_splits(make_tree):
+    folder = make_tree("train/1.jpg", "train/2.jpg", "validation/1.jpg")
+    write(folder, "train/metadata.csv", "file_name,label\n1.jpg,x\n2.jpg,y\n")
+    write(folder, "validation/metadata.jsonl", '{"file_name": "1.jpg", "label": "y"}\n')
+    table = ImageTable.open(folder)
+    assert table.ids == ("train/1.jpg", "train/2.jpg", "validation/1.jpg")
+    assert table.splits.tolist() == ["train", "train", "val"]
+    assert named_labels(table) == ["x", "y", "y"]

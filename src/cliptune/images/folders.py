@@ -157,7 +157,7 @@ def _read_classes(walk: _Walk, folder: str) -> tuple[list[str], list[str | None]
 
 def _images_below(walk: _Walk, folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     real = os.path.realpath(_join(walk.root, folder))
-    if real in above:
+    if real in above or (folder and real == walk.real_root):
         return  # a link to a folder that it lies in
     level = _list_level(walk, folder)
     yield from level.images

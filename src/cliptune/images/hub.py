@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub, through the ``datasets`` library.
 
-It knows how that library gives columns and images, and leaves their meaning to ``records``.
+It knows how that library gives columns and images, and leaves their meaning to ``labelling``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from cliptune.catalog.fetch import require_reachable
 from cliptune.errors import InputError, UnavailableError
 from cliptune.images.decode import bad_image
-from cliptune.images.labelling import label_images
+from cliptune.images.labelling import label_all
 from cliptune.images.records import (
     Columns,
     Filter,
     LabelledImages,
     Records,
-    join_splits,
     split_of,
 )
 from cliptune.images.sources import Source
@@ -66,11 +65,8 @@ def read_hub(name: str, columns: Columns, where: Filter | None) -> LabelledImage
     if found is None:
         raise InputError(f"{name!r} is no hub name; expected hf:OWNER/NAME or hf:OWNER/NAME@CONFIG")
     splits = _load(name, found["repository"], found["config"])
-    parts = [
-        label_images(dataset_records(d, s, name), columns, split=split_of(s) or "", where=where)
-        for s, d in splits.items()
-    ]
-    return join_splits(parts, name)
+    parts = [(dataset_records(d, s, name), split_of(s) or "") for s, d in splits.items()]
+    return label_all(parts, columns, where, name)
 
 
 def _load(name: str, repository: str, config: str | None) -> DatasetDict:

@@ -5,13 +5,21 @@ It knows the words that data sets use for columns, and no file formats.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 from cliptune.errors import DataError, InputError
-from cliptune.images.records import Columns, Filter, LabelledImages, Records, Values, split_of
+from cliptune.images.label_values import read_labels
+from cliptune.images.records import (
+    Columns,
+    Filter,
+    LabelledImages,
+    Records,
+    join_splits,
+    split_of,
+)
 
-__all__ = ["label_images"]
+__all__ = ["label_all", "label_images"]
 
 _IMAGE_NAMES = (
     *("image", "img", "image_path", "image_file", "path", "file", "filename", "file_name"),
@@ -22,13 +30,50 @@ _LABEL_NAMES = (
 )
 _CAPTION_NAMES = ("captions", "caption", "text", "txt", "sentences")
 _SPLIT_NAMES = ("split", "partition", "subset")
-_NUMBER = re.compile(r"(-?\d+)(\.0+)?", re.ASCII)
+
+
+def label_all(
+    parts: Sequence[tuple[Records, str]], columns: Columns, where: Filter | None, name: str
+) -> LabelledImages:
+    """Label the manifests of one data set and put them together.
+
+    Args:
+        parts: Manifests, each with the split of those rows that name none.
+        columns: Which columns hold what.
+        where: Keep only rows whose cell in each of these columns is one of the values.
+        name: What to call the data set in messages.
+
+    Raises:
+        DataError: A column is missing, or labels and names contradict each other.
+        InputError: ``where`` names a column or a value that is not there.
+    """
+    _check_filter([records for records, _ in parts], where or {}, name)
+    labelled = [label_images(records, columns, split, where) for records, split in parts]
+    return join_splits(labelled, name) if len(labelled) > 1 else labelled[0]
+
+
+def _check_filter(parts: Sequence[Records], where: Filter, name: str) -> None:
+    """Look for values in all files together: one of many may well lack some."""
+    for column, wanted in where.items():
+        found: set[str] = set()
+        for records in parts:
+            if column not in records.columns:
+                raise InputError(
+                    f"{records.name!r} has no column {column!r} to filter by; its columns are: "
+                    f"{', '.join(records.columns)}"
+                )
+            found.update(str(cell) for cell in records.read_column(column))
+        absent = sorted(set(wanted) - found)
+        if absent:
+            raise InputError(
+                f"no row of {name!r} has {column} {absent[0]!r}; there is: "
+                f"{', '.join(sorted(found)[:20])}"
+            )
 
 
 def label_images(
     records: Records,
     columns: Columns,
-    *,
     split: str = "",
     where: Filter | None = None,
 ) -> LabelledImages:
@@ -38,11 +83,10 @@ def label_images(
         records: The manifest.
         columns: Which columns hold what.
         split: The split of rows that name none.
-        where: Keep only rows whose cell in this column is one of these values.
+        where: Keep only rows whose cell in each of these columns is one of the values.
 
     Raises:
         DataError: A column is missing, or labels and names contradict each other.
-        InputError: ``where`` names a column or a value that is not there.
     """
     image = _find(records, columns.image, _IMAGE_NAMES, "image")
     if image is None:
@@ -51,7 +95,7 @@ def label_images(
     label = _find(records, columns.label, _LABEL_NAMES, "label") or _only_class_label(records)
     if label is None and caption is None and len(records.columns) > 1:
         raise _missing(records, "label")
-    labels, classes, numbered = _read_labels(records, label)
+    labels, classes, numbered = read_labels(records, label)
     captions = [_as_texts(c) for c in records.read_column(caption)] if caption else None
     images = LabelledImages(
         sources=records.read_sources(image),
@@ -87,75 +131,6 @@ def _only_class_label(records: Records) -> str | None:
     return next(iter(records.label_names)) if len(records.label_names) == 1 else None
 
 
-def _read_labels(
-    records: Records, column: str | None
-) -> tuple[list[str | None], tuple[str, ...] | None, bool]:
-    if column is None:
-        return [None] * records.n_rows, None, False
-    cells = records.read_column(column)
-    numbers = _as_numbers(cells)
-    if numbers is None:
-        return [_as_label(cell) for cell in cells], None, False
-    names = records.label_names.get(column)
-    if names is None and "class_name" in records.columns and column != "class_name":
-        names_by_number = _pair_names(numbers, records)
-        classes = tuple(names_by_number[n] for n in sorted(names_by_number))
-        return [None if n is None else names_by_number[n] for n in numbers], classes, False
-    if names is None:
-        return [None if n is None else str(n) for n in numbers], None, True
-    beyond = next((n for n in numbers if n is not None and n >= len(names)), None)
-    if beyond is not None:
-        raise DataError(
-            f"{records.name!r} has the label {beyond} in {column!r}, but names only for 0 to "
-            f"{len(names) - 1}; correct the labels or the names"
-        )
-    return [None if n is None else names[n] for n in numbers], names, False
-
-
-def _as_numbers(cells: Values) -> list[int | None] | None:
-    """Return the cells as integers, -1 and empty cells as nothing; nothing when some are words."""
-    numbers: list[int | None] = []
-    for cell in cells:
-        if cell is None or cell == "":
-            numbers.append(None)
-        elif isinstance(cell, str):
-            found = _NUMBER.fullmatch(cell.strip())
-            if found is None:
-                return None
-            numbers.append(int(found[1]))
-        elif isinstance(cell, float) and (cell.is_integer() or cell != cell):
-            # What is left of a column of integers once some tool met an empty cell in it.
-            numbers.append(None if cell != cell else int(cell))
-        elif isinstance(cell, int) and not isinstance(cell, bool):
-            numbers.append(cell)
-        else:
-            return None
-    return [None if n is not None and n < 0 else n for n in numbers]
-
-
-def _as_label(cell: Any) -> str | None:  # Any: a cell as the file has it
-    text = "" if cell is None else str(cell).strip()
-    return text or None
-
-
-def _pair_names(numbers: list[int | None], records: Records) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for row, (number, cell) in enumerate(
-        zip(numbers, records.read_column("class_name"), strict=True)
-    ):
-        name = _as_label(cell)
-        if number is None:
-            continue
-        if name is None or names.setdefault(number, name) != name:
-            raise DataError(
-                f"row {row} of {records.name!r} names label {number} {name!r}, an earlier row "
-                f"{names.get(number)!r}; give each label one class_name"
-            )
-    if len(set(names.values())) < len(names):
-        raise DataError(f"{records.name!r} gives two labels one class_name; make them distinct")
-    return names
-
-
 def _read_splits(records: Records, default: str) -> list[str]:
     column = _find(records, None, _SPLIT_NAMES, "split")
     if column is None:
@@ -182,18 +157,7 @@ def _matching_rows(records: Records, where: Filter | None) -> list[int] | None:
         return None
     rows = list(range(records.n_rows))
     for column, wanted in where.items():
-        if column not in records.columns:
-            raise InputError(
-                f"{records.name!r} has no column {column!r} to filter by; its columns are: "
-                f"{', '.join(records.columns)}"
-            )
         cells = [str(cell) for cell in records.read_column(column)]
-        absent = sorted(set(wanted) - set(cells))
-        if absent:
-            raise InputError(
-                f"no row of {records.name!r} has {column} {absent[0]!r}; there is: "
-                f"{', '.join(sorted(set(cells))[:20])}"
-            )
         rows = [row for row in rows if cells[row] in wanted]
     return rows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cliptune.catalog import find_dataset
 from cliptune.errors import DataError, InputError, UnavailableError
 from cliptune.images.folders import read_image_folder
-from cliptune.images.labelling import label_images
+from cliptune.images.labelling import label_all
 from cliptune.images.manifests import MANIFEST_SUFFIXES, read_manifest
 from cliptune.images.parquet_rows import BatchCache
 from cliptune.images.records import (
@@ -19,7 +19,6 @@ from cliptune.images.records import (
     Filter,
     LabelledImages,
     Records,
-    join_splits,
     split_of,
 )
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
@@ -132,11 +131,9 @@ def _label_all(
     where: Filter | None,
     read: Callable[[Path], Records],
 ) -> LabelledImages:
-    parts = [
-        label_images(read(path), columns, split=_split_of_file(path, root), where=where)
-        for path in paths
-    ]
-    return join_splits(parts, str(root)) if len(parts) > 1 else parts[0]
+    parts = [(read(path), _split_of_file(path, root)) for path in paths]
+    name = str(paths[0] if len(paths) == 1 else root)
+    return label_all(parts, columns, where, name)
 
 
 def _split_of_file(path: Path, root: Path) -> str:
@@ -153,17 +150,22 @@ def _split_of_file(path: Path, root: Path) -> str:
 def _manifests_in(folder: Path) -> list[Path]:
     """Return the manifests that make a folder a data set.
 
-    These are ``metadata.*``, files named after splits, or any Parquet files, also in a folder
-    ``data`` as hubs lay them out. Other tables beside class folders are not data sets.
+    These are ``metadata.*``, also in folders of splits, Parquet files, or text manifests named
+    after splits where no folder is; the same in a folder ``data``, as hubs lay them out. Other
+    tables beside class folders are not data sets.
     """
     for place in (folder, folder / "data"):
         if not place.is_dir():
             continue
-        files = sorted(p for p in place.iterdir() if not p.name.startswith(".") and p.is_file())
-        tables = [p for p in files if p.suffix.lower() in MANIFEST_SUFFIXES]
-        described = [p for p in tables if p.stem.lower() == "metadata"]
-        split = [p for p in tables if _split_of_file(p, place)]
-        parquet = [p for p in tables if p.suffix.lower() == ".parquet"]
-        if described or split or parquet:
-            return described or split or parquet
+        splits = sorted(p for p in place.iterdir() if p.is_dir() and split_of(p.name))
+        described = [p for d in (place, *splits) for p in _tables(d) if p.stem == "metadata"]
+        parquet = [p for p in _tables(place) if p.suffix.lower() == ".parquet"]
+        named = [p for p in _tables(place) if not splits and _split_of_file(p, place)]
+        if found := described or [p for p in parquet if p in named] or parquet or named:
+            return found
     return []
+
+
+def _tables(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return [p for p in files if p.suffix.lower() in MANIFEST_SUFFIXES]

@@ -1,6 +1,6 @@
 """Manifests: CSV, TSV, JSONL and Parquet files with one image a row.
 
-It knows how each format gives columns and images, and leaves their meaning to ``records``.
+It knows how each format gives columns and images, and leaves their meaning to ``labelling``.
 """
 
 from __future__ import annotations
@@ -110,10 +110,9 @@ def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Sour
         above, _, name = cell.replace(os.sep, "/").rpartition("/")
         above = above or ("/" if cell.startswith("/") else "")
         if above not in folders:
-            folders[above] = _look_into((manifest.parent / above).resolve())
+            folders[above] = _look_into((manifest.parent / above).resolve(), real_root)
         folder = folders[above]
-        outside = not folder.path.is_relative_to(real_root)
-        if outside or (name in folder.links and not folder.links[name].is_relative_to(real_root)):
+        if folder.prefix is None or name in folder.outside:
             raise DataError(
                 f"row {row} of {str(manifest)!r} has a path outside of {str(root)!r}: {cell!r}; "
                 "paths are relative to the manifest and stay below its folder"
@@ -123,28 +122,44 @@ def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Sour
                 f"row {row} of {str(manifest)!r} names a file that is not there: {cell!r}; "
                 "correct the path or remove the row"
             )
-        path = folder.path / name
-        sources.append(FileSource(path.relative_to(real_root).as_posix(), str(path)))
+        sources.append(FileSource(f"{folder.prefix}{name}", f"{folder.path}/{name}"))
     return sources
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder that a manifest points into: asked once instead of once a file."""
+    """A folder that a manifest points into: asked once instead of once a file.
+
+    Attributes:
+        path: Where it is, links resolved.
+        prefix: What ids of its files begin with; nothing when it is outside of the root.
+        files: The names of its files.
+        outside: The names of links in it that lead out of the root.
+    """
 
     path: Path
+    prefix: str | None
     files: frozenset[str]
-    links: dict[str, Path]
+    outside: frozenset[str]
 
 
-def _look_into(path: Path) -> _Folder:
+def _look_into(path: Path, real_root: Path) -> _Folder:
+    if not path.is_relative_to(real_root):
+        return _Folder(path, None, frozenset(), frozenset())
+    relative = path.relative_to(real_root).as_posix()
+    prefix = "" if relative == "." else f"{relative}/"
     try:
         with os.scandir(path) as entries:
             listed = [(e.name, e.is_file(), e.is_symlink()) for e in entries]
     except OSError:
-        return _Folder(path, frozenset(), {})
-    links = {name: (path / name).resolve() for name, _, is_link in listed if is_link}
-    return _Folder(path, frozenset(name for name, is_file, _ in listed if is_file), links)
+        return _Folder(path, prefix, frozenset(), frozenset())
+    outside = (
+        name
+        for name, _, is_link in listed
+        if is_link and not (path / name).resolve().is_relative_to(real_root)
+    )
+    files = frozenset(name for name, is_file, _ in listed if is_file)
+    return _Folder(path, prefix, files, frozenset(outside))
 
 
 def _read_parquet(path: Path, root: Path, cache: BatchCache) -> Records:

@@ -95,7 +95,7 @@ def join_splits(parts: Sequence[LabelledImages], name: str) -> LabelledImages:
         labels=[label for part in parts for label in part.labels],
         splits=[split for part in parts for split in part.splits],
         classes=_join_classes(parts, name),
-        numbered=all(part.numbered for part in parts),
+        numbered=all(part.numbered for part in parts if any(part.labels)),
         captions=[c for captions in with_captions for c in captions] if with_captions else None,
     )
 

@@ -1,7 +1,7 @@
 """WebDataset shards: tar archives in which files of one base name make a sample.
 
 It lists each archive once and reads images by their place in it; what labels mean is left to
-``records``. Own code instead of the ``webdataset`` library because that one streams samples
+``labelling``. Own code instead of the ``webdataset`` library because that one streams samples
 and can neither count them nor read one by its number.
 """
 
