@@ -1,0 +1,173 @@
+"""The attention head: learned queries pool the tokens, and what they find moves the feature.
+
+It knows nothing about where tokens come from; they may be memory-mapped and are read batch by
+batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.errors import InputError
+from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.attention_stack import AttentionStack
+from cliptune.heads.contract import (
+    FitData,
+    Needs,
+    Validation,
+    check_fit,
+    check_rows,
+    require_every_class,
+    require_fitted,
+)
+from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.stack_run import Trained, read_rows
+from cliptune.heads.training import train_one
+
+__all__ = ["AttentionHead"]
+
+_AXES = {"query": 2, "value": 3, "out": 2, "weight": 2, "bias": 1}
+
+
+@dataclass(eq=False)
+class AttentionHead:
+    """Multi-head attention pooling over tokens, added to the pooled feature, then a linear layer.
+
+    logits = s (z . w_c + b_c), z = p + O attention(tokens) at the length of p, for the pooled
+    feature p. O starts at zero and w_c at the class texts, so that epoch 0 is zero-shot.
+    Attention with a learned query is that of Set Transformer, arXiv:1810.00825, section 3.2,
+    and of attention pooling in arXiv:2103.00020, section 2.4, whose query is the mean token.
+
+    Attributes:
+        classes_: int64 (C,).
+        layers_: float32 ``query`` (H, D), ``value`` (H, D / H, D), ``out`` (D, D), ``weight``
+            (C, D), ``bias`` (C,).
+        token_norm_: Mean norm of the training tokens.
+        logit_scale_: s.
+        best_epoch_: The epoch whose layers these are.
+        n_parameters_: Numbers in ``layers_``.
+        history_: One record an epoch, epoch 0 first.
+    """
+
+    name: ClassVar[str] = "attention"
+    needs: ClassVar[Needs] = "tokens"
+
+    n_heads: int = 8
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    seed: int = 0
+    plan: TrainingPlan = field(default_factory=lambda: TrainingPlan(optimizer="adamw"))
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    layers_: dict[str, NDArray[np.float32]] = field(init=False, repr=False)
+    token_norm_: float = field(init=False, repr=False)
+    logit_scale_: float = field(init=False, repr=False)
+    best_epoch_: int = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Train; the arguments are those of every head, the rows are tokens."""
+        data = check_fit(
+            X,
+            y,
+            text_rows=text_rows,
+            logit_scale=logit_scale,
+            n_classes=n_classes,
+            validation=validation,
+            needs=self.needs,
+        )
+        member = Member(self.lr, self.weight_decay, self.seed)
+        return self.adopt(train_one(self.make_stack(data), data, member, self.plan), data)
+
+    def make_stack(self, data: FitData) -> AttentionStack:
+        """Return what the trainer trains."""
+        if not 1 <= self.n_heads <= data.dim:
+            raise InputError(f"{self.n_heads} attention heads; expected 1 to {data.dim}")
+        rows = data.text_rows
+        if rows is None:
+            require_every_class(data, self.name)
+            rows = np.zeros((data.n_classes, data.dim), dtype=np.float32)
+        return AttentionStack(
+            rows,
+            data.logit_scale,
+            n_heads=self.n_heads,
+            token_norm=_mean_token_norm(data.X),
+            bf16=self.plan.products == "bf16",
+        )
+
+    def adopt(self, trained: Trained, data: FitData) -> Self:
+        """Take over one head of a stack."""
+        self._set(trained.parameters, _mean_token_norm(data.X), data.logit_scale)
+        self.best_epoch_, self.history_ = trained.best_epoch, trained.history
+        return self
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for tokens (N, 1 + T, D)."""
+        require_fitted(self)
+        weight = self.layers_["weight"]
+        rows = check_rows(X, dim=weight.shape[1], needs=self.needs)
+        stack = AttentionStack(
+            weight, self.logit_scale_, n_heads=self.n_heads, token_norm=self.token_norm_
+        )
+        parameters = {k: torch.tensor(v)[None] for k, v in self.layers_.items()}
+        logits = np.empty((len(rows), len(weight)), dtype=np.float32)
+        for part in row_chunks(len(rows), bytes_per_row=4 * rows[0].size):
+            logits[part] = stack.logits(parameters, read_rows(rows, part))[0].numpy()
+        return logits
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        scalars = {"token_norm": self.token_norm_, "logit_scale": self.logit_scale_}
+        return {**self.layers_, **{k: np.asarray(v, np.float64) for k, v in scalars.items()}}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
+        arrays = check_state(state, {**_AXES, "token_norm": 0, "logit_scale": 0})
+        layers = {name: arrays[name] for name in _AXES}
+        return construct(cls, parameters)._set(
+            layers, float(arrays["token_norm"]), float(arrays["logit_scale"])
+        )
+
+    def _set(
+        self, layers: dict[str, NDArray[np.float32]], token_norm: float, logit_scale: float
+    ) -> Self:
+        self.classes_ = np.arange(len(layers["weight"]))
+        self.layers_, self.token_norm_, self.logit_scale_ = layers, token_norm, logit_scale
+        self.n_parameters_ = sum(layer.size for layer in layers.values())
+        self.history_ = ()
+        return self
+
+
+def _mean_token_norm(X: FloatArray) -> float:
+    """Return the mean norm of tokens in at most 512 rows spread over X, 1 where all are zero."""
+    sample = np.asarray(X[:: max(1, len(X) // 512), 1:], dtype=np.float32)
+    return float(np.linalg.norm(sample, axis=2).mean()) or 1.0

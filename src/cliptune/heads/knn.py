@@ -1,0 +1,172 @@
+"""The nearest-neighbour head: training rows vote by cosine.
+
+It knows nothing about texts; all training rows are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.errors import InputError
+from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.choice import calibrated_log_loss
+from cliptune.heads.contract import (
+    FitData,
+    Needs,
+    Validation,
+    check_fit,
+    check_rows,
+    require_every_class,
+    require_fitted,
+)
+from cliptune.heads.options import EpochRecord
+from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.stack_run import read_rows
+
+__all__ = ["NeighborsHead"]
+
+_COUNTS = (1, 3, 5, 10, 20, 50, 100, 200)
+_USUAL_COUNT = 20  # arXiv:2104.14294, section 4.1: best of 10, 20, 100 and 200 for all its models
+_TEMPERATURE = 0.07  # arXiv:1805.01978, section 3.4
+
+
+@dataclass(eq=False)
+class NeighborsHead:
+    """Weighted votes of the k nearest training rows.
+
+    Row i of the k nearest votes for its class with exp((cos_i - cos_1) / 0.07); logits are the
+    logarithms of the shares of votes, with one vote spread evenly over the classes so that they
+    stay finite. Wu et al., arXiv:1805.01978, section 3.4; the spread vote is ours.
+
+    Args:
+        k: Number of neighbours. None chooses it by validation log-loss, and without validation
+            rows takes 20, or the mean number of rows a class where that is smaller.
+
+    Attributes:
+        classes_: int64 (C,).
+        rows_: float32 (N, D), the training rows.
+        labels_: int64 (N,).
+        k_: Neighbours used.
+        n_parameters_: 0, rows are stored, not fitted.
+        history_: Empty, there is no training.
+    """
+
+    name: ClassVar[str] = "knn"
+    needs: ClassVar[Needs] = "pooled"
+
+    k: int | None = None
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    rows_: NDArray[np.float32] = field(init=False, repr=False)
+    labels_: NDArray[np.int64] = field(init=False, repr=False)
+    k_: int = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Keep the rows and choose k; the arguments are those of every head."""
+        data = check_fit(
+            X,
+            y,
+            text_rows=text_rows,
+            logit_scale=logit_scale,
+            n_classes=n_classes,
+            validation=validation,
+        )
+        require_every_class(data, self.name)
+        if self.k is not None and not 1 <= self.k <= len(data.y):
+            raise InputError(f"k is {self.k}; expected 1 to the {len(data.y)} training rows")
+        rows = np.array(data.X, dtype=np.float32)
+        return self._set(rows, data.y, _choose_count(self.k, data, rows))
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for unit rows (N, D)."""
+        require_fitted(self)
+        rows = check_rows(X, dim=self.rows_.shape[1])
+        cosines, labels = _nearest(rows, self.rows_, self.labels_, count=self.k_)
+        return _vote(cosines, labels, n_classes=len(self.classes_))
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        return {"rows": self.rows_, "labels": self.labels_, "k": np.asarray(self.k_, np.int64)}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``."""
+        arrays = check_state(state, {"rows": 2, "labels": 1, "k": 0})
+        head = construct(cls, parameters)
+        return head._set(arrays["rows"], arrays["labels"], int(arrays["k"]))
+
+    def _set(self, rows: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> Self:
+        # Every class has rows, so that the largest label shows their number.
+        self.classes_ = np.arange(labels.max() + 1)
+        self.rows_, self.labels_, self.k_ = rows, labels, k
+        self.n_parameters_ = 0
+        self.history_ = ()
+        return self
+
+
+def _choose_count(k: int | None, data: FitData, rows: NDArray[np.float32]) -> int:
+    if k is not None:
+        return k
+    if data.validation is None:
+        return max(1, min(_USUAL_COUNT, len(data.y) // data.n_classes))
+    X, y = data.validation
+    counts = [count for count in _COUNTS if count <= len(data.y)]
+    cosines, labels = _nearest(X, rows, data.y, count=counts[-1])
+    losses = [
+        calibrated_log_loss(
+            _vote(cosines[:, :count], labels[:, :count], n_classes=data.n_classes), y
+        )
+        for count in counts
+    ]
+    return counts[int(np.argmin(losses))]
+
+
+def _nearest(
+    X: FloatArray, rows: NDArray[np.float32], labels: NDArray[np.int64], *, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return cosines and labels of the nearest rows, nearest first, each (N, count)."""
+    stored = torch.from_numpy(rows)
+    cosines = np.empty((len(X), count), dtype=np.float32)
+    nearest = np.empty((len(X), count), dtype=np.int64)
+    for part in row_chunks(len(X), bytes_per_row=4 * len(rows)):
+        found = torch.topk(read_rows(X, part) @ stored.T, count, dim=1)
+        cosines[part], nearest[part] = found.values.numpy(), labels[found.indices.numpy()]
+    return cosines, nearest
+
+
+def _vote(
+    cosines: NDArray[np.float32], labels: NDArray[np.int64], *, n_classes: int
+) -> NDArray[np.float32]:
+    weights = np.exp((cosines - cosines[:, :1]) / _TEMPERATURE)
+    votes = np.full((len(cosines), n_classes), 1 / n_classes, dtype=np.float64)
+    np.add.at(votes, (np.arange(len(cosines))[:, None], labels), weights)
+    shares: NDArray[np.float32] = np.log(votes / votes.sum(axis=1, keepdims=True)).astype("f4")
+    return shares

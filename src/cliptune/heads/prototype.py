@@ -1,0 +1,127 @@
+"""The prototype head: a class is the mean of its rows.
+
+It knows nothing about texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.contract import (
+    FitData,
+    Needs,
+    Validation,
+    check_fit,
+    check_rows,
+    require_every_class,
+    require_fitted,
+)
+from cliptune.heads.options import EpochRecord
+from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.zero_shot import zero_shot_logits
+
+__all__ = ["PrototypeHead", "class_means"]
+
+
+def class_means(data: FitData) -> NDArray[np.float64]:
+    """Return the mean row of every class, float64 (C, D); zeros for a class without rows."""
+    from scipy.sparse import csr_array
+
+    sums = np.zeros((data.n_classes, data.dim))
+    for part in row_chunks(len(data.X), bytes_per_row=8 * data.dim):
+        labels = data.y[part]
+        entries = (np.ones(len(labels)), (labels, np.arange(len(labels))))
+        members = csr_array(entries, shape=(data.n_classes, len(labels)))
+        sums += members @ data.X[part].astype(np.float64)
+    return sums / np.maximum(data.class_counts, 1)[:, None]
+
+
+@dataclass(eq=False)
+class PrototypeHead:
+    """Cosine to the class means: nearest class mean, as in arXiv:1703.05175, section 2.4.
+
+    Departure: cosine with the encoder's logit scale instead of the squared distance; on unit
+    rows both order the classes alike up to the lengths of the means.
+
+    Attributes:
+        classes_: int64 (C,).
+        prototypes_: float32 (C, D), unit rows.
+        logit_scale_: Factor on cosines.
+        n_parameters_: C D.
+        history_: Empty, there is no training.
+    """
+
+    name: ClassVar[str] = "prototype"
+    needs: ClassVar[Needs] = "pooled"
+
+    classes_: NDArray[np.int64] = field(init=False, repr=False)
+    prototypes_: NDArray[np.float32] = field(init=False, repr=False)
+    logit_scale_: float = field(init=False, repr=False)
+    n_parameters_: int = field(init=False, repr=False)
+    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        X: FloatArray,
+        y: Labels,
+        *,
+        text_rows: FloatArray | None = None,
+        logit_scale: float | None = None,
+        n_classes: int | None = None,
+        validation: Validation | None = None,
+    ) -> Self:
+        """Average; the arguments are those of every head, text rows only count the classes."""
+        data = check_fit(
+            X,
+            y,
+            text_rows=text_rows,
+            logit_scale=logit_scale,
+            n_classes=n_classes,
+            validation=validation,
+        )
+        require_every_class(data, self.name)
+        means = class_means(data)
+        lengths = np.linalg.norm(means, axis=1, keepdims=True)
+        prototypes = (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return self._set(prototypes, data.logit_scale)
+
+    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return logits (N, C) for unit rows (N, D)."""
+        require_fitted(self)
+        rows = check_rows(X, dim=self.prototypes_.shape[1])
+        return zero_shot_logits(rows, self.prototypes_, self.logit_scale_)
+
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return probabilities (N, C); rows sum to 1."""
+        return softmax(self.predict_logits(X))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
+        """Return the constructor's arguments: there are none."""
+        return head_parameters(self, deep=deep)
+
+    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+        """Return what was learned, as arrays by name."""
+        require_fitted(self)
+        scale = np.asarray(self.logit_scale_, dtype=np.float64)
+        return {"prototypes": self.prototypes_, "logit_scale": scale}
+
+    @classmethod
+    def from_state(
+        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
+    ) -> Self:  # Any: plain JSON values, one dtype an array
+        """Rebuild a fitted head from ``get_params`` and ``state``."""
+        arrays = check_state(state, {"prototypes": 2, "logit_scale": 0})
+        return construct(cls, parameters)._set(arrays["prototypes"], float(arrays["logit_scale"]))
+
+    def _set(self, prototypes: NDArray[np.float32], logit_scale: float) -> Self:
+        self.classes_ = np.arange(len(prototypes))
+        self.prototypes_, self.logit_scale_ = prototypes, logit_scale
+        self.n_parameters_ = prototypes.size
+        self.history_ = ()
+        return self
