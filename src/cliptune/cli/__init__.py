@@ -22,6 +22,7 @@ __all__ = ["build_app", "main", "run_command_line"]
 _COMMANDS = {
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification on a labelled data set.",
+    "fit": "Learn a classifier on cached features, or compare all methods.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",

@@ -14,6 +14,9 @@ from typing import Any
 __all__ = ["note", "percent", "print_json", "print_table", "print_text", "progress_bar"]
 
 
+_WIDTH_OF_FILES = 120
+
+
 def print_json(value: Mapping[str, Any]) -> None:  # Any: plain JSON values
     """Write one JSON object to standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
@@ -44,7 +47,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout).print(table)
+    # A file or a pipe has no width; it should not cut what a wide terminal would show.
+    width = None if sys.stdout.isatty() else _WIDTH_OF_FILES
+    Console(file=sys.stdout, width=width).print(table)
 
 
 def _is_number(cell: str) -> bool:

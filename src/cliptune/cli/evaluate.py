@@ -197,7 +197,7 @@ def _class_table(
         title = (
             f"The {_CLASSES_SHOWN} classes with the lowest F1, {score.template_set.name} prompts"
         )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (c.name, str(c.n), percent(c.precision), percent(c.recall), percent(c.f1)) for c in classes
     ]
     return title, ("class", "images", "precision", "recall", "F1"), rows

@@ -56,7 +56,7 @@ class ModelOptions:
     """Cut texts that are longer than the model's context instead of refusing them."""
 
     cache_dir: Path | None = None
-    """Where features and fetched data are kept; $CLIPTUNE_CACHE or the user's cache otherwise."""
+    """Where embeddings are kept; $CLIPTUNE_CACHE or the user's cache otherwise."""
 
 
 @Parameter(name="*")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cliptune.cli.console import note, progress_bar
 from cliptune.cli.options import DataOptions, ModelOptions, TemplateOptions
@@ -26,6 +26,7 @@ __all__ = [
     "Embedded",
     "choose_template_sets",
     "embed_table",
+    "embed_tokens",
     "open_encoder",
     "open_store",
     "open_table",
@@ -113,7 +114,11 @@ def open_store(options: ModelOptions) -> FeatureStore:
 
 
 def embed_table(
-    encoder: DualEncoder, table: ImageTable, store: FeatureStore, *, on_bad_image: str
+    encoder: DualEncoder,
+    table: ImageTable,
+    store: FeatureStore,
+    *,
+    on_bad_image: Literal["fail", "skip"],
 ) -> Embedded:
     """Embed a table through the cache, with a bar on standard error.
 
@@ -127,6 +132,18 @@ def embed_table(
     except BadImageError:
         kept, bad = _remove_unreadable(table, on_bad_image=on_bad_image)
         return _embed(encoder, kept, store, bad=bad)
+
+
+def embed_tokens(
+    encoder: DualEncoder, table: ImageTable, store: FeatureStore
+) -> NDArray[np.float32]:
+    """Embed every patch of every image, (N, T, D), through the cache."""
+    with progress_bar(f"embedding patches with {encoder.name}") as show:
+        features = store.features(
+            encoder, table, tokens=True, progress=lambda p: show(p.done, p.total)
+        )
+    assert features.tokens is not None, "tokens were asked for"
+    return features.tokens
 
 
 def _embed(
@@ -145,7 +162,7 @@ def _embed(
 
 
 def _remove_unreadable(
-    table: ImageTable, *, on_bad_image: str
+    table: ImageTable, *, on_bad_image: Literal["fail", "skip"]
 ) -> tuple[ImageTable, tuple[BadImage, ...]]:
     """Read every image once; stop at unreadable ones or leave them out, as asked."""
     from cliptune.images import apply_bad_image_policy, scan_images

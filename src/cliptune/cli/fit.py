@@ -1,0 +1,228 @@
+"""``cliptune fit``: learn a classifier on cached features, with evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
+from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
+from cliptune.cli.session import (
+    Embedded,
+    choose_template_sets,
+    embed_table,
+    embed_tokens,
+    open_encoder,
+    open_store,
+    open_whole_table,
+    text_encoder,
+)
+from cliptune.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import FeatureStore
+    from cliptune.fitting import Fitted, Task
+    from cliptune.prompts import TemplateSet
+    from cliptune.protocol import Partition
+
+__all__ = ["fit"]
+
+
+def fit(
+    data: str,
+    /,
+    *,
+    method: str = "ladder",
+    val: float = 0.2,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    abstain_precision: float | None = None,
+    out: Path | None = None,
+    dataset: DataOptions = DataOptions(),
+    prompts: TemplateOptions = TemplateOptions(),
+    model: ModelOptions = ModelOptions(),
+    output: OutputOptions = OutputOptions(),
+) -> None:
+    """Learn a classifier on a frozen model; each image is encoded once.
+
+    Everything is chosen on validation; the test split stays locked until the end.
+
+    Args:
+        data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        method: zero-shot, linear, dual-linear, attention, cache, discriminant, prototype, knn,
+            or ladder: all of them, compared, with a recommendation.
+        val: Share of the training images cut for validation where there is no such split.
+        lr: Learning rate of a method that trains by gradient.
+        weight_decay: Its weight decay.
+        epochs: Its passes over the training images.
+        abstain_precision: Choose a threshold below which the classifier abstains, so that this
+            share of its answers is right on validation.
+        out: Folder for the classifier; runs/fit-... otherwise.
+        dataset: How to read the data set.
+        prompts: How class names become texts.
+        model: Which encoder, where and how it computes.
+        output: How results are shown.
+    """
+    sets = choose_template_sets(prompts)
+    if len(sets) > 1:
+        raise InputError(f"fit takes one template set, {len(sets)} came; compare with evaluate")
+    options = {"lr": lr, "weight_decay": weight_decay, "epochs": epochs}
+    options = {name: value for name, value in options.items() if value is not None}
+    methods = _methods(method, options)
+
+    from cliptune.classifier import EncoderRecord
+    from cliptune.images import require_classes, require_labels
+    from cliptune.runs import default_run_path, require_free_place
+    from cliptune.training_run import FitSettings, finish_run
+
+    start = time.perf_counter()
+    place = out or default_run_path("fit", data)
+    require_free_place(place)
+    table = open_whole_table(data, dataset)
+    require_labels(table)
+    require_classes(table)
+    encoder, store = open_encoder(model), open_store(model)
+    embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+    task, partition = _make_task(
+        embedded, encoder, store, sets[0], methods, val, model, output.seed
+    )
+    for sentence in partition.notes:
+        note(sentence)
+    result = finish_run(
+        place,
+        FitSettings(data, method, sets[0], val, options, output.seed),
+        _fit_all(task, methods, options, abstain_precision),
+        task=task,
+        partition=partition,
+        table=embedded.table,
+        features_key=embedded.features.key,
+        encoder=EncoderRecord.of(encoder),
+    )
+    if output.json:
+        print_json(result | {"seconds_total": time.perf_counter() - start})
+    else:
+        _show(result)
+
+
+def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    from cliptune.heads import HEADS
+    from cliptune.ladder import LADDER
+
+    if method != "ladder":
+        if method not in HEADS:
+            raise UnknownNameError("method", method, [*HEADS, "ladder"])
+        return (method,)
+    if options:
+        raise InputError(
+            f"--method ladder takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
+            "name one method to set its options"
+        )
+    return LADDER
+
+
+def _make_task(
+    embedded: Embedded,
+    encoder: DualEncoder,
+    store: FeatureStore,
+    template_set: TemplateSet,
+    methods: Sequence[str],
+    val_fraction: float,
+    model: ModelOptions,
+    seed: int,
+) -> tuple[Task, Partition]:
+    from cliptune.fitting import Task
+    from cliptune.prompts import ensemble_rows
+    from cliptune.protocol import partition_table
+
+    table, vectors = embedded.table, embedded.features.vectors
+    partition = partition_table(table, vectors, val_fraction=val_fraction, seed=seed)
+    encode = text_encoder(encoder, store, model)
+    tokens = None
+    if "attention" in methods:
+        tokens = embed_tokens(encoder, table, store)
+    task = Task(
+        vectors=vectors,
+        tokens=tokens,
+        labels=table.labels,
+        class_names=table.class_names,
+        text_rows=ensemble_rows(encode, table.class_names, template_set.templates),
+        logit_scale=encoder.logit_scale,
+        train=partition.train,
+        val=partition.val,
+        seed=seed,
+    )
+    return task, partition
+
+
+def _fit_all(
+    task: Task,
+    methods: Sequence[str],
+    options: Mapping[str, Any],
+    abstain_precision: float | None,
+) -> dict[str, Fitted]:
+    from cliptune.training_run import fit_methods
+
+    fitted = {}
+    total = len(set(methods) | {"zero-shot"})
+    with progress_bar("fitting", "methods") as show:
+        show(0, total)
+        for one in fit_methods(task, methods, options=options, abstain_precision=abstain_precision):
+            fitted[one.name] = one
+            show(len(fitted), total)
+    return fitted
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    methods = result.get("methods") or {result["method"]: result}
+    print_table(
+        f"{result['data']}: {result['n_train']} training, {result['val']['n']} validation, "
+        f"{result['test']['n']} locked test images; {result['model']} ({result['precision']})",
+        ("method", "validation", "95 % interval", "test", "95 % interval", "against zero-shot"),
+        [_accuracy_row(name, scores) for name, scores in methods.items()],
+    )
+    print_table(
+        "On the locked test, and what it took",
+        ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
+        [_cost_row(name, scores) for name, scores in methods.items()],
+    )
+    if "recommendation" in result:
+        print_text(result["recommendation"])
+    else:
+        print_text(
+            f"Zero-shot reaches {percent(result['zero_shot']['accuracy'])} on the same test."
+        )
+    print_text(f"Classifier, scores and errors: {result['run']}")
+
+
+def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    val, test, change = scores["val"], scores["test"], scores["against_zero_shot"]
+    return (
+        name,
+        percent(val["accuracy"]),
+        _interval(val),
+        percent(test["accuracy"]),
+        _interval(test),
+        f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
+    )
+
+
+def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    test, memory = scores["test"], scores["peak_memory_bytes"]
+    return (
+        name,
+        percent(test["balanced_accuracy"]),
+        f"{test['log_loss']:.3f}",
+        f"{test['ece']:.3f}",
+        f"{scores['trained_parameters']:,}",
+        f"{scores['seconds']:.1f}",
+        "" if memory is None else f"{memory / 1e6:.0f}",
+    )
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    low, high = scores["interval"]
+    return f"{100 * low:.1f} to {100 * high:.1f}"

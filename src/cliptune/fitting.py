@@ -1,0 +1,194 @@
+"""Fit heads on a partition and score them: select on validation, open the test once.
+
+It knows features, heads and scores; nothing about images, files or how results are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.calibration import (
+    Threshold,
+    apply_temperature,
+    choose_threshold,
+    fit_temperature,
+)
+from cliptune.errors import InputError
+from cliptune.heads import HEADS, EpochRecord, Head
+from cliptune.metrics import Metrics, compute_metrics
+from cliptune.usage import Usage
+
+__all__ = ["Fitted", "Task", "fit_head", "head_input", "score_fitted"]
+
+_PLAN_OPTIONS = {"optimizer", "epochs", "batch_size", "schedule", "patience"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every method of a run gets alike.
+
+    Attributes:
+        vectors: float32 (N, D), unit rows of all images.
+        tokens: (N, T, D) of all images, or None where no method needs them.
+        labels: int (N,).
+        class_names: C names.
+        text_rows: float32 (C, D), the class texts.
+        logit_scale: The encoder's factor on cosines.
+        train: int64 rows to learn from.
+        val: int64 rows to select on.
+        seed: Of everything random.
+    """
+
+    vectors: NDArray[np.float32]
+    tokens: NDArray[np.floating[Any]] | None
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    text_rows: NDArray[np.float32]
+    logit_scale: float
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head that was fitted and calibrated, with its validation scores.
+
+    Attributes:
+        name: The method.
+        head: The fitted head.
+        temperature: Divides its logits; fitted on validation.
+        threshold: When to abstain, or None.
+        val: Scores on validation. The temperature was fitted there too, which flatters
+            log-loss and ECE a little; accuracies are not touched by it.
+        val_correct: bool, which validation images are right.
+        epochs: What the head recorded while it trained, epoch 0 first.
+        seconds: Time of the fit.
+        peak_bytes: Most memory the process took beyond what it had, None where unknown.
+    """
+
+    name: str
+    head: Head
+    temperature: float
+    threshold: Threshold | None
+    val: Metrics
+    val_correct: NDArray[np.bool_]
+    epochs: tuple[EpochRecord, ...]
+    seconds: float
+    peak_bytes: int | None
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return what is reported of it, without the test."""
+        return {
+            "method": self.name,
+            "val": self.val.summary(),
+            "epochs": [asdict(record) for record in self.epochs],
+            "temperature": self.temperature,
+            "threshold": asdict(self.threshold) if self.threshold else None,
+            "trained_parameters": self.head.n_parameters_,
+            "seconds": self.seconds,
+            "peak_memory_bytes": self.peak_bytes,
+        }
+
+
+def fit_head(
+    task: Task,
+    name: str,
+    *,
+    options: dict[str, Any] | None = None,
+    abstain_precision: float | None = None,
+) -> Fitted:
+    """Fit one method and calibrate it on validation.
+
+    Args:
+        task: Data and partition.
+        name: A name in ``HEADS``.
+        options: Arguments of the head's constructor; its seed is the task's.
+        abstain_precision: Choose a threshold whose answers reach this precision.
+
+    Raises:
+        UnknownNameError: There is no such head.
+        InputError: The head does not take one of the options.
+    """
+    head = _make_head(name, dict(options or {}), task.seed)
+    train, val = head_input(task, head, task.train), head_input(task, head, task.val)
+    with Usage() as usage:
+        head.fit(
+            train,
+            task.labels[task.train],
+            text_rows=task.text_rows,
+            logit_scale=task.logit_scale,
+            validation=(val, task.labels[task.val]),
+        )
+    labels = task.labels[task.val]
+    logits = head.predict_logits(val)
+    temperature = fit_temperature(logits, labels)
+    probabilities = apply_temperature(logits, temperature)
+    threshold = None
+    if abstain_precision is not None:
+        threshold = choose_threshold(probabilities, labels, precision=abstain_precision)
+    return Fitted(
+        name=name,
+        head=head,
+        temperature=temperature,
+        threshold=threshold,
+        val=compute_metrics(labels, probabilities, class_names=task.class_names, seed=task.seed),
+        val_correct=probabilities.argmax(axis=1) == labels,
+        epochs=tuple(head.history_),
+        seconds=usage.seconds,
+        peak_bytes=usage.peak_bytes,
+    )
+
+
+def _make_head(name: str, options: dict[str, Any], seed: int) -> Head:
+    head_class = HEADS[name]
+    known = {f.name: f for f in fields(head_class) if f.init}  # type: ignore[arg-type]  # all are dataclasses
+    plan = {key: options.pop(key) for key in list(options) if key in _PLAN_OPTIONS}
+    unknown = sorted(set(options) - set(known)) + (sorted(plan) if "plan" not in known else [])
+    if unknown:
+        takes = sorted(
+            (set(known) - {"plan", "seed"}) | (_PLAN_OPTIONS if "plan" in known else set())
+        )
+        raise InputError(
+            f"method {name!r} has no option {', '.join(unknown)}; "
+            f"it takes {', '.join(takes) or 'none'}"
+        )
+    if "seed" in known:
+        options["seed"] = seed
+    head = head_class(**options)
+    if plan:
+        head = replace(head, plan=replace(head.plan, **plan))  # type: ignore[type-var,attr-defined]  # dataclasses
+    return head
+
+
+def head_input(
+    task: Task, head: Head, rows: NDArray[np.int64]
+) -> NDArray[np.floating[Any]]:  # Any: tokens may be of half precision
+    """Return what a head takes for some rows: pooled vectors, or these before the tokens."""
+    if head.needs == "pooled":
+        return task.vectors[rows]
+    if task.tokens is None:
+        raise InputError(f"method {head.name!r} needs token features, which were not extracted")
+    tokens = task.tokens[rows]
+    pooled = task.vectors[rows, None, :].astype(tokens.dtype)
+    return np.concatenate([pooled, tokens], axis=1)
+
+
+def score_fitted(
+    task: Task, fitted: Fitted, rows: NDArray[np.int64]
+) -> tuple[Metrics, NDArray[np.float64]]:
+    """Score a fitted method on rows that it has not seen, such as the opened test.
+
+    Returns:
+        The scores and the calibrated probabilities, float64 (M, C).
+    """
+    logits = fitted.head.predict_logits(head_input(task, fitted.head, rows))
+    probabilities = apply_temperature(logits, fitted.temperature)
+    metrics = compute_metrics(
+        task.labels[rows], probabilities, class_names=task.class_names, seed=task.seed
+    )
+    return metrics, probabilities

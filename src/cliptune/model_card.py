@@ -1,0 +1,95 @@
+"""The model card of a fitted classifier, in Markdown.
+
+It renders what a run has already recorded and computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["render_model_card"]
+
+Json = Mapping[str, Any]  # Any: plain JSON values
+
+
+def render_model_card(result: Json) -> str:
+    """Describe a classifier: what it is, what it reaches, where it fails, how to use it.
+
+    Args:
+        result: What ``fit`` reports: data, model, method, scores, per-class scores, notes.
+    """
+    test, zero_shot = result["test"], result["zero_shot"]
+    classes = sorted(test["per_class"], key=lambda c: float(c["recall"]))
+    return "\n".join(
+        [
+            f"# {result['method']} on {result['model']}",
+            "",
+            f"Classifies images into {len(result['class_names'])} classes: "
+            f"{_listed(result['class_names'])}.",
+            "",
+            "## Scores on the locked test",
+            "",
+            "| | n | accuracy | 95 % interval | balanced accuracy | log-loss | ECE |",
+            "|---|---|---|---|---|---|---|",
+            _score_row(result["method"], test),
+            _score_row("zero-shot", zero_shot),
+            "",
+            "The test was opened once, after everything had been chosen on validation "
+            f"(n = {result['val']['n']}).",
+            *[f"- {note}" for note in result["notes"]],
+            "",
+            "## Weakest classes",
+            "",
+            "| class | n | precision | recall | F1 |",
+            "|---|---|---|---|---|",
+            *[
+                f"| {c['name']} | {c['n']} | {c['precision']:.3f} | {c['recall']:.3f} "
+                f"| {c['f1']:.3f} |"
+                for c in classes[:10]
+            ],
+            "",
+            "## How it was made",
+            "",
+            f"- data: `{result['data']}`, digest `{result['data_digest'][:16]}`",
+            f"- encoder: `{result['model']}` in {result['precision']}, frozen",
+            f"- templates: {_listed(result['templates']['texts'])}",
+            f"- trained parameters: {result['trained_parameters']:,}",
+            f"- temperature {result['temperature']:.4g}, fitted on validation",
+            f"- {_threshold(result['threshold'])}",
+            f"- seed {result['seed']}",
+            "",
+            "## Use",
+            "",
+            "```",
+            f"cliptune predict IMAGE --run {result['run']}",
+            "```",
+            "",
+            "Probabilities are calibrated for images like those of the validation split; on other "
+            "images they can be too sure. An image of none of the classes still gets one of them.",
+            "",
+        ]
+    )
+
+
+def _score_row(name: str, scores: Json) -> str:
+    low, high = scores["interval"]
+    return (
+        f"| {name} | {scores['n']} | {scores['accuracy']:.4f} | {low:.4f} to {high:.4f} "
+        f"| {scores['balanced_accuracy']:.4f} | {scores['log_loss']:.4f} | {scores['ece']:.4f} |"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:20])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 20 else shown
+
+
+def _threshold(threshold: Json | None) -> str:
+    if threshold is None:
+        return "it always answers"
+    return (
+        f"it abstains below probability {threshold['probability']:.4f}: then "
+        f"{100 * threshold['precision']:.1f} % of its answers were right on validation, and it "
+        f"answered {100 * threshold['coverage']:.1f} % of the images"
+    )

@@ -1,0 +1,211 @@
+"""Who may see which image: training, validation, and a test that stays locked.
+
+It knows labels, embeddings and splits, and no method of training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.duplicates import DuplicatePairs, find_duplicates, group_duplicates
+from cliptune.errors import DataError, InputError
+from cliptune.images import ImageTable
+from cliptune.images.split import split_validation
+
+__all__ = ["LockedRows", "Partition", "draw_shots", "partition_table"]
+
+_TEST_FRACTION = 0.2
+_MOST_VALIDATION_SHOTS = 4  # CoOp's few-shot protocol (arXiv:2109.01134): min(shots, 4)
+
+
+@dataclass
+class LockedRows:
+    """The test rows of a run, handed out once.
+
+    Attributes:
+        n: How many there are; no secret.
+    """
+
+    _rows: NDArray[np.int64]
+    _opened: bool = field(default=False, init=False)
+
+    @property
+    def n(self) -> int:
+        """Number of test rows."""
+        return len(self._rows)
+
+    def open(self) -> NDArray[np.int64]:
+        """Hand out the rows, once, after everything has been selected.
+
+        Raises:
+            RuntimeError: They were handed out before: whoever asks selects on the test.
+        """
+        if self._opened:
+            raise RuntimeError("the locked test was opened before; score everything at once")
+        self._opened = True
+        return self._rows
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The rows of a table by what they are for.
+
+    Attributes:
+        train: int64 rows to learn from.
+        val: int64 rows to select on.
+        test: The locked rest.
+        notes: What was done, one sentence each, for the output and the record.
+        duplicates: Pairs that look alike across what came as different splits, in rows of the
+            table: the first in training or validation, the second in the test.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: LockedRows
+    notes: tuple[str, ...]
+    duplicates: DuplicatePairs
+
+
+def partition_table(
+    table: ImageTable, vectors: NDArray[np.float32], *, val_fraction: float, seed: int
+) -> Partition:
+    """Decide what each labelled image is for.
+
+    A split named test is the locked test. Where there is none beside train and val, val is the
+    locked test. Without splits a test is cut. Validation is the split of that name where a test
+    stands beside it, else it is cut from train: stratified, seeded, near-duplicates together.
+
+    Args:
+        table: N images, all labelled.
+        vectors: float32 (N, D), their embeddings.
+        val_fraction: Share of the training images that are cut for validation.
+        seed: Seed of the cuts.
+
+    Raises:
+        DataError: A class would be empty on one side.
+    """
+    notes: list[str] = []
+    pool, val, test = _roles(table, vectors, notes, seed)
+    if val is None:
+        groups = group_duplicates(find_duplicates(vectors[pool]), len(pool))
+        pool, val = _cut(table, pool, groups, val_fraction, seed)
+        notes.append(
+            f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
+            "near-duplicates on one side)"
+        )
+    _require_all_classes(table, pool, "training")
+    seen = np.concatenate([pool, val])
+    across = find_duplicates(vectors[seen], vectors[test])
+    pairs = DuplicatePairs(seen[across.first], test[across.second], across.similarity)
+    if len(pairs):
+        notes.append(
+            f"{len(set(pairs.second.tolist()))} test images have a near-duplicate in training or "
+            "validation; they are listed in near_duplicates.csv"
+        )
+    return Partition(pool, val, LockedRows(test), tuple(notes), pairs)
+
+
+Roles = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64]]
+
+
+def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], seed: int) -> Roles:
+    rows = {name: np.flatnonzero(table.splits == name) for name in ("train", "val", "test")}
+    there = {name for name, part in rows.items() if len(part)}
+    if {"train", "test"} <= there:
+        notes.append(f"the split test ({len(rows['test'])} images) is locked until the end")
+        return rows["train"], rows["val"] if "val" in there else None, rows["test"]
+    if there == {"train", "val"}:
+        notes.append(f"there is no split test: val ({len(rows['val'])} images) is the locked test")
+        return rows["train"], None, rows["val"]
+    everything = np.arange(len(table))
+    groups = group_duplicates(find_duplicates(vectors), len(table))
+    pool, test = _cut(table, everything, groups, _TEST_FRACTION, seed)
+    notes.append(
+        f"the data come without a test: {len(test)} images were cut and locked (stratified, "
+        f"seed {seed}, near-duplicates on one side)"
+    )
+    return pool, None, test
+
+
+def _cut(
+    table: ImageTable,
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    fraction: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    part = table.select(rows)
+    part = ImageTable(
+        sources=part.sources,
+        labels=part.labels,
+        splits=np.full(len(part), "", dtype=np.str_),
+        class_names=part.class_names,
+        root=part.root,
+    )
+    divided = split_validation(part, fraction, seed=seed, groups=groups)
+    return rows[divided.splits == "train"], rows[divided.splits == "val"]
+
+
+def _require_all_classes(table: ImageTable, rows: NDArray[np.int64], what: str) -> None:
+    present = set(table.labels[rows].tolist())
+    for label, name in enumerate(table.class_names):
+        if label not in present:
+            raise DataError(f"class {name!r} has no image in {what}; add some or leave it out")
+
+
+def draw_shots(
+    labels: NDArray[np.int64],
+    partition: Partition,
+    *,
+    shots: int,
+    class_names: tuple[str, ...],
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw a few training images per class, and at most four for validation.
+
+    As in CoOp (arXiv:2109.01134): ``shots`` images a class to learn from and min(shots, 4) to
+    select on, so that a few-shot result rests on few images altogether.
+
+    Args:
+        labels: int (N,), of the whole table.
+        partition: Where the images come from.
+        shots: Images per class.
+        class_names: C names, for messages.
+        seed: Seed of the draw.
+
+    Returns:
+        int64 rows for training and for validation.
+
+    Raises:
+        InputError: ``shots`` is below 1.
+        DataError: A class has fewer images than that.
+    """
+    if shots < 1:
+        raise InputError(f"--shots {shots} leaves nothing to learn from; give 1 or more")
+    rng = np.random.default_rng(seed)
+    return (
+        _draw(labels, partition.train, shots, class_names, rng),
+        _draw(labels, partition.val, min(shots, _MOST_VALIDATION_SHOTS), class_names, rng),
+    )
+
+
+def _draw(
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    n: int,
+    class_names: tuple[str, ...],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    drawn = []
+    for label, name in enumerate(class_names):
+        own = rows[labels[rows] == label]
+        if len(own) < n:
+            raise DataError(
+                f"class {name!r} has {len(own)} images to draw from, {n} are needed; "
+                "take fewer --shots or add images"
+            )
+        drawn.append(rng.choice(own, n, replace=False))
+    return np.sort(np.concatenate(drawn))

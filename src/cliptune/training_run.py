@@ -1,0 +1,250 @@
+"""One run of ``fit``: several methods on one partition, and what it leaves on disk.
+
+It knows heads and files, and nothing about how options are read or results shown.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.evaluation import write_misclassified, write_predictions
+from cliptune.fitting import Fitted, Task, fit_head, score_fitted
+from cliptune.images import ImageTable
+from cliptune.ladder import recommend
+from cliptune.metrics import Metrics
+from cliptune.model_card import render_model_card
+from cliptune.paired import Comparison, compare_correct
+from cliptune.prompts import TemplateSet
+from cliptune.protocol import Partition
+from cliptune.runs import RunDir
+
+__all__ = ["FitSettings", "Scored", "finish_run", "fit_methods", "score_on_test"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A fitted method after the test was opened.
+
+    Attributes:
+        fitted: The method.
+        test: Its scores on the locked test.
+        probabilities: float64 (M, C) on the test images.
+        against_zero_shot: From zero-shot to this method, on the test.
+        against_recommended: From the recommended method to this one, on the test.
+    """
+
+    fitted: Fitted
+    test: Metrics
+    probabilities: NDArray[np.float64]
+    against_zero_shot: Comparison
+    against_recommended: Comparison
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return everything that is reported of it."""
+        return {
+            **self.fitted.to_dict(),
+            "test": self.test.to_dict(),
+            "against_zero_shot": vars(self.against_zero_shot),
+            "against_recommended": vars(self.against_recommended),
+        }
+
+
+def fit_methods(
+    task: Task,
+    methods: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+    abstain_precision: float | None,
+) -> Iterator[Fitted]:
+    """Fit zero-shot and the methods, one after another.
+
+    Args:
+        task: Data and partition.
+        methods: Names in ``HEADS``; zero-shot comes first in any case.
+        options: Constructor arguments for the methods, zero-shot excepted.
+        abstain_precision: Wanted precision of answers, or None.
+    """
+    for name in dict.fromkeys(("zero-shot", *methods)):
+        own = {} if name == "zero-shot" else dict(options)
+        yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
+
+
+def score_on_test(
+    task: Task, partition: Partition, fitted: Mapping[str, Fitted], *, recommended: str
+) -> tuple[NDArray[np.int64], dict[str, Scored]]:
+    """Open the locked test and score every method on it at once.
+
+    Args:
+        task: Data and partition.
+        partition: Holds the locked test.
+        fitted: Methods by name, zero-shot among them.
+        recommended: The one that validation chose.
+
+    Returns:
+        int64 rows of the test, and the methods by name.
+    """
+    rows = partition.test.open()
+    answers = {name: score_fitted(task, f, rows) for name, f in fitted.items()}
+    correct = {
+        name: probabilities.argmax(axis=1) == task.labels[rows]
+        for name, (_, probabilities) in answers.items()
+    }
+    return rows, {
+        name: Scored(
+            fitted=f,
+            test=answers[name][0],
+            probabilities=answers[name][1],
+            against_zero_shot=compare_correct(correct["zero-shot"], correct[name], seed=task.seed),
+            against_recommended=compare_correct(
+                correct[recommended], correct[name], seed=task.seed
+            ),
+        )
+        for name, f in fitted.items()
+    }
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the user asked for.
+
+    Attributes:
+        data: The data set, as it was named.
+        method: A name in ``HEADS``, or ``ladder``.
+        template_set: How class names became texts.
+        val_fraction: Share of training images cut for validation.
+        options: Arguments of the heads.
+        seed: Of everything random.
+    """
+
+    data: str
+    method: str
+    template_set: TemplateSet
+    val_fraction: float
+    options: Mapping[str, Any]
+    seed: int
+
+
+def finish_run(
+    place: Path,
+    settings: FitSettings,
+    fitted: Mapping[str, Fitted],
+    *,
+    task: Task,
+    partition: Partition,
+    table: ImageTable,
+    features_key: str,
+    encoder: EncoderRecord,
+) -> dict[str, Any]:
+    """Choose on validation, open the test, and fill a run directory.
+
+    Args:
+        place: Where the run goes.
+        settings: What was asked for.
+        fitted: Methods by name, zero-shot among them.
+        task: Data and partition.
+        partition: Holds the locked test.
+        table: All images of the data set.
+        features_key: Digest of all that made the features.
+        encoder: The encoder that made them.
+
+    Returns:
+        What is reported, as plain JSON values.
+    """
+    choice = recommend({name: f.val_correct for name, f in fitted.items()}, seed=settings.seed)
+    shipped = choice.method if settings.method == "ladder" else settings.method
+    test_rows, scored = score_on_test(task, partition, fitted, recommended=choice.method)
+    asked = {
+        "command": "fit",
+        "data": settings.data,
+        "model": encoder.name,
+        "precision": encoder.precision,
+        "templates": {
+            "name": settings.template_set.name,
+            "texts": list(settings.template_set.templates),
+        },
+        "val_fraction": settings.val_fraction,
+        "options": dict(settings.options),
+        "seed": settings.seed,
+    }
+    result = {
+        "task": "fit",
+        **asked,
+        **scored[shipped].to_dict(),
+        "zero_shot": scored["zero-shot"].test.summary(),
+        "class_names": list(task.class_names),
+        "n_train": len(task.train),
+        "notes": list(partition.notes),
+        "data_digest": table.digest(),
+        "features_key": features_key,
+        "run": str(place),
+    }
+    if settings.method == "ladder":
+        result["methods"] = {name: s.to_dict() for name, s in scored.items()}
+        result["recommended"] = choice.method
+        result["recommendation"] = choice.sentence(scored[choice.method].test.accuracy)
+    run = RunDir.create(place, {**asked, "method": settings.method})
+    _write_classifier(run, scored[shipped], table, encoder, settings.template_set.templates)
+    test_table = table.select(test_rows)
+    write_predictions(run, test_table, {name: s.probabilities for name, s in scored.items()})
+    write_misclassified(run, test_table, scored[shipped].probabilities)
+    _write_partition(run, table, partition, test_rows)
+    run.write_text("model_card.md", render_model_card(result))
+    run.write_json("metrics.json", result)
+    facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
+    run.finish({**facts, "encoder": vars(encoder)})
+    return result
+
+
+def _write_classifier(
+    run: RunDir,
+    scored: Scored,
+    table: ImageTable,
+    encoder: EncoderRecord,
+    templates: Sequence[str],
+) -> None:
+    fitted = scored.fitted
+    Classifier(
+        head=fitted.head,
+        class_names=table.class_names,
+        templates=tuple(templates),
+        encoder=encoder,
+        temperature=fitted.temperature,
+        threshold=fitted.threshold,
+    ).save(run)
+
+
+def _write_partition(
+    run: RunDir, table: ImageTable, partition: Partition, test_rows: NDArray[np.int64]
+) -> None:
+    """Write who saw which image, and pairs that look alike across what was kept apart."""
+    ids = table.ids
+    parts = (("train", partition.train), ("val", partition.val), ("test", test_rows))
+    _write_csv(
+        run, "partition.csv", ["id", "part"], ((ids[i], p) for p, rows in parts for i in rows)
+    )
+    pairs = partition.duplicates
+    alike = (
+        (ids[a], ids[b], f"{similarity:.4f}")
+        for a, b, similarity in zip(pairs.first, pairs.second, pairs.similarity, strict=True)
+    )
+    _write_csv(run, "near_duplicates.csv", ["seen", "test", "similarity"], alike)
+
+
+def _write_csv(
+    run: RunDir, name: str, header: Sequence[str], rows: Iterator[tuple[str, ...]]
+) -> None:
+    with (
+        run.writing(name) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

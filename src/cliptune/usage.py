@@ -1,0 +1,58 @@
+"""What a piece of work took: seconds and the peak of resident memory.
+
+It knows nothing about the work.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Usage"]
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Usage:
+    """Measures the block that it is entered for.
+
+    Attributes:
+        seconds: Wall-clock time.
+        peak_bytes: Most resident memory beyond that at the start; None where the system does
+            not tell it (Linux does).
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int | None = None
+
+    def __enter__(self) -> Self:
+        self._reset = _reset_peak()
+        self._before = _resident("VmRSS")
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        peak = _resident("VmHWM")
+        if self._reset and peak is not None and self._before is not None:
+            self.peak_bytes = max(0, peak - self._before)
+
+
+def _reset_peak() -> bool:
+    try:
+        _CLEAR.write_text("5")  # proc(5): resets the peak resident set size
+    except OSError:
+        return False
+    return True
+
+
+def _resident(field: str) -> int | None:
+    try:
+        found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
