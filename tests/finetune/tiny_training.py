@@ -91,5 +91,24 @@ class ColourTable:
     def load_image(self, row):
         rng = np.random.default_rng([self.seed, row])
         pixels = rng.integers(0, 120, size=(40, 48, 3))
-        pixels[..., self.labels[row] % 3] += 100
+        pixels[..., row % len(self.class_names)] += 100
         return Image.fromarray(pixels.astype(np.uint8))
+
+
+def make_data(n_train=24, n_val=12, templates=("a photo of a {}.", "{}")):
+    from cliptune.finetune.data import TrainingData
+
+    return TrainingData(ColourTable(n_train), ColourTable(n_val, seed=1), templates)
+
+
+def run(encoder=None, data=None, options=None, **settings):
+    """Fine-tune to the end; return the encoder and all events."""
+    from cliptune.finetune.loop import finetune
+
+    encoder = encoder or make_encoder()
+    events = list(finetune(encoder, data or make_data(), options, **settings))
+    return encoder, events
+
+
+def weights_of(encoder):
+    return {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}

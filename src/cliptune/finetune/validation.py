@@ -119,4 +119,4 @@ def _logits(session: Session, rows: Tensor) -> Tensor:
 
 
 def _scale(session: Session) -> float:
-    return float(session.trainee.scale())
+    return float(session.trainee.scale().detach())
