@@ -144,17 +144,17 @@ class AttentionHead:
         """Return what was learned, as arrays by name."""
         require_fitted(self)
         scalars = {"token_norm": self.token_norm_, "logit_scale": self.logit_scale_}
-        return {**self.layers_, **{k: np.asarray(v, np.float64) for k, v in scalars.items()}}
+        return {**self.layers_, **{k: np.array([v]) for k, v in scalars.items()}}
 
     @classmethod
     def from_state(
         cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {**_AXES, "token_norm": 0, "logit_scale": 0})
+        arrays = check_state(state, {**_AXES, "token_norm": 1, "logit_scale": 1})
         layers = {name: arrays[name] for name in _AXES}
         return construct(cls, parameters)._set(
-            layers, float(arrays["token_norm"]), float(arrays["logit_scale"])
+            layers, float(arrays["token_norm"][0]), float(arrays["logit_scale"][0])
         )
 
     def _set(

@@ -115,7 +115,7 @@ class DiscriminantHead:
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         require_fitted(self)
-        mix = np.asarray(self.mix_, dtype=np.float64)
+        mix = np.array([self.mix_])
         return {"weight": self.weight_, "bias": self.bias_, "mix": mix}
 
     @classmethod
@@ -123,9 +123,9 @@ class DiscriminantHead:
         cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"weight": 2, "bias": 1, "mix": 0})
+        arrays = check_state(state, {"weight": 2, "bias": 1, "mix": 1})
         head = construct(cls, parameters)
-        return head._set(arrays["weight"], arrays["bias"], float(arrays["mix"]))
+        return head._set(arrays["weight"], arrays["bias"], float(arrays["mix"][0]))
 
     def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32], mix: float) -> Self:
         self.classes_ = np.arange(len(weight))

@@ -147,7 +147,7 @@ class DualLinearHead:
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         require_fitted(self)
-        scale = np.asarray(self.logit_scale_, dtype=np.float64)
+        scale = np.array([self.logit_scale_])
         return {**self.layers_, "text_rows": self.text_rows_, "logit_scale": scale}
 
     @classmethod
@@ -156,10 +156,10 @@ class DualLinearHead:
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
         axes = {"image_weight": 2, "image_bias": 1, "text_weight": 2, "text_bias": 1}
-        arrays = check_state(state, {**axes, "text_rows": 2, "logit_scale": 0})
+        arrays = check_state(state, {**axes, "text_rows": 2, "logit_scale": 1})
         layers = {name: arrays[name] for name in axes}
         return construct(cls, parameters)._set(
-            layers, arrays["text_rows"], float(arrays["logit_scale"])
+            layers, arrays["text_rows"], float(arrays["logit_scale"][0])
         )
 
     def _set(

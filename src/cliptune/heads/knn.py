@@ -112,16 +112,16 @@ class NeighborsHead:
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         require_fitted(self)
-        return {"rows": self.rows_, "labels": self.labels_, "k": np.asarray(self.k_, np.int64)}
+        return {"rows": self.rows_, "labels": self.labels_, "k": np.array([self.k_])}
 
     @classmethod
     def from_state(
         cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"rows": 2, "labels": 1, "k": 0})
+        arrays = check_state(state, {"rows": 2, "labels": 1, "k": 1})
         head = construct(cls, parameters)
-        return head._set(arrays["rows"], arrays["labels"], int(arrays["k"]))
+        return head._set(arrays["rows"], arrays["labels"], int(arrays["k"][0]))
 
     def _set(self, rows: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> Self:
         # Every class has rows, so that the largest label shows their number.

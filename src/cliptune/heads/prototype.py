@@ -108,7 +108,7 @@ class PrototypeHead:
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         require_fitted(self)
-        scale = np.asarray(self.logit_scale_, dtype=np.float64)
+        scale = np.array([self.logit_scale_])
         return {"prototypes": self.prototypes_, "logit_scale": scale}
 
     @classmethod
@@ -116,8 +116,10 @@ class PrototypeHead:
         cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"prototypes": 2, "logit_scale": 0})
-        return construct(cls, parameters)._set(arrays["prototypes"], float(arrays["logit_scale"]))
+        arrays = check_state(state, {"prototypes": 2, "logit_scale": 1})
+        return construct(cls, parameters)._set(
+            arrays["prototypes"], float(arrays["logit_scale"][0])
+        )
 
     def _set(self, prototypes: NDArray[np.float32], logit_scale: float) -> Self:
         self.classes_ = np.arange(len(prototypes))

@@ -99,7 +99,7 @@ class ZeroShotHead:
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         require_fitted(self)
-        scale = np.asarray(self.logit_scale_, dtype=np.float64)
+        scale = np.array([self.logit_scale_])
         return {"text_rows": self.text_rows_, "logit_scale": scale}
 
     @classmethod
@@ -107,8 +107,8 @@ class ZeroShotHead:
         cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {"text_rows": 2, "logit_scale": 0})
-        return construct(cls, parameters)._set(arrays["text_rows"], float(arrays["logit_scale"]))
+        arrays = check_state(state, {"text_rows": 2, "logit_scale": 1})
+        return construct(cls, parameters)._set(arrays["text_rows"], float(arrays["logit_scale"][0]))
 
     def _set(self, text_rows: NDArray[np.float32], logit_scale: float) -> Self:
         self.classes_ = np.arange(len(text_rows))
