@@ -1,0 +1,89 @@
+"""Tiny models of real architectures, with random weights that are the same in every run."""
+
+import json
+
+import pytest
+
+TINY_VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
+TINY_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+TINY = {"embed_dim": 32, "vision_cfg": TINY_VISION, "text_cfg": TINY_TEXT}
+TINY_RESNET = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+    "text_cfg": TINY_TEXT,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_resnet_config():
+    return TINY_RESNET
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """Build a model from open_clip's description, in evaluation mode."""
+
+    def make(config, seed=0):
+        import torch
+
+        from cliptune.encoders.open_clip_encoder import build_model
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = build_model(config).eval()
+            for module in model.modules():  # statistics as after training
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.weight.data.uniform_(0.5, 1.5)
+                    module.running_mean.uniform_(-0.1, 0.1)
+                    module.running_var.uniform_(0.5, 1.5)
+            return model
+
+    return make
+
+
+@pytest.fixture
+def make_folder(tmp_path, make_model):
+    """Write a model as a folder with ``open_clip_config.json`` and return the folder."""
+
+    def make(config, preprocess=None, *, weights="open_clip_model.safetensors", seed=0):
+        from safetensors.torch import save_file
+
+        folder = tmp_path / "model"
+        folder.mkdir(exist_ok=True)
+        described = {"model_cfg": config, "preprocess_cfg": preprocess or {}}
+        (folder / "open_clip_config.json").write_text(json.dumps(described))
+        save_file(make_model(config, seed).state_dict(), folder / weights)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def pixels():
+    """Four random pictures of 64 pixels as bytes."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def words_folder(tmp_path_factory):
+    """A Hugging Face tokenizer of nine words that ends each text in ``</s>``."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "</s>", "<unk>", "a", "photo", "of", "ant", "bee", "the"]
+    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+    folder = tmp_path_factory.mktemp("words")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.save_pretrained(folder)
+    return folder
