@@ -10,6 +10,7 @@ It knows nothing about training. A run directory is a classifier::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -63,7 +64,7 @@ class EncoderRecord:
             dim=encoder.dim,
             logit_scale=encoder.logit_scale,
             context_length=encoder.context_length,
-            preprocess=encoder.preprocess.to_dict(),
+            preprocess=json.loads(json.dumps(encoder.preprocess.to_dict())),  # lists, as read back
         )
 
     def require_same(self, encoder: DualEncoder) -> None:
