@@ -142,7 +142,8 @@ def _why_unreachable(endpoint: str) -> str:
 def _ask(endpoint: str) -> str:
     try:
         request = urllib.request.Request(endpoint, method="HEAD")
-        with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS):
+        opener = urllib.request.build_opener()  # urlopen would keep the first call's proxies
+        with opener.open(request, timeout=_ANSWER_SECONDS):
             return ""
     except urllib.error.HTTPError as error:
         is_proxy_or_broken = error.code == 407 or error.code >= 500
