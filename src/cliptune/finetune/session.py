@@ -43,6 +43,7 @@ class Session:
         lora: Updates of ``lora``, else nothing.
         start: Starting weights of all that may change, by name, in the model's own layout.
         source: The steps.
+        encoder_digest: Fingerprint of the encoder before training.
     """
 
     encoder: TorchEncoder
@@ -58,6 +59,7 @@ class Session:
     lora: LoraUpdate | None
     start: dict[str, Tensor]
     source: BatchSource
+    encoder_digest: str
 
     @property
     def loss(self) -> str:
@@ -115,6 +117,7 @@ class Session:
         train = self.data.train
         return {
             **asdict(self.options),
+            "model": self.encoder_digest,
             "templates": list(self.data.templates),
             "class_names": list(train.class_names),
             "n_train": len(train),

@@ -60,6 +60,7 @@ def open_session(
     processes = start_processes(encoder.device, trackers, folder=folder, config=asdict(options))
     precision = training_precision(options.precision, processes.device, encoder.model)
     settled = settle_options(options, data, encoder, precision=precision)
+    digest = encoder.fingerprint
     encoder.model.to(processes.device)
     embedder = make_embedder(encoder, processes, precision)
     start = {f"model.{name}": p.detach().clone() for name, p in encoder.model.named_parameters()}
@@ -83,6 +84,7 @@ def open_session(
             lora=lora,
             start=start if lora is not None else _changing(start, plans),
             source=source,
+            encoder_digest=digest,
         )
     processes.close()
 
