@@ -104,9 +104,14 @@
     if (state.side) byId("together").checked = true;
   }
 
+  function leaveSide() {
+    if (state.side) state.ranges = null;
+    state.side = false;
+  }
+
   function play() {
     const end = views.length - 1;
-    state.side = false;
+    leaveSide();
     setTime(0);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
       setTime(end);
@@ -130,17 +135,18 @@
     byId("time").max = views.length - 1;
     const list = byId("views");
     views.forEach((view, v) => addChoice(list, "radio", "view", view.name, v === 0, () => {
-      state.side = false;
+      leaveSide();
       setTime(v);
       atlas.draw();
     }));
     addChoice(list, "radio", "view", "side by side", false, () => {
       state.side = true;
+      state.ranges = null;
       atlas.draw();
     }).id = "together";
     byId("play").addEventListener("click", play);
     byId("time").addEventListener("input", (event) => {
-      state.side = false;
+      leaveSide();
       setTime(Number(event.target.value));
       atlas.draw();
     });
@@ -209,6 +215,8 @@
   atlas.shown.push(drawLegend);
   atlas.draw().then(() => {
     byId("plot").on("plotly_hover", showTip);
+    byId("plot").on("plotly_relayout", atlas.remember);
+    byId("plot").on("plotly_doubleclick", atlas.showWhole);
     byId("plot").on("plotly_unhover", () => { byId("tip").hidden = true; });
     document.documentElement.dataset.ready = "true";
   });

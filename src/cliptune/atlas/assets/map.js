@@ -23,6 +23,7 @@ const atlas = (() => {
     colour: "modality",
     time: 0,
     side: false,
+    ranges: null,  // where the reader has moved to, or the whole map
     links: data.linkGroups.length > 0 && linkGroups.length <= 300,
     names: textGroups.length <= 30,
     outcome: "all",
@@ -133,7 +134,7 @@ const atlas = (() => {
       zeroline: false, linecolor: style("--line"), tickfont: { size: 10 }, ...more,
     });
     const result = {
-      uirevision: state.side ? "side" : "one", showlegend: false, hovermode: "closest",
+      showlegend: false, hovermode: "closest",
       hoverdistance: 12, dragmode: "pan", paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--ink") },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: style("--faint"), activecolor: style("--ink") },
@@ -144,8 +145,10 @@ const atlas = (() => {
       const suffix = p ? p + 1 : "";
       const view = state.side ? views[p] : current();
       const domain = [p * width + (p ? 0.035 : 0), (p + 1) * width - (p + 1 < panels ? 0.01 : 0)];
-      const tied = p ? { matches: "x" } : { range: data.ranges[0] };
-      const tiedY = p ? { matches: "y" } : { range: data.ranges[1], scaleanchor: "x" };
+      // Copied, because the library writes into what it is given.
+      const ranges = state.ranges ?? data.ranges;
+      const tied = p ? { matches: "x" } : { range: [...ranges[0]] };
+      const tiedY = p ? { matches: "y" } : { range: [...ranges[1]], scaleanchor: "x" };
       result[`xaxis${suffix}`] = axis(view.axes[0], { domain, anchor: `y${suffix}`, ...tied });
       result[`yaxis${suffix}`] = axis(view.axes[1], { anchor: `x${suffix}`,
         ...tiedY });
@@ -157,9 +160,23 @@ const atlas = (() => {
     return result;
   }
 
-  const config = { displaylogo: false, responsive: true, scrollZoom: true,
+  function showWhole() {
+    state.ranges = null;
+    return draw();
+  }
+
+  // The same unit on both axes widens one of the ranges, so the library's own memory of a zoom,
+  // and its way back, would both miss: they are kept here.
+  function remember(event) {
+    if (!Object.keys(event).some((key) => /^[xy]axis/.test(key))) return;
+    const { xaxis, yaxis } = byId("plot")._fullLayout;
+    state.ranges = [[...xaxis.range], [...yaxis.range]];
+  }
+
+  const config = { displaylogo: false, responsive: true, scrollZoom: true, doubleClick: false,
     // An explicit list: the library's own has a button that sends the figure away.
-    modeBarButtons: [["toImage", "pan2d", "zoom2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
+    modeBarButtons: [["toImage", "pan2d", "zoom2d", "zoomIn2d", "zoomOut2d",
+      { name: "whole", title: "Show the whole map", icon: Plotly.Icons.home, click: showWhole }]] };
 
   function draw() {
     select();
@@ -178,5 +195,5 @@ const atlas = (() => {
   }
 
   return { data, views, state, captions, UNKNOWN, COLOURINGS, current, groupColour, imageColour,
-    shown, draw, move, imageRow: (point) => imageRows[point], textRow: (point) => textRows[point] };
+    shown, draw, move, remember, showWhole, imageRow: (point) => imageRows[point], textRow: (point) => textRows[point] };
 })();
