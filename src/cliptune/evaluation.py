@@ -39,12 +39,12 @@ class ZeroShotScores:
 
     Attributes:
         template_set: The prompts.
-        probabilities: float32 (N, C).
+        probabilities: float64 (N, C).
         metrics: The scores.
     """
 
     template_set: TemplateSet
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
     metrics: Metrics
 
 
