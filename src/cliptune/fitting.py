@@ -22,7 +22,7 @@ from cliptune.heads import HEADS, EpochRecord, Head
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.usage import Usage
 
-__all__ = ["Fitted", "Task", "fit_head", "head_input", "score_fitted"]
+__all__ = ["Fitted", "Task", "fit_head", "head_input", "join_tokens", "score_fitted"]
 
 _PLAN_OPTIONS = {"optimizer", "epochs", "batch_size", "schedule", "patience"}
 
@@ -173,9 +173,14 @@ def head_input(
         return task.vectors[rows]
     if task.tokens is None:
         raise InputError(f"method {head.name!r} needs token features, which were not extracted")
-    tokens = task.tokens[rows]
-    pooled = task.vectors[rows, None, :].astype(tokens.dtype)
-    return np.concatenate([pooled, tokens], axis=1)
+    return join_tokens(task.vectors[rows], task.tokens[rows])
+
+
+def join_tokens(
+    vectors: NDArray[np.float32], tokens: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:  # Any: tokens may be of half precision
+    """Put pooled vectors (N, D) before tokens (N, T, D): what heads over tokens take."""
+    return np.concatenate([vectors[:, None, :].astype(tokens.dtype), tokens], axis=1)
 
 
 def score_fitted(

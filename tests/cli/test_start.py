@@ -55,7 +55,7 @@ def test_the_installed_command_answers():
         (["evaluate", "x", "--sed", "1"], "--seed"),
         (["evaluate", "x", "--seed", "one"], "unable to convert"),
         (["evaluate", "x", "--precision", "fp8"], "fp8"),
-        (["predict", "x"], "--labels requires an argument"),
+        (["predict", "x"], "--labels or --run"),
         (["templates", "opnai"], "nearest: openai"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +17,7 @@ from cliptune.cli.session import (
     Embedded,
     choose_template_sets,
     embed_table,
+    embed_tokens,
     open_encoder,
     open_store,
     text_encoder,
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import FeatureStore
+    from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
 
 __all__ = ["predict"]
@@ -32,7 +38,8 @@ __all__ = ["predict"]
 
 def predict(
     *images: str,
-    labels: str,
+    labels: str | None = None,
+    run: Path | None = None,
     top: int = 5,
     csv: Annotated[bool, Parameter(negative="")] = False,
     on_bad_image: Literal["fail", "skip"] = "fail",
@@ -40,11 +47,13 @@ def predict(
     model: ModelOptions = ModelOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> None:
-    """Classify images without training: labels are put into words and compared with them.
+    """Classify images: without training by --labels, or with a classifier that was fitted.
 
     Args:
         images: Image files, folders, named data sets, or - for paths on standard input.
-        labels: At least two labels, separated by commas, or a file with one a line.
+        labels: At least two labels, separated by commas, or a file with one a line; they are
+            put into words and compared with the images.
+        run: A classifier that 'cliptune fit' wrote; it brings its labels, texts and encoder.
         top: How many labels to show for each image.
         csv: Comma-separated values on standard output.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
@@ -52,36 +61,130 @@ def predict(
         model: Which encoder, where and how it computes.
         output: How results are shown.
     """
-    names = _read_labels(labels)
     if top < 1:
-        raise InputError(f"--top {top} shows nothing; give a number from 1 to {len(names)}")
+        raise InputError(f"--top {top} shows nothing; give 1 or more")
+    if (labels is None) == (run is None):
+        raise InputError("give either --labels or --run: labels to compare with, or a classifier")
+    names = None if labels is None else _read_labels(labels)
     template_set = _only_one(prompts)
+    paths = _read_arguments(images)
+
+    from cliptune.images import open_images
+
+    table = open_images(paths)
+    store = open_store(model)
+    if names is not None:
+        answers = _zero_shot(table, names, template_set, store, model, on_bad_image)
+    else:
+        assert run is not None, "one of both was given"
+        answers = _fitted(table, run, store, model, on_bad_image)
+    if output.json:
+        print_json(answers.to_dict(top))
+    elif csv:
+        _print_csv(answers.ranked(top))
+    else:
+        _print_ranked(answers.ranked(top), answers.title)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What one way of classifying says of every readable image."""
+
+    task: str
+    title: str
+    encoder: DualEncoder
+    templates: tuple[str, ...]
+    embedded: Embedded
+    names: Sequence[str]
+    probabilities: NDArray[np.float64]
+    abstains: NDArray[np.bool_]
+
+    def ranked(self, top: int) -> list[dict[str, Any]]:  # Any: plain JSON values
+        """List the most probable labels of each image."""
+        return [
+            {
+                "image": source.id,
+                "labels": [
+                    {"label": self.names[c], "probability": float(row[c])}
+                    for c in (-row).argsort(kind="stable")[:top]
+                ],
+                "abstains": bool(abstains),
+            }
+            for source, row, abstains in zip(
+                self.embedded.table.sources, self.probabilities, self.abstains, strict=True
+            )
+        ]
+
+    def to_dict(self, top: int) -> dict[str, Any]:  # Any: plain JSON values
+        """Return everything as plain JSON values."""
+        return {
+            "task": self.task,
+            "model": self.encoder.name,
+            "precision": self.encoder.precision,
+            "templates": list(self.templates),
+            "predictions": self.ranked(top),
+            "unreadable": [{"image": b.id, "reason": b.reason} for b in self.embedded.bad],
+        }
+
+
+def _zero_shot(
+    table: ImageTable,
+    names: Sequence[str],
+    template_set: TemplateSet,
+    store: FeatureStore,
+    model: ModelOptions,
+    on_bad_image: Literal["fail", "skip"],
+) -> _Answers:
+    import numpy as np
 
     from cliptune.heads.zero_shot import ZeroShotHead
-    from cliptune.images.loose import open_images
     from cliptune.prompts import ensemble_rows
 
-    table = open_images(_read_arguments(images))
-    encoder, store = open_encoder(model), open_store(model)
+    encoder = open_encoder(model)
     rows = ensemble_rows(text_encoder(encoder, store, model), names, template_set.templates)
     embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
     head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=encoder.logit_scale)
-    ranked = _rank(embedded, head.predict_proba(embedded.features.vectors), names, top)
-    if output.json:
-        print_json(
-            {
-                "task": "zero-shot",
-                "model": encoder.name,
-                "precision": encoder.precision,
-                "templates": list(template_set.templates),
-                "predictions": ranked,
-                "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
-            }
-        )
-    elif csv:
-        _print_csv(ranked)
-    else:
-        _print_ranked(ranked, f"{encoder.name} ({encoder.precision}), {template_set.name} prompts")
+    return _Answers(
+        task="zero-shot",
+        title=f"{encoder.name} ({encoder.precision}), {template_set.name} prompts",
+        encoder=encoder,
+        templates=template_set.templates,
+        embedded=embedded,
+        names=names,
+        probabilities=head.predict_proba(embedded.features.vectors),
+        abstains=np.zeros(len(embedded.table), dtype=np.bool_),
+    )
+
+
+def _fitted(
+    table: ImageTable,
+    run: Path,
+    store: FeatureStore,
+    model: ModelOptions,
+    on_bad_image: Literal["fail", "skip"],
+) -> _Answers:
+    from cliptune.classifier import Classifier
+    from cliptune.fitting import join_tokens
+
+    classifier = Classifier.load(str(run))
+    record = classifier.encoder
+    encoder = open_encoder(replace(model, model=record.name))
+    record.require_same(encoder)  # the precision may differ: it rounds, it does not change
+    embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
+    X = embedded.features.vectors
+    if classifier.needs == "tokens":
+        X = join_tokens(X, embed_tokens(encoder, embedded.table, store))
+    probabilities = classifier.predict_proba(X)
+    return _Answers(
+        task="fitted",
+        title=f"{classifier.head.name} on {encoder.name} ({encoder.precision})",
+        encoder=encoder,
+        templates=classifier.templates,
+        embedded=embedded,
+        names=classifier.class_names,
+        probabilities=probabilities,
+        abstains=classifier.abstains(probabilities),
+    )
 
 
 def _read_labels(labels: str) -> list[str]:
@@ -125,21 +228,6 @@ def _read_arguments(images: tuple[str, ...]) -> list[str]:
     return named
 
 
-def _rank(
-    embedded: Embedded, probabilities: NDArray[np.floating[Any]], names: list[str], top: int
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "image": source.id,
-            "labels": [
-                {"label": names[c], "probability": float(row[c])}
-                for c in (-row).argsort(kind="stable")[:top]
-            ],
-        }
-        for source, row in zip(embedded.table.sources, probabilities, strict=True)
-    ]
-
-
 def _print_csv(ranked: list[dict[str, Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "label", "probability"])
@@ -154,7 +242,7 @@ def _print_ranked(ranked: list[dict[str, Any]], title: str) -> None:
     rows = [
         (
             prediction["image"] if rank == 0 else "",
-            label["label"],
+            label["label"] + (" (abstains)" if prediction["abstains"] and rank == 0 else ""),
             percent(label["probability"]),
         )
         for prediction in ranked

@@ -1,0 +1,151 @@
+"""``cliptune fit`` on real images: the protocol, the ladder, the classifier it leaves."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from cliptune.classifier import Classifier
+from cliptune.cli import run_command_line
+from cliptune.heads import HEADS
+from cliptune.runs import RunDir
+
+
+def answer(arguments, capsys):
+    code = run_command_line(arguments)
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return json.loads(captured.out), captured.err
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def small_data(data_root, tmp_path_factory):
+    """Forty training and twenty test images of each class, split as Hymenoptera is."""
+    folder = tmp_path_factory.mktemp("hymenoptera")
+    for split, n in (("train", 40), ("val", 20)):
+        for name in ("ants", "bees"):
+            (folder / split / name).mkdir(parents=True)
+            for image in sorted((data_root / "hymenoptera_data" / split / name).iterdir())[:n]:
+                shutil.copy(image, folder / split / name)
+    return folder
+
+
+def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ["fit", str(small_data), "--json", "--cache-dir", str(cache), "--out", str(out)]
+    result, messages = answer(arguments, capsys)
+    assert "val (40 images) is the locked test" in messages
+    assert set(result["methods"]) == set(HEADS)
+    assert result["recommended"] in HEADS
+    assert result["recommendation"].startswith(("Use ", "Do not train"))
+    for name, scores in result["methods"].items():
+        assert scores["test"]["n"] == 40, name
+        assert scores["val"]["n"] == 16, name
+        low, high = scores["test"]["interval"]
+        assert low <= scores["test"]["accuracy"] <= high
+    best = result["methods"][result["recommended"]]
+    assert best["test"]["accuracy"] >= 0.85
+    expected = "method model run zero_shot val test epochs seconds trained_parameters"
+    assert set(expected.split()) <= set(result)
+    check_classifier(out, result)
+
+
+def check_classifier(out, result):
+    """What the run directory holds must give the numbers that were printed."""
+    run = RunDir.open(out)
+    assert run.read_json("metrics.json") == {
+        k: v for k, v in result.items() if k != "seconds_total"
+    }
+    predictions = pq.read_table(out / "predictions.parquet").to_pydict()
+    shipped = np.asarray(predictions[f"{result['method']}.probabilities"])
+    right = shipped.argmax(axis=1) == np.asarray(predictions["label"])
+    assert right.mean() == pytest.approx(result["test"]["accuracy"])
+    parts = list(csv.DictReader((out / "partition.csv").open()))
+    counts = {p: sum(row["part"] == p for row in parts) for p in ("train", "val", "test")}
+    assert counts == {"train": 64, "val": 16, "test": 40}
+    assert len({row["id"] for row in parts}) == 120
+    card = (out / "model_card.md").read_text()
+    assert f"| {result['method']} | 40 |" in card
+    assert Classifier.load(run).class_names == ("ant", "bee")
+
+
+def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, capsys):
+    arguments = ["fit", str(small_data), "--method", "dual-linear", "--epochs", "2", "--json"]
+    arguments += ["--cache-dir", str(cache), "--out"]
+    result, _ = answer([*arguments, str(tmp_path / "dual")], capsys)
+    zero_shot = ["fit", str(small_data), "--method", "zero-shot", "--json"]
+    zero_shot += ["--cache-dir", str(cache), "--out", str(tmp_path / "zero")]
+    zero, _ = answer(zero_shot, capsys)
+    start = result["epochs"][0]
+    assert start["epoch"] == 0
+    assert start["val_accuracy"] == pytest.approx(zero["val"]["accuracy"], abs=1e-6)
+    assert result["zero_shot"] == {
+        k: v for k, v in zero["test"].items() if k not in ("per_class", "confusion")
+    }
+
+
+def test_a_threshold_for_a_wanted_precision_is_kept(small_data, cache, tmp_path, capsys):
+    arguments = ["fit", str(small_data), "--method", "linear", "--abstain-precision", "0.9"]
+    arguments += ["--json", "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
+    result, _ = answer(arguments, capsys)
+    assert result["threshold"]["precision"] >= 0.9
+    loaded = Classifier.load(str(tmp_path / "run"))
+    assert loaded.threshold.probability == result["threshold"]["probability"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--method", "liner"], "nearest: linear"),
+        (["--method", "linear", "--lr", "0.1"], "has no option lr"),
+        (["--lr", "0.1"], "ladder takes no --lr"),
+        (["--method", "dual-linear", "--lr", "-1"], "learning rate -1"),
+        (["--method", "linear", "--val", "1.5"], "1.5"),
+        (["--method", "linear", "--abstain-precision", "2"], "precision 2"),
+        (["--templates", "single", "--templates", "openai"], "one template set"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_nothing(
+    options, expected, small_data, cache, tmp_path, capsys
+):
+    arguments = ["fit", str(small_data), *options, "--cache-dir", str(cache)]
+    assert run_command_line([*arguments, "--out", str(tmp_path / "run")]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err.splitlines()[-1]
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_classifies_new_images(small_data, cache, tmp_path, capsys, data_root):
+    run = str(tmp_path / "run")
+    arguments = ["fit", str(small_data), "--method", "attention", "--epochs", "1", "--json"]
+    answer([*arguments, "--cache-dir", str(cache), "--out", run], capsys)
+    bee = data_root / "hymenoptera_data/val/bees/10870992_eebeeb3a12.jpg"
+    arguments = ["predict", str(bee), "--json", "--cache-dir", str(cache)]
+    result, _ = answer([*arguments, "--run", run], capsys)
+    assert result["predictions"][0]["labels"][0]["label"] == "bee"
+    assert result["predictions"][0]["abstains"] is False
+    for options, expected in [
+        (["--run", run, "--labels", "ant,bee"], "--labels"),
+        (["--run", str(small_data)], "manifest.json"),
+        ([], "--labels or --run"),
+    ]:
+        assert run_command_line([*arguments, *options]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert expected in captured.err
+
+
+def test_one_class_is_nothing_to_learn(small_data, cache, tmp_path, capsys):
+    shutil.copytree(small_data / "train" / "ants", tmp_path / "data" / "ants")
+    arguments = ["fit", str(tmp_path / "data"), "--cache-dir", str(cache)]
+    assert run_command_line(arguments) == 2
+    assert "at least 2" in capsys.readouterr().err
