@@ -81,7 +81,7 @@ def test_many_names_do_not_cover_one_another():
     axes = figure.subplots()
     places = np.random.default_rng(0).uniform(size=(120, 2)).astype(np.float32)
     names = [f"name {n}" for n in range(120)]
-    drawn = place_labels(axes, places, names, size=5, colours=["black"] * 120)
+    drawn = place_labels(axes, places, names, sizes=[5] * 120, colours=["black"] * 120)
     renderer = figure.canvas.get_renderer()
     boxes = [label.get_window_extent(renderer) for label in axes.texts]
     assert 20 < drawn == len(boxes) < 120
@@ -129,8 +129,9 @@ def test_drawing_leaves_pyplot_and_global_settings_alone(result, tmp_path):
 def test_a_hundred_classes_are_drawn_and_the_names_counted(make_class_inputs):
     inputs = make_class_inputs(n=300, n_classes=100)
     figure = plot_map(build_map(inputs))
-    notes = [text for text in texts_of(figure.axes[1]) if "of 100 class names" in text]
-    assert len(notes) == 1
+    (note,) = (text for text in texts_of(figure.axes[1]) if "of 100 classes in colour" in text)
+    named = [text for text in texts_of(figure.axes[1]) if text.startswith("class ")]
+    assert note == f"8 of 100 classes in colour, {len(named)} named"
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.tell() > 10_000

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atlas.definitions import ENOUGH_GROUPS
 from cliptune.atlas.measured import (
     Matrix,
     Measured,
@@ -28,10 +29,9 @@ from cliptune.atlas.structure import (
 )
 from cliptune.metrics import wilson_interval
 
-__all__ = ["MIN_GROUPS", "measure_recalls", "measure_structure"]
+__all__ = ["measure_recalls", "measure_structure"]
 
 MAX_CLASSES = 300
-MIN_GROUPS = 4
 _BLOCK_VALUES = 8_000_000
 
 
@@ -41,7 +41,7 @@ def measure_structure(space: Space, *, seed: int) -> dict[str, Measured]:
     Captioned images are groups themselves and are resampled. Classes stay as they are (300 of
     them at most, drawn with the seed); resampled are the images that their means are taken over.
     """
-    if space.pairing.n_groups < MIN_GROUPS:
+    if space.pairing.n_groups < ENOUGH_GROUPS:
         return {}
     if space.pairing.has_own_texts:
         return _structure_of_images(subset_space(space, seed=seed), seed)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFINITIONS", "Definition"]
+__all__ = ["DEFINITIONS", "ENOUGH_GROUPS", "Definition"]
+
+ENOUGH_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Definition:
         source: Where it comes from.
         counts: What its n counts.
         captions_only: Whether it needs images with texts of their own.
+        min_groups: How many groups it needs. Two or three texts have no distribution to speak
+            of, and no arrangement.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Definition:
     source: str
     counts: str = "images"
     captions_only: bool = False
+    min_groups: int = 2
 
 
 _RECALL = (
@@ -65,18 +70,21 @@ _ALL = (
         "Linear separability of the modalities",
         "balanced accuracy, on held-out groups, of a logistic regression that tells x from y",
         "linear probe, 5-fold cross-validation; 0.5 is chance",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "mmd_squared",
         "Squared maximum mean discrepancy",
         "E k(x,x') + E k(y,y') - 2 E k(x,y'), k(u,v) = exp(-2 |u-v|^2), over different groups",
         "Gretton et al., JMLR 13 (2012), equation 3; kernel of arXiv:2005.10242",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "mmd_squared_centred",
         "The same after centring both",
         "as before, with mean x and mean y subtracted: what is left when the centroids meet",
         "the centroids alone mislead: arXiv:2604.00279",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "matched_cosine",
@@ -108,6 +116,7 @@ _ALL = (
         "log E exp(-2 |y - y'|^2) over distinct texts; smaller is more spread",
         "arXiv:2005.10242, section 4.1.2, t = 2",
         counts="texts",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "similarity_correlation",
@@ -116,6 +125,7 @@ _ALL = (
         "representational similarity analysis: Kriegeskorte et al. 2008, "
         "doi:10.3389/neuro.06.004.2008",
         counts="groups",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "linear_cka",
@@ -123,6 +133,7 @@ _ALL = (
         "HSIC(X,Y) / sqrt(HSIC(X,X) HSIC(Y,Y)), unbiased HSIC",
         "arXiv:1905.00414, equation 4, with the estimator of arXiv:2010.15327",
         counts="groups",
+        min_groups=ENOUGH_GROUPS,
     ),
     Definition(
         "participation_ratio_images",
@@ -136,6 +147,7 @@ _ALL = (
         "(sum l)^2 / sum l^2 of the covariance's eigenvalues l, bias of small samples removed",
         "participation ratio, arXiv:2509.26560",
         counts="texts",
+        min_groups=ENOUGH_GROUPS,
     ),
     *_RECALL,
 )

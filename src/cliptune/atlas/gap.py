@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cliptune.atlas.correspondence import MIN_GROUPS, measure_recalls, measure_structure
-from cliptune.atlas.definitions import DEFINITIONS
+from cliptune.atlas.correspondence import measure_recalls, measure_structure
+from cliptune.atlas.definitions import DEFINITIONS, Definition
 from cliptune.atlas.distributions import (
     measure_dimensions,
     measure_kernel_distances,
@@ -64,13 +64,18 @@ def measure_gap(space: Space, *, seed: int = 0) -> Gap:
     }
     if space.pairing.has_own_texts:
         measured |= measure_recalls(space, seed=seed)
-    expected = [
-        name
+    expected = {
+        name: definition
         for name, definition in DEFINITIONS.items()
         if space.pairing.has_own_texts or not definition.captions_only
-    ]
-    numbers = {n: measured[n] for n in expected if n in measured and has_interval(measured[n])}
-    return Gap(numbers, {n: _reason(space) for n in expected if n not in numbers})
+    }
+    numbers = {
+        name: measured[name]
+        for name, definition in expected.items()
+        if space.pairing.n_groups >= definition.min_groups and has_interval(measured[name])
+    }
+    omitted = {n: _reason(d, space) for n, d in expected.items() if n not in numbers}
+    return Gap(numbers, omitted)
 
 
 def _moments(space: Space, *, seed: int) -> dict[str, Measured]:
@@ -119,8 +124,10 @@ def _per_image_cosines(space: Space) -> dict[str, Matrix]:
     }
 
 
-def _reason(space: Space) -> str:
+def _reason(definition: Definition, space: Space) -> str:
     n_groups = space.pairing.n_groups
-    if n_groups < MIN_GROUPS:
-        return f"needs at least {MIN_GROUPS} groups with images and texts; there are {n_groups}"
+    if n_groups < definition.min_groups:
+        return (
+            f"needs at least {definition.min_groups} groups with images and texts, not {n_groups}"
+        )
     return "the sample is too small for an estimate; use more images"

@@ -28,7 +28,11 @@ _REACHES = (2.5, 9.0, 16.0)
 _MAX_WITH_LINES = 30
 _LINE_FROM_POINTS = 5.0
 _LINE = {"arrowstyle": "-", "lw": 0.4, "color": "#6b6b6b", "shrinkA": 0, "shrinkB": 1}
+_MARK = 1.5
+# How much of a name lies before the anchor, by its alignment.
+_BEFORE_ANCHOR = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}
 Boxes = NDArray[np.float64]
+Spot = tuple[str, str, float, float]
 
 
 def place_labels(
@@ -36,62 +40,92 @@ def place_labels(
     places: NDArray[np.float32],
     names: Sequence[str],
     *,
-    size: float,
+    sizes: Sequence[float],
     colours: Sequence[str],
+    first: Sequence[int] = (),
 ) -> int:
     """Write each name beside its point, where no name before it and no point is in the way.
 
-    Points with the fewest neighbours go first; a name that finds no room is left out.
+    After those that are to come first, points with the fewest neighbours do; a name that finds
+    no room is left out. The names that come first may cover points as a last resort.
 
     Args:
         axes: Where to draw; its limits must be final.
         places: float32 (M, 2), in data coordinates.
         names: M names.
-        size: Font size in points.
+        sizes: M font sizes in points.
         colours: M colours.
+        first: Points whose names have the choice.
 
     Returns:
         How many names were drawn.
     """
-    from matplotlib.text import Text
-
-    renderer = axes.figure.canvas.get_renderer()
-    frame = axes.get_window_extent(renderer).extents
+    scale = axes.figure.dpi / 72
+    frame = np.asarray(axes.get_window_extent().extents)
     pixels = axes.transData.transform(places)
-    half = 1.5 * axes.figure.dpi / 72
-    taken = np.concatenate([pixels - half, pixels + half], axis=1)
-    drawn = 0
-    for index in _loneliest_first(pixels):
-        others = np.delete(taken, index, axis=0) if index < len(pixels) else taken
-        for horizontal, vertical, right, up in _spots(len(names)):
-            label = axes.annotate(
-                names[index],
-                places[index],
-                xytext=(right, up),
-                textcoords="offset points",
-                ha=horizontal,
-                va=vertical,
-                fontsize=size,
-                color=colours[index],
-                parse_math=False,
-                arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
-                zorder=6,
-            )
-            label.update_positions(renderer)
-            # The words alone: a thin line may cross others.
-            box = np.asarray(Text.get_window_extent(label, renderer).extents)
-            if _inside(box, frame) and not _overlaps(box, others):
+    marks = np.concatenate([pixels - _MARK * scale, pixels + _MARK * scale], axis=1)
+    taken: Boxes = np.empty((0, 4))
+    for index in [*first, *(i for i in _loneliest_first(pixels) if i not in first)]:
+        extent = _measure(axes, names[index], sizes[index])
+        spots = _spots(index in first or len(names) <= _MAX_WITH_LINES)
+        boxes = [(spot, _box(pixels[index], spot, extent, scale)) for spot in spots]
+        boxes = [(spot, box) for spot, box in boxes if _inside(box, frame)]
+        obstacles = [np.concatenate([taken, np.delete(marks, index, axis=0)])]
+        if index in first:
+            obstacles.append(taken)
+        for (spot, box), others in ((b, others) for others in obstacles for b in boxes):
+            if not _overlaps(box, others):
+                _write(axes, names[index], places[index], spot, sizes[index], colours[index])
                 taken = np.concatenate([taken, box[None]])
-                drawn += 1
                 break
-            label.remove()
-    return drawn
+    return len(taken)
 
 
-def _spots(n_names: int) -> Iterator[tuple[str, str, float, float]]:
-    for reach in _REACHES if n_names <= _MAX_WITH_LINES else _REACHES[:1]:
+def _measure(axes: Any, name: str, size: float) -> NDArray[np.float64]:  # Any: see above
+    """Return the width and height of a name in pixels."""
+    text = axes.text(0, 0, name, fontsize=size, parse_math=False)
+    extent = text.get_window_extent(axes.figure.canvas.get_renderer())
+    text.remove()
+    return np.asarray([extent.width, extent.height])
+
+
+def _spots(with_lines: bool) -> Iterator[Spot]:
+    for reach in _REACHES if with_lines else _REACHES[:1]:
         for horizontal, vertical, right, up in _DIRECTIONS:
             yield horizontal, vertical, reach * right, reach * up
+
+
+def _box(
+    pixel: NDArray[np.float64], spot: Spot, extent: NDArray[np.float64], scale: float
+) -> NDArray[np.float64]:
+    horizontal, vertical, right, up = spot
+    share = np.asarray([_BEFORE_ANCHOR[horizontal], _BEFORE_ANCHOR[vertical]])
+    low = pixel + np.asarray([right, up]) * scale - share * extent
+    return np.concatenate([low, low + extent])
+
+
+def _write(
+    axes: Any,  # Any: see above
+    name: str,
+    place: NDArray[np.float32],
+    spot: Spot,
+    size: float,
+    colour: str,
+) -> None:
+    horizontal, vertical, right, up = spot
+    axes.annotate(
+        name,
+        place,
+        xytext=(right, up),
+        textcoords="offset points",
+        ha=horizontal,
+        va=vertical,
+        fontsize=size,
+        color=colour,
+        parse_math=False,
+        arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
+        zorder=6,
+    )
 
 
 def _loneliest_first(pixels: NDArray[np.float64]) -> list[int]:

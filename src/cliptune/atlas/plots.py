@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cliptune.atlas.geometry import axis_names, data_extent, describe_projection, link_ends
 from cliptune.atlas.labels import place_labels
-from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR, colour_numbers
-from cliptune.atlas.pictures import draw_pictures
+from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR
+from cliptune.atlas.pictures import draw_pictures, spread_out
 from cliptune.atlas.result import DrawnView, MapResult
 from cliptune.runs import atomic_path
 
@@ -25,6 +25,7 @@ _PANEL_INCHES = (3.7, 3.7)
 _DPI = 200
 _LINK_COLOUR = "#6b6b6b"
 _UNKNOWN_COLOUR = "#9a9a9a"
+_REST_COLOUR = "#c4c4c4"
 _MAX_LINKS = 300
 _RASTER_ABOVE = 3000
 
@@ -177,10 +178,15 @@ def _draw_modalities(axes: Axes, result: MapResult, view: DrawnView) -> None:
     _add_legend(axes, (("image", IMAGE_COLOUR, "o"), ("text", TEXT_COLOUR, "^")))
 
 
-def _draw_links(axes: Axes, result: MapResult, view: DrawnView) -> None:
+def _draw_links(
+    axes: Axes, result: MapResult, view: DrawnView, groups: set[int] | None = None
+) -> None:
     from matplotlib.collections import LineCollection
 
     ends = link_ends(result, view)
+    if groups is not None:
+        linked = result.text_groups[np.isin(result.text_groups, result.image_groups)]
+        ends = ends[np.isin(linked, list(groups))]
     step = -(-len(ends) // _MAX_LINKS)
     chosen = ends[:: max(step, 1)]
     axes.add_collection(
@@ -190,31 +196,52 @@ def _draw_links(axes: Axes, result: MapResult, view: DrawnView) -> None:
 
 
 def _draw_classes(axes: Axes, result: MapResult, view: DrawnView) -> None:
-    """Colour by class and name each class at its text; colours repeat past eight classes."""
-    first = result.views[0]
-    numbers = np.full(max(result.image_groups.max(), result.text_groups.max()) + 2, -1)
-    numbers[result.text_groups] = colour_numbers(first.text_places)
-    # The last entry is that of group -1, images without a class.
-    colours = np.asarray([*CLASS_COLOURS, _UNKNOWN_COLOUR], dtype=object)
-    _scatter(axes, view.image_places, list(colours[numbers[result.image_groups]]), 0.5)
-    text_colours = list(colours[numbers[result.text_groups]])
-    axes.scatter(
-        *view.text_places.T,
-        s=14 if len(result.texts) <= 30 else 8,
-        marker="^",
-        c=text_colours,
-        linewidths=0.4,
-        edgecolors="black",
-        zorder=4,
+    """Colour up to eight classes, names at their texts; more than eight leave the rest grey.
+
+    Eight is what a reader can tell apart. They are the same in every view, chosen for texts that
+    lie far apart in the first.
+    """
+    coloured = _classes_to_colour(result)
+    colours = dict(zip(result.text_groups[coloured].tolist(), CLASS_COLOURS, strict=False))
+    is_coloured = np.isin(result.image_groups, list(colours))
+    _scatter(axes, view.image_places[~is_coloured], _REST_COLOUR, 0.35)
+    of_images = [colours[group] for group in result.image_groups[is_coloured].tolist()]
+    _scatter(axes, view.image_places[is_coloured], of_images, 0.75)
+    _draw_links(axes, result, view, set(colours))
+    of_texts = [colours.get(group, _REST_COLOUR) for group in result.text_groups.tolist()]
+    for rows, size in ((slice(None), 8), (coloured, 20)):
+        axes.scatter(
+            *view.text_places[rows].T,
+            s=size,
+            marker="^",
+            c=list(np.asarray(of_texts)[rows]),
+            linewidths=0.4,
+            edgecolors="black",
+            zorder=4,
+        )
+    n, few = len(result.texts), len(coloured) == len(result.texts)
+    drawn = place_labels(
+        axes,
+        view.text_places,
+        result.texts,
+        sizes=[7.5 if row in coloured else 4.5 for row in range(n)],
+        colours=["#1a1a1a" if row in coloured else "#6b6b6b" for row in range(n)],
+        first=coloured,
     )
-    size = float(np.clip(8.5 - len(result.texts) / 20, 4.5, 8))
-    n = len(result.texts)
-    drawn = place_labels(axes, view.text_places, result.texts, size=size, colours=["#1a1a1a"] * n)
-    if drawn < n:
-        note = f"{drawn} of {n} class names have room"
+    if not few:
+        note = f"{len(coloured)} of {n} classes in colour, {drawn} named"
         axes.text(
             0.99, 1.005, note, fontsize=5.5, ha="right", va="bottom", transform=axes.transAxes
         )
+
+
+def _classes_to_colour(result: MapResult) -> list[int]:
+    """Rows of the texts whose classes get a colour."""
+    if len(result.texts) <= len(CLASS_COLOURS):
+        return list(range(len(result.texts)))
+    with_images = np.flatnonzero(np.isin(result.text_groups, result.image_groups))
+    places = result.views[0].text_places[with_images]
+    return [int(with_images[k]) for k in spread_out(places, len(CLASS_COLOURS))]
 
 
 def _draw_success(axes: Axes, result: MapResult, view: DrawnView) -> None:
