@@ -68,7 +68,7 @@ def check_classifier(out, result):
     shipped = np.asarray(predictions[f"{result['method']}.probabilities"])
     right = shipped.argmax(axis=1) == np.asarray(predictions["label"])
     assert right.mean() == pytest.approx(result["test"]["accuracy"])
-    parts = list(csv.DictReader((out / "partition.csv").open()))
+    parts = list(csv.DictReader((out / "partition.csv").read_text().splitlines()))
     counts = {p: sum(row["part"] == p for row in parts) for p in ("train", "val", "test")}
     assert counts == {"train": 64, "val": 16, "test": 40}
     assert len({row["id"] for row in parts}) == 120
