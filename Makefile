@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check docs format clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ check: $(VENV)/.dev-installed ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev-installed ## the documentation site, into site/
+	$(BIN)/mkdocs build --strict --quiet
+	echo "site/index.html"
 
 format: $(VENV)/.dev-installed ## put every file into the house's format
 	$(BIN)/ruff format .
