@@ -9,6 +9,7 @@ import hashlib
 import io
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -36,6 +37,20 @@ OPENAI_DIGESTS = {
     "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02": "ViT-L/14@336px",
 }
 
+# How torch.save began a file before it wrote zip archives: a pickled number of its own.
+_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# What torch.load raises, besides its own refusal, over bytes that are not what it expects.
+_BROKEN = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 _OPENAI_SETTINGS = ("input_resolution", "context_length", "vocab_size")
 _REMEDY = "use a .safetensors file, or a file of plain tensors that its author saves again"
 
@@ -106,10 +121,13 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, *_BROKEN) as error:
+        raise CheckpointError(f"{path} is a broken archive: {_first_line(error)}") from error
 
 
 def _read_openai_archive(path: Path) -> dict[str, torch.Tensor]:
@@ -128,17 +146,23 @@ def _read_openai_archive(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_torch(path: Path) -> Any:  # Any: whatever a file holds
+    zipped = zipfile.is_zipfile(path)
+    if not zipped and not _starts_with(path, _TORCH_MAGIC):
+        raise CheckpointError(f"{path} is no file that torch.save wrote; {_REMEDY}")
     try:
-        return torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"asks to run {code[1]}" if code else "is no file that torch.save wrote"
-        raise CheckpointError(f"{path} {what}, refused unread; {_REMEDY}") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        what = f"asks to run {code[1]}" if code else "holds more than tensors"
+        raise CheckpointError(f"{path} {what}, refused; {_REMEDY}") from error
+    except _BROKEN as error:
+        reason = _first_line(error)
         raise CheckpointError(f"{path} is truncated or no checkpoint: {reason}") from error
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _to_checkpoint(content: Any, path: Path) -> Checkpoint:  # Any: whatever a file holds
@@ -179,3 +203,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def _describe(kind: str, names: list[str]) -> str:
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{len(names)} {kind} ({shown})"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -125,15 +125,15 @@ def _find_architecture(facts: Mapping[str, Any]) -> str | None:
 
 def _with_usual_heads(facts: dict[str, Any], path: Path) -> dict[str, Any]:
     """Fill in heads of 64 channels, CLIP's rule, where that is possible."""
-    widths = (facts["vision_cfg"]["width"], facts["text_cfg"]["width"])
-    if any(width % _HEAD_WIDTH for width in widths):
+    vision, text = facts["vision_cfg"], facts["text_cfg"]
+    channels = vision["width"] * (32 if vision["patch_size"] is None else 1)  # of the attention
+    if channels % _HEAD_WIDTH or text["width"] % _HEAD_WIDTH:
         raise CheckpointError(
-            f"{path}: towers of width {widths} belong to no known architecture, and heads of "
-            f"{_HEAD_WIDTH} channels do not divide them; put the file into a folder with an "
-            f"open_clip_config.json"
+            f"{path}: towers of width {vision['width']} and {text['width']} belong to no known "
+            f"architecture, and heads of {_HEAD_WIDTH} channels do not divide them; put the file "
+            f"into a folder with an open_clip_config.json"
         )
-    text = {**facts["text_cfg"], "heads": widths[1] // _HEAD_WIDTH}
-    return {**facts, "text_cfg": text}
+    return {**facts, "text_cfg": {**text, "heads": text["width"] // _HEAD_WIDTH}}
 
 
 def _warn(name: str | None, origin: str, path: Path) -> None:
