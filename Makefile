@@ -25,7 +25,7 @@ define install
 endef
 
 $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
-	$(call install,.[lite,samples])
+	$(call install,.[demo])
 	touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
