@@ -15,6 +15,8 @@ from cliptune.heads.optimizers import Parameters
 
 __all__ = ["accumulate_by_autograd"]
 
+_TINY = 1e-17  # of a gradient, which is a residual over the number of rows
+
 
 def accumulate_by_autograd(
     forward: Callable[[Parameters, torch.Tensor], torch.Tensor],
@@ -31,9 +33,15 @@ def accumulate_by_autograd(
     with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         logits = forward(leaves, X).float()
         targets = y.expand(len(logits), -1)
+        logits.register_hook(_flush)  # type: ignore[no-untyped-call]  # torch's own
         losses = cross_entropy(logits.transpose(1, 2), targets, reduction="none")
         gradients = torch.autograd.grad(losses.mean(dim=1).sum(), list(leaves.values()))
     for name, gradient in zip(leaves, gradients, strict=True):
         into[name].mul_(beta).add_(gradient)
     correct = logits.detach().argmax(dim=2) == targets
     return losses.detach().sum(dim=1), correct.sum(dim=1)
+
+
+def _flush(gradient: torch.Tensor) -> torch.Tensor:
+    """Zero what is too small to matter and would be slow to multiply, as ``flush_tiny`` does."""
+    return torch.nn.functional.hardshrink(gradient, _TINY)

@@ -60,17 +60,17 @@ class LinearStack:
         *,
         beta: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradient: with R = softmax - onehot, dW = scale/B R^T X, db = scale/B R^T 1."""
+        """Add dW = R^T (scale X) / B and db = scale R^T 1 / B, with R = softmax - onehot."""
         n_heads, n_classes, dim = parameters["weight"].shape
-        logits = self._scale * self._shared_product(parameters, X)
+        scaled = self._scale * X
+        logits = self._shared_product(parameters, scaled)
         losses, correct = softmax_residual(logits.view(len(X), n_heads, n_classes), y[:, None])
-        residual = logits[None]
         add_product(
             into["weight"].view(1, n_heads * n_classes, dim),
-            residual.transpose(1, 2),
-            X[None],
+            logits[None].transpose(1, 2),
+            scaled[None],
             beta=beta,
-            alpha=self._scale / len(X),
+            alpha=1 / len(X),
             bf16=self._bf16,
         )
         bias = into["bias"]
@@ -80,18 +80,18 @@ class LinearStack:
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C)."""
         n_heads, n_classes, _ = parameters["weight"].shape
-        products = self._scale * self._shared_product(parameters, X)
+        products = self._shared_product(parameters, self._scale * X)
         return products.view(len(X), n_heads, n_classes).transpose(0, 1)
 
     def bytes_per_row(self) -> int:
         """Return the bytes of a row's logits and of their copies in a step."""
         return 4 * 3 * len(self._rows)
 
-    def _shared_product(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
-        """Return x . w + b of all heads in one product, (n, M C)."""
+    def _shared_product(self, parameters: Parameters, scaled: torch.Tensor) -> torch.Tensor:
+        """Return the logits of all heads in one product, (n, M C), for rows times the scale."""
         flat = parameters["weight"].flatten(0, 1)
-        products = multiply(X[None], flat.T[None], bf16=self._bf16)[0]
-        return products.add_(parameters["bias"].flatten())
+        products = multiply(scaled[None], flat.T[None], bf16=self._bf16)[0]
+        return products.add_(parameters["bias"].flatten(), alpha=self._scale)
 
 
 @dataclass(eq=False)

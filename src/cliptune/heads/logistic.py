@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray
+from cliptune.heads.products import flush_tiny
 
 __all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
 
@@ -163,7 +164,7 @@ class _Objective:
         normaliser = torch.logsumexp(logits, dim=1)
         value = (normaliser - true_logits).double().mean()
         value += 0.5 * (self._penalty * deviation.double().square()).sum()
-        residual = logits.sub_(normaliser[:, None]).exp_()
+        residual = flush_tiny(logits.sub_(normaliser[:, None]).exp_())
         residual[self._row_numbers, problem.labels] -= 1
         gradient = torch.empty(len(weight), weight.shape[1] + 1, dtype=torch.float64)
         raw = (residual.T @ problem.centred) / len(residual) + self._penalty.float() * deviation

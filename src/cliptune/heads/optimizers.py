@@ -16,6 +16,8 @@ from cliptune.heads.options import Member, TrainingPlan
 __all__ = ["Optimizer", "Parameters", "make_optimizer"]
 
 Parameters = dict[str, torch.Tensor]
+# A buffer that only decays would reach subnormal floats, which are slow, after some 800 steps.
+_FLUSH_EVERY, _TINY = 100, 1e-25
 _BETA_2, _EPSILON = 0.999, 1e-8  # as in arXiv:1711.05101, algorithm 2
 
 
@@ -67,9 +69,11 @@ class _Sgd:
     ) -> None:
         self._parameters, self._rates, self._pull = parameters, rates, pull
         self.buffers = _zeros(parameters)
-        self.beta = momentum
+        self.beta, self._n_steps = momentum, 0
 
     def step(self, factors: torch.Tensor) -> None:
+        self._n_steps += 1
+        _flush(self._n_steps, self.buffers)
         rates = self._rates * factors
         self._pull(rates)
         for name, value in self._parameters.items():
@@ -94,6 +98,7 @@ class _AdamW:
 
     def step(self, factors: torch.Tensor) -> None:
         self._n_steps += 1
+        _flush(self._n_steps, self._first, self._second)
         rates = self._rates * factors
         self._pull(rates)
         correction_1 = 1 - self._beta_1**self._n_steps
@@ -118,3 +123,11 @@ def _zeros(parameters: Parameters) -> Parameters:
 def _over_axes(per_head: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Shape (M,) so that it multiplies (M, ...)."""
     return per_head.view(-1, *[1] * (value.ndim - 1))
+
+
+def _flush(n_steps: int, *buffers: Parameters) -> None:
+    """Set what is too small to matter to zero, once in a while."""
+    if n_steps % _FLUSH_EVERY == 0:
+        for buffer in buffers:
+            for name, value in buffer.items():
+                buffer[name].copy_(torch.nn.functional.hardshrink(value, _TINY))
