@@ -68,9 +68,10 @@ def test_names_an_image_that_cannot_be_decoded_and_ends_its_threads(make_table):
 
 def test_names_an_image_that_cannot_be_resized(make_table, tmp_path):
     (tmp_path / "odd" / "ant").mkdir(parents=True)
-    Image.new("RGB", (4000, 1)).save(tmp_path / "odd" / "ant" / "line.png")
-    encoder = TinyEncoder(preprocess=Preprocess(size=(32, 32), resize_mode="longest"))
-    with pytest.raises(BadImageError, match=r"line\.png' of 4000 x 1 pixels cannot be resized"):
+    # Its shorter side scaled to 32 pixels, the longer would have two thousand million.
+    Image.new("1", (60_000_000, 1)).save(tmp_path / "odd" / "ant" / "line.png")
+    encoder = TinyEncoder(preprocess=Preprocess(size=(32, 32)))
+    with pytest.raises(BadImageError, match=r"line\.png' of 60000000 x 1 pixels cannot be resi"):
         list(extract(encoder, ImageTable.open(tmp_path / "odd")))
 
 
