@@ -22,8 +22,9 @@ class Usage:
 
     Attributes:
         seconds: Wall-clock time.
-        peak_bytes: Most resident memory beyond that at the start; None where the system does
-            not tell it (Linux does).
+        peak_bytes: Most resident memory beyond that at the start, so memory that the process
+            had kept from earlier work counts for nothing; None where the system does not tell
+            it (Linux does).
     """
 
     seconds: float = 0.0

@@ -83,7 +83,7 @@ def start_processes(
         InputError: A tracker is not installed.
         DeviceError: This process began on another kind of device.
     """
-    from accelerate import Accelerator  # type: ignore[import-untyped]  # it ships no types
+    from accelerate import Accelerator
 
     for name in trackers:
         _require_tracker(name)
@@ -103,7 +103,7 @@ def start_processes(
 
 
 def _require_tracker(name: str) -> None:
-    from accelerate import utils  # it ships no types
+    from accelerate import utils
 
     if name not in TRACKERS:
         raise UnknownNameError("tracker", name, TRACKERS)
