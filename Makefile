@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs format clean
+.PHONY: help demo test check bench docs format clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ check: $(VENV)/.dev-installed ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev-installed ## ours beside its peers in one run; prints ratios
+	for script in bench/*.py; do $(BIN)/python "$$script"; done
 
 docs: $(VENV)/.dev-installed ## the documentation site, into site/
 	$(BIN)/mkdocs build --strict --quiet
