@@ -32,9 +32,7 @@ __all__ = [
 ]
 
 _BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|stages|layers?)\.?(\d+)\.")
-_PROJECTION = re.compile(
-    r"^(?:trunk\.|clip\.)?(?:proj|text_projection|image_map|head|fc|classifier)(?:\.|$)"
-)
+_PROJECTION = re.compile(r"^(?:trunk\.|clip\.)?(?:proj|projection|text_projection|head|fc)(?:\.|$)")
 _IMAGE_TOWER = ("visual", "vision_model", "image_tower", "image")
 _TEXT_TOWER = ("text", "text_model", "text_tower")
 _LAST = re.compile(r"^(image|text)\.last(\d+)$")
@@ -120,8 +118,6 @@ def tower_of(name: str) -> str:
 
 def _split_tower(parts: list[str]) -> tuple[str, str]:
     """Return the tower and the name within it; what no tower's name announces is text."""
-    if parts[-1] == "image_map":
-        return "image", parts[-1]
     for tower, names in (("image", _IMAGE_TOWER), ("text", _TEXT_TOWER)):
         for position, part in enumerate(parts[:-1]):
             if part in names:

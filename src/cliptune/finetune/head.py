@@ -27,13 +27,13 @@ class FittedHead:
 
     Attributes:
         layer: D to C.
-        l2: Strength of the pull towards the zero-shot head.
+        l2: Strength of the pull towards the zero-shot head; nothing where that head stays.
         train: Scores on the rows it was fitted to.
         val: Scores on validation.
     """
 
     layer: nn.Linear
-    l2: float
+    l2: float | None
     train: Scores
     val: Scores
 
@@ -54,8 +54,8 @@ def fit_head(
     """Fit a logistic regression that is pulled towards the zero-shot head, not towards zero.
 
     Departure from the paper, whose head starts at random: with few images a class, the texts
-    know more than the images do. The strength of the pull is chosen on validation; at its
-    strongest the head stays what it was.
+    know more than the images do. The strength of the pull is chosen on validation, and where
+    no fitted head does better there, the zero-shot head stays.
 
     Args:
         train: Unit rows (N, D) and labels (N,).
@@ -64,18 +64,23 @@ def fit_head(
     """
     anchor = start.weight.detach().numpy()
     problem = make_problem(train[0].numpy(), train[1].numpy(), n_classes=len(anchor))
-    best: FittedHead | None = None
+    best = _scored(start, None, train, val)
     solution = None
     for l2 in _PENALTIES:
         penalty = np.full(len(anchor), l2)
         solution = solve(problem, penalty, anchor=anchor, start=solution)
         layer = _layer(torch.from_numpy(solution.weight), torch.from_numpy(solution.bias))
-        with torch.no_grad():
-            scores = [score_logits(layer(rows), labels) for rows, labels in (train, val)]
-        if best is None or scores[1].is_better_than(best.val):
-            best = FittedHead(layer, l2, *scores)
-    assert best is not None, "there is at least one penalty"
+        fitted = _scored(layer, l2, train, val)
+        best = fitted if fitted.val.is_better_than(best.val) else best
     return best
+
+
+@torch.no_grad()
+def _scored(
+    layer: nn.Linear, l2: float | None, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]
+) -> FittedHead:
+    scores = [score_logits(layer(rows), labels) for rows, labels in (train, val)]
+    return FittedHead(layer, l2, *scores)
 
 
 def _layer(weight: Tensor, bias: Tensor) -> nn.Linear:

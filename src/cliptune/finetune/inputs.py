@@ -73,8 +73,42 @@ class BatchSource:
         )
         for number, pixels in enumerate(loaded, start=skip):
             rows, step = batches[number], epoch * len(batches) + number
-            texts = self._texts(rows, epoch, step)
-            yield len(rows), self._step(rows, pixels, texts, (image_trains, text_trains))
+            trains = (image_trains, text_trains)
+            yield len(rows), self.make_step(rows, pixels, epoch=epoch, step=step, trains=trains)
+
+    def make_step(
+        self,
+        rows: NDArray[np.int64],
+        pixels: NDArray[np.uint8],
+        *,
+        epoch: int,
+        step: int,
+        trains: tuple[bool, bool],
+    ) -> StepInput:
+        """Make one step.
+
+        Args:
+            rows: Images of the whole batch, (N,).
+            pixels: uint8 (n, 3, H, W), those of this process.
+            epoch: Epochs done; decides on captions.
+            step: Steps done; decides on templates.
+            trains: Whether gradients flow into the image tower, and into the text tower.
+        """
+        texts = self._texts(rows, epoch, step)
+        parts = torch.split(torch.from_numpy(pixels), self.micro_batch_size)
+        sides = [Side(parts, self.embedder.encode_pixels, trains[0])]
+        sizes = [shard(len(rows), *self._place)[1]]
+        if self.with_texts:
+            side, text_sizes = self._text_side(texts.texts, trains[1])
+            sides.append(side)
+            sizes.append(text_sizes)
+        device = self.embedder.device
+        return StepInput(
+            sides=sides,
+            sizes=sizes,
+            text_of_image=torch.from_numpy(texts.text_of_image).to(device),
+            labels=torch.from_numpy(texts.labels).to(device),
+        )
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -95,28 +129,6 @@ class BatchSource:
             every_class=self.every_class,
             seed=self.seed,
             step=step,
-        )
-
-    def _step(
-        self,
-        rows: NDArray[np.int64],
-        pixels: NDArray[np.uint8],
-        texts: StepTexts,
-        trains: tuple[bool, bool],
-    ) -> StepInput:
-        parts = torch.split(torch.from_numpy(pixels), self.micro_batch_size)
-        sides = [Side(parts, self.embedder.encode_pixels, trains[0])]
-        sizes = [shard(len(rows), *self._place)[1]]
-        if self.with_texts:
-            side, text_sizes = self._text_side(texts.texts, trains[1])
-            sides.append(side)
-            sizes.append(text_sizes)
-        device = self.embedder.device
-        return StepInput(
-            sides=sides,
-            sizes=sizes,
-            text_of_image=torch.from_numpy(texts.text_of_image).to(device),
-            labels=torch.from_numpy(texts.labels).to(device),
         )
 
     def _text_side(self, texts: Sequence[str], trains: bool) -> tuple[Side, list[int]]:

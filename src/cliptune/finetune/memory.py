@@ -1,14 +1,11 @@
 """The largest number of images that fits in memory at once, found before training starts.
 
-It knows nothing about models: it is given something to run with n images. Beside it stands the
-one setting of the allocator that training on a CPU gains by.
+It knows nothing about models: it is given something to run with n images.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 from collections.abc import Callable
 
 import torch
@@ -16,10 +13,9 @@ from torch import Tensor
 
 from cliptune.errors import DeviceError
 
-__all__ = ["keep_freed_memory", "largest_that_fits"]
+__all__ = ["largest_that_fits"]
 
 _SHARE = 0.6  # of free memory: activations are counted, temporaries and gradients are not
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _log = logging.getLogger(__name__)
 
 
@@ -87,17 +83,3 @@ def _bytes_kept(run: Callable[[int], None], n_images: int) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         run(n_images)
     return sum(blocks.values())
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the memory of freed tensors for the next step, process-wide.
-
-    By default every large tensor goes back to the system and is faulted in again, page by
-    page: convolutional towers spend more than half of their time so. Elsewhere it does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

@@ -99,13 +99,14 @@ class HeadRecord:
     """The linear head that ``head-then-full`` fits before anything else moves.
 
     Attributes:
-        l2: Strength of the pull towards the zero-shot head, chosen on validation.
+        l2: Strength of the pull towards the zero-shot head, chosen on validation; nothing
+            where the zero-shot head stays.
         train: Scores on training images.
         val: Scores on validation images.
         seconds: Time.
     """
 
-    l2: float
+    l2: float | None
     train: Scores
     val: Scores
     seconds: float

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cliptune.allocator import keep_freed_memory
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetune.attention import fused_attention
 from cliptune.finetune.data import TrainingData, WatchData, settle_options
@@ -21,7 +22,7 @@ from cliptune.finetune.groups import GroupPlan, name_groups, plan_groups
 from cliptune.finetune.head import zero_shot_head
 from cliptune.finetune.inputs import BatchSource
 from cliptune.finetune.lora import LoraUpdate, add_lora, drop_lora
-from cliptune.finetune.memory import keep_freed_memory, largest_that_fits
+from cliptune.finetune.memory import largest_that_fits
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.finetune.processes import Processes, start_processes
 from cliptune.finetune.schedule import build_optimizer, set_trainable
