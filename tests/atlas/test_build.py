@@ -8,6 +8,8 @@ from cliptune.atlas import build
 from cliptune.atlas.build import build_map
 from cliptune.atlas.definitions import DEFINITIONS
 from cliptune.atlas.inputs import MapOptions, check_inputs
+from cliptune.atlas.render import render_map
+from cliptune.atlas.result import load_map, save_map
 from cliptune.errors import DataError, InputError
 
 
@@ -122,6 +124,14 @@ def test_the_same_seed_gives_the_same_map(make_class_inputs):
     first, second = (build_map(make_class_inputs(), MapOptions(seed=4)) for _ in range(2))
     assert first.numbers == second.numbers
     assert (first.views[0].image_places == second.views[0].image_places).all()
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_three_images_of_two_classes_are_enough(make_class_inputs, tmp_path, method):
+    result = build_map(make_class_inputs(n=3, n_classes=2), MapOptions(method=method, shift=True))
+    assert {"centroid_distance", "matched_cosine"} <= set(result.numbers["gap"])
+    save_map(result, tmp_path)
+    assert all(path.stat().st_size for path in render_map(load_map(tmp_path), tmp_path).values())
 
 
 def with_view(inputs, **changes):

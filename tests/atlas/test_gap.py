@@ -4,7 +4,7 @@ from scipy.special import gammaln, iv
 from scipy.stats import norm, spearmanr
 
 from cliptune.atlas.definitions import DEFINITIONS
-from cliptune.atlas.distributions import measure_kernel_distances
+from cliptune.atlas.distributions import measure_discrepancy
 from cliptune.atlas.gap import measure_gap
 from cliptune.atlas.measured import Measured, to_score
 
@@ -93,7 +93,7 @@ def test_few_class_texts_leave_no_bias_in_the_centred_discrepancy(make_space):
         texts = rng.normal(size=(10, 4)).astype(np.float32)
         images = rng.normal(size=(10, 4)).astype(np.float32)
         space = make_space(np.repeat(images, 20, axis=0), texts, np.repeat(np.arange(10), 20))
-        values.append(measure_kernel_distances(space, seed=0)["mmd_squared_centred"].value)
+        values.append(measure_discrepancy(space, seed=0)["mmd_squared_centred"].value)
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 
 
@@ -127,6 +127,12 @@ def test_cosines_of_shared_texts_agree_with_enumeration(labelled):
     assert gap.numbers["matched_cosine"].value == pytest.approx(matched.mean(), abs=1e-6)
     assert gap.numbers["unmatched_cosine"].value == pytest.approx(np.mean(unmatched), abs=1e-6)
     assert gap.numbers["alignment"].value == pytest.approx(2 - 2 * matched.mean(), abs=1e-6)
+
+
+def test_every_value_lies_in_its_interval(labelled):
+    for name, measured in labelled[1].numbers.items():
+        score = to_score(measured)
+        assert score.low <= score.value <= score.high, name
 
 
 def test_a_class_text_counts_once_for_each_of_its_images(labelled):

@@ -1,4 +1,5 @@
 import io
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cliptune.atlas.build import build_map
+from cliptune.atlas.fonts import font_families
 from cliptune.atlas.inputs import MapOptions
 from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, colour_numbers
@@ -135,6 +137,18 @@ def test_a_hundred_classes_are_drawn_and_the_names_counted(make_class_inputs):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.tell() > 10_000
+
+
+def test_names_in_other_scripts_are_drawn_where_a_font_has_them(make_class_inputs):
+    names = ("蚂蚁", "蜜蜂", "ants")
+    missing = not any("CJK" in family or "Hei" in family for family in font_families()[1:])
+    result = build_map(make_class_inputs(n=12, n_classes=3, names=names))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure = plot_map(result)
+        figure.savefig(io.BytesIO(), format="png")
+    assert any("missing from font" in str(warning.message) for warning in caught) == missing
+    assert set(names) <= set(texts_of(figure.axes[1]))
 
 
 def test_few_classes_have_a_colour_each_and_many_share_them_apart():

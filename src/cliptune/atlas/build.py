@@ -93,7 +93,7 @@ def _drawn_view(
 ) -> DrawnView:
     groups = inputs.image_groups[drawn]
     predicted = found.predicted[drawn]
-    known = (groups >= 0) & (predicted >= 0)
+    known = np.isin(groups, inputs.text_groups) & (predicted >= 0)
     if inputs.labels is None:
         names: tuple[str | None, ...] = tuple(inputs.texts[t] for t in found.nearest[drawn])
     else:

@@ -66,11 +66,11 @@ def _structure_of_classes(space: Space, seed: int) -> dict[str, Measured]:
     texts = _arrangement(_group_means(space.texts, space.pairing.text_groups)[classes])
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
-        rows = [
+        blocks = [
             _agreement(_arrangement(means), texts, weights)
             for means, weights in _resampled_class_means(space, classes, counts)
         ]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     # Threads make products as small as these many times slower on a busy machine.
     with threadpool_limits(1, user_api="blas"):
@@ -100,15 +100,14 @@ def _group_means(vectors: NDArray[np.float32], groups: NDArray[np.int64]) -> Mat
 def _resampled_class_means(
     space: Space, classes: NDArray[np.int64], counts: Matrix
 ) -> Iterator[tuple[Matrix, Matrix]]:
-    """Yield for each resample the classes' means (G, D) and which occur in it (1, G)."""
+    """Yield for some resamples at a time the classes' means (b, G, D) and which occur (b, G)."""
     members = [np.flatnonzero(space.pairing.image_groups == c) for c in classes]
     sizes = np.stack([counts[:, rows].sum(axis=1) for rows in members], axis=1)
-    step = max(1, _BLOCK_VALUES // (len(classes) * space.images.shape[1]))
+    step = max(1, _BLOCK_VALUES // (len(classes) * max(space.images.shape[1], len(classes))))
     for start in range(0, len(counts), step):
         block = slice(start, start + step)
         sums = np.stack([counts[block, rows] @ space.images[rows] for rows in members], axis=1)
-        for resample, size in zip(sums, sizes[block], strict=True):
-            yield resample / np.maximum(size, 1)[:, None], (size > 0).astype(float)[None]
+        yield sums / np.maximum(sizes[block], 1)[:, :, None], (sizes[block] > 0).astype(float)
 
 
 def measure_recalls(space: Space, *, seed: int) -> dict[str, Measured]:

@@ -76,7 +76,7 @@ _ALL = (
         "mmd_squared",
         "Squared maximum mean discrepancy",
         "E k(x,x') + E k(y,y') - 2 E k(x,y'), k(u,v) = exp(-2 |u-v|^2), over different groups",
-        "Gretton et al., JMLR 13 (2012), equation 3; kernel of arXiv:2005.10242",
+        "Gretton et al., JMLR 13 (2012), lemma 6; kernel of arXiv:2005.10242",
         min_groups=ENOUGH_GROUPS,
     ),
     Definition(

@@ -5,6 +5,7 @@ It knows nothing about single matched pairs. All sums run over pairs of distinct
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,12 @@ from cliptune.atlas.measured import (
 from cliptune.atlas.separability import probe_modality
 from cliptune.metrics import wilson_interval
 
-__all__ = ["measure_dimensions", "measure_kernel_distances", "measure_separability"]
+__all__ = [
+    "measure_dimensions",
+    "measure_discrepancy",
+    "measure_separability",
+    "measure_uniformity",
+]
 
 
 def measure_separability(space: Space, *, seed: int) -> dict[str, Measured]:
@@ -39,14 +45,15 @@ def measure_separability(space: Space, *, seed: int) -> dict[str, Measured]:
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
         weights = space.pairing.text_weights(counts)
-        recall_images = (counts @ right_images) / counts.sum(axis=1)
-        recall_texts = (weights @ right_texts) / weights.sum(axis=1)
-        return {"modality_separability": (recall_images + recall_texts) / 2}
+        right = counts @ right_images + weights @ right_texts  # both weigh as much as the images
+        return {"modality_separability": right / 2 / counts.sum(axis=1)}
 
     n = len(right_images) + len(right_texts)
     measured = as_measured(over_resamples(len(space.images), seed, statistic), n)
     name, number = measured.popitem()
-    return {name: replace(number, interval=_mean_interval(right_images, right_texts))}
+    value = float(right_images.mean() + right_texts.mean()) / 2
+    interval = _mean_interval(right_images, right_texts)
+    return {name: replace(number, value=value, interval=interval)}
 
 
 def _mean_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Interval:
@@ -63,44 +70,41 @@ def _mean_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Inter
     return float(middle - below), float(middle + above), "Wilson per modality, combined"
 
 
-def measure_kernel_distances(space: Space, *, seed: int) -> dict[str, Measured]:
-    """Squared MMD, plain and between the centred modalities, and the uniformity of each.
+def measure_discrepancy(space: Space, *, seed: int) -> dict[str, Measured]:
+    """Squared MMD, plain and between the centred modalities.
 
-    The discrepancy is a mean over pairs of *different groups* in all three of its terms. With
-    captions that is the unbiased estimate from paired samples (Gretton et al., equation 3); with
-    classes it keeps apart what two images of a class share, for their texts have no such pair.
-    The centroids that the centred one subtracts are those of the sample on every resample.
+    A mean over pairs of *different groups* in all three of its terms. With captions that is the
+    unbiased estimate from paired samples (Gretton et al., lemma 6); with classes it keeps apart
+    what two images of a class share, for their texts have no such pair. The centroids that the
+    centred one subtracts are those of the sample on every resample.
     """
     pairing, x, y = space.pairing, space.images.astype(np.float64), space.texts.astype(np.float64)
+    of_x, of_y = pairing.image_groups, pairing.text_groups
     shares = np.full(len(x), 1 / len(x))
     text_shares = pairing.text_weights(shares[None])[0]
-    of_x, of_y = pairing.image_groups, pairing.text_groups
-    within_x, within_y = gaussian_kernel(x, x), gaussian_kernel(y, y)
-    apart_x, apart_y = _keep_apart(within_x, of_x, of_x), _keep_apart(within_y, of_y, of_y)
-    across = _keep_apart(gaussian_kernel(x, y), of_x, of_y)
-    centred = gaussian_kernel(_centre(x, shares), _centre(y, text_shares))
-    across_centred = _keep_apart(centred, of_x, of_y)
+    within_x = _keep_apart(gaussian_kernel(x, x), of_x, of_x)
+    within_y = _keep_apart(gaussian_kernel(y, y), of_y, of_y)
+    # Centring leaves the distances within a modality as they are.
+    across = {
+        "mmd_squared": _keep_apart(gaussian_kernel(x, y), of_x, of_y),
+        "mmd_squared_centred": _keep_apart(
+            gaussian_kernel(_centre(x, shares), _centre(y, text_shares)), of_x, of_y
+        ),
+    }
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
         weights = pairing.text_weights(counts)
+        within = ((counts @ within_x) * counts).sum(axis=1)
+        within += ((weights @ within_y) * weights).sum(axis=1)
         # A group's texts weigh as much as its images, so one number of pairs serves all sums.
         n_pairs = counts.sum(axis=1) ** 2 - (pairing.group_sums(counts) ** 2).sum(axis=1)
         n_pairs = np.where(n_pairs > 0, n_pairs, np.nan)
-        within = ((counts @ apart_x) * counts).sum(axis=1)
-        within += ((weights @ apart_y) * weights).sum(axis=1)
-        plain, moved = (
-            within - 2 * ((counts @ kernel) * weights).sum(axis=1)
-            for kernel in (across, across_centred)  # centring leaves distances within as they are
-        )
         return {
-            "mmd_squared": plain / n_pairs,
-            "mmd_squared_centred": moved / n_pairs,
-            "uniformity_images": np.log(pair_mean(within_x, counts)),
-            "uniformity_texts": np.log(pair_mean(within_y, weights)),
+            name: (within - 2 * ((counts @ kernel) * weights).sum(axis=1)) / n_pairs
+            for name, kernel in across.items()
         }
 
-    columns = over_resamples(len(x), seed, statistic)
-    return as_measured(columns, {n: len(y if n == "uniformity_texts" else x) for n in columns})
+    return as_measured(over_resamples(len(x), seed, statistic), len(x))
 
 
 def _keep_apart(
@@ -118,6 +122,24 @@ def _centre(vectors: Matrix, shares: Matrix) -> Matrix:
     """
     centred: Matrix = (vectors - shares @ vectors) / np.sqrt(1 - (shares**2).sum())
     return centred
+
+
+def measure_uniformity(space: Space, *, seed: int) -> dict[str, Measured]:
+    """Uniformity of each modality: the log of the mean kernel over pairs of distinct points."""
+    kernels = [
+        gaussian_kernel(v, v)
+        for v in (space.images.astype(np.float64), space.texts.astype(np.float64))
+    ]
+
+    def statistic(counts: Matrix) -> dict[str, Matrix]:
+        weights = space.pairing.text_weights(counts)
+        return {
+            "uniformity_images": np.log(pair_mean(kernels[0], counts)),
+            "uniformity_texts": np.log(pair_mean(kernels[1], weights)),
+        }
+
+    columns = over_resamples(len(space.images), seed, statistic)
+    return as_measured(columns, _sizes(columns, space))
 
 
 def measure_dimensions(space: Space, *, seed: int) -> dict[str, Measured]:
@@ -144,8 +166,11 @@ def measure_dimensions(space: Space, *, seed: int) -> dict[str, Measured]:
         return {"participation_ratio_images": images, "participation_ratio_texts": texts}
 
     columns = over_resamples(len(space.images), seed, statistic)
-    sizes = len(space.images), len(space.texts)
-    return as_measured(columns, dict(zip(columns, sizes, strict=True)))
+    return as_measured(columns, _sizes(columns, space))
+
+
+def _sizes(names: Iterable[str], space: Space) -> dict[str, int]:
+    return {n: len(space.texts if n.endswith("_texts") else space.images) for n in names}
 
 
 def _positive(values: Matrix) -> Matrix:

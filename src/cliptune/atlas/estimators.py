@@ -2,7 +2,8 @@
 
 It knows nothing about images or texts. A bootstrap resample repeats items; a pair of two copies
 of one item says nothing about pairs of different items, so all sums run over distinct items and
-every weight row is a column of counts. With all weights equal these are U-statistics.
+every row of weights holds counts. With all weights equal these are U-statistics. Values come
+as one matrix for all rows of weights, or as a stack (B, n, n) with one for each.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def pair_mean(values: Matrix, weights: Matrix) -> Matrix:
     """Return the weighted mean of ``values[i, j]`` over all i != j.
 
     Args:
-        values: (n, n), symmetric; the diagonal is not used.
+        values: (n, n) or (B, n, n), symmetric; the diagonal is not used.
         weights: (B, n), not negative.
 
     Returns:
@@ -38,7 +39,7 @@ def pair_mean(values: Matrix, weights: Matrix) -> Matrix:
         have weight.
     """
     shares = _shares(weights)
-    total = ((shares @ _without_diagonal(values)) * shares).sum(axis=1)
+    total = (_times(shares, _without_diagonal(values)) * shares).sum(axis=1)
     return _divide(total, _distinct_sums(shares)[0])
 
 
@@ -56,8 +57,9 @@ def unbiased_hsic(first: Matrix, second: Matrix, weights: Matrix) -> Matrix:
     the covariance's squared eigenvalues.
 
     Args:
-        first: (n, n), symmetric kernel values of the one kind; the diagonal is not used.
-        second: (n, n), the same items, the other kind.
+        first: (n, n) or (B, n, n), symmetric kernel values of the one kind; the diagonal is
+            not used.
+        second: Likewise, the same items, the other kind.
         weights: (B, n), not negative.
 
     Returns:
@@ -66,15 +68,16 @@ def unbiased_hsic(first: Matrix, second: Matrix, weights: Matrix) -> Matrix:
     k, l = _without_diagonal(first), _without_diagonal(second)  # noqa: E741  the paper's symbols
     w = _shares(weights)
     product, squares = k * l, w**2
-    wk, wl = w @ k, w @ l
+    wk, wl = _times(w, k), _times(w, l)
     # Each sum below counts index tuples that may coincide; what coincides is taken off again:
     # with r the pairs that share both indices and q those that share at least one,
     # four distinct indices leave everything - 4 (q - r) - 2 r.
     shares_one = (squares * wk * wl).sum(axis=1)
-    shares_both = ((squares @ product) * squares).sum(axis=1)
+    squares_product = _times(squares, product)
+    shares_both = (squares_product * squares).sum(axis=1)
     everything = (wk * w).sum(axis=1) * (wl * w).sum(axis=1)
-    two = ((w @ product) * w).sum(axis=1)
-    three = (w * wk * wl).sum(axis=1) - ((squares @ product) * w).sum(axis=1)
+    two = (_times(w, product) * w).sum(axis=1)
+    three = (w * wk * wl).sum(axis=1) - (squares_product * w).sum(axis=1)
     four = everything - 4 * shares_one + 2 * shares_both
     n_two, n_three, n_four = _distinct_sums(w)
     return _divide(two, n_two) - 2 * _divide(three, n_three) + _divide(four, n_four)
@@ -82,8 +85,15 @@ def unbiased_hsic(first: Matrix, second: Matrix, weights: Matrix) -> Matrix:
 
 def _without_diagonal(values: Matrix) -> Matrix:
     copy = values.astype(np.float64)
-    np.fill_diagonal(copy, 0.0)
+    diagonal = np.arange(copy.shape[-1])
+    copy[..., diagonal, diagonal] = 0.0
     return copy
+
+
+def _times(weights: Matrix, values: Matrix) -> Matrix:
+    """Multiply each row of weights by the matrix, or by its own: (B, n)."""
+    product: Matrix = weights @ values if values.ndim == 2 else (weights[:, None] @ values)[:, 0]
+    return product
 
 
 def _shares(weights: Matrix) -> Matrix:

@@ -14,8 +14,9 @@ from cliptune.atlas.correspondence import measure_recalls, measure_structure
 from cliptune.atlas.definitions import DEFINITIONS, Definition
 from cliptune.atlas.distributions import (
     measure_dimensions,
-    measure_kernel_distances,
+    measure_discrepancy,
     measure_separability,
+    measure_uniformity,
 )
 from cliptune.atlas.measured import (
     Matrix,
@@ -58,7 +59,8 @@ def measure_gap(space: Space, *, seed: int = 0) -> Gap:
         **_moments(space, seed=seed),
         **_cosines(space, seed=seed),
         **measure_separability(small, seed=seed),
-        **measure_kernel_distances(small, seed=seed),
+        **measure_discrepancy(small, seed=seed),
+        **measure_uniformity(small, seed=seed),
         **measure_dimensions(small, seed=seed),
         **measure_structure(space, seed=seed),
     }
@@ -87,7 +89,9 @@ def _moments(space: Space, *, seed: int) -> dict[str, Measured]:
     def statistic(counts: Matrix) -> dict[str, Matrix]:
         shares = counts / counts.sum(axis=1, keepdims=True)
         text_shares = space.pairing.text_weights(shares)
-        mean_x, mean_y = shares @ x, text_shares @ y
+        # Products in the vectors' own precision: in double they would be copied for each block.
+        mean_x = (shares.astype(x.dtype) @ x).astype(np.float64)
+        mean_y = (text_shares.astype(y.dtype) @ y).astype(np.float64)
         squared = ((mean_x - mean_y) ** 2).sum(axis=1)
         within_x = shares @ x_norms - (mean_x**2).sum(axis=1)
         within_y = text_shares @ y_norms - (mean_y**2).sum(axis=1)

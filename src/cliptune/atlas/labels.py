@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atlas.fonts import font_families
+
 __all__ = ["place_labels"]
 
 _DIRECTIONS = (
@@ -83,7 +85,7 @@ def place_labels(
 
 def _measure(axes: Any, name: str, size: float) -> NDArray[np.float64]:  # Any: see above
     """Return the width and height of a name in pixels."""
-    text = axes.text(0, 0, name, fontsize=size, parse_math=False)
+    text = axes.text(0, 0, name, fontsize=size, family=font_families(), parse_math=False)
     extent = text.get_window_extent(axes.figure.canvas.get_renderer())
     text.remove()
     return np.asarray([extent.width, extent.height])
@@ -122,6 +124,7 @@ def _write(
         va=vertical,
         fontsize=size,
         color=colour,
+        family=font_families(),
         parse_math=False,
         arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
         zorder=6,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atlas.fonts import font_families
 from cliptune.atlas.geometry import axis_names, data_extent, describe_projection, link_ends
 from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR
@@ -56,7 +57,13 @@ def plot_map(result: MapResult) -> Figure:
         result.views, result.numbers["views"], by_modality, by_kind, strict=True
     ):
         for axes, what in ((left, "modality"), (right, second)):
-            axes.set_title(f"{view.name}, by {what}", fontsize=8, loc="left", parse_math=False)
+            axes.set_title(
+                f"{view.name}, by {what}",
+                fontsize=8,
+                loc="left",
+                family=font_families(),
+                parse_math=False,
+            )
             _name_axes(axes, numbers, result.numbers["projection"]["method"])
             _set_limits(axes, result)  # so that room is made for ticks as wide as they will be
     figure.text(0.005, 0.0, describe_projection(result), fontsize=6, va="bottom", color="#444444")
@@ -99,7 +106,7 @@ def plot_shift(views: Sequence[Mapping[str, Any]]) -> Figure:  # Any: plain JSON
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.25, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=6.5, frameon=False)
+    axes.legend(frameon=False, prop={"size": 6.5, "family": font_families()})
     return figure
 
 
@@ -196,7 +203,7 @@ def _draw_links(
 
 
 def _draw_classes(axes: Axes, result: MapResult, view: DrawnView) -> None:
-    """Colour up to eight classes, names at their texts; more than eight leave the rest grey.
+    """Colour up to eight classes; more than eight leave the rest grey.
 
     Eight is what a reader can tell apart. They are the same in every view, chosen for texts that
     lie far apart in the first.
@@ -209,27 +216,32 @@ def _draw_classes(axes: Axes, result: MapResult, view: DrawnView) -> None:
     _scatter(axes, view.image_places[is_coloured], of_images, 0.75)
     _draw_links(axes, result, view, set(colours))
     of_texts = [colours.get(group, _REST_COLOUR) for group in result.text_groups.tolist()]
-    for rows, size in ((slice(None), 8), (coloured, 20)):
+    for rows, size in ((list(range(len(result.texts))), 8), (coloured, 20)):
         axes.scatter(
             *view.text_places[rows].T,
             s=size,
             marker="^",
-            c=list(np.asarray(of_texts)[rows]),
+            c=[of_texts[row] for row in rows],
             linewidths=0.4,
             edgecolors="black",
             zorder=4,
         )
-    n, few = len(result.texts), len(coloured) == len(result.texts)
-    drawn = place_labels(
+    _name_classes(axes, result, view, coloured)
+
+
+def _name_classes(axes: Axes, result: MapResult, view: DrawnView, coloured: Sequence[int]) -> None:
+    """Write names at their texts, and how many found room."""
+    rows = range(len(result.texts))
+    n_named = place_labels(
         axes,
         view.text_places,
         result.texts,
-        sizes=[7.5 if row in coloured else 4.5 for row in range(n)],
-        colours=["#1a1a1a" if row in coloured else "#6b6b6b" for row in range(n)],
+        sizes=[7.5 if row in coloured else 4.5 for row in rows],
+        colours=["#1a1a1a" if row in coloured else "#6b6b6b" for row in rows],
         first=coloured,
     )
-    if not few:
-        note = f"{len(coloured)} of {n} classes in colour, {drawn} named"
+    if len(coloured) < len(rows):
+        note = f"{len(coloured)} of {len(rows)} classes in colour, {n_named} named"
         axes.text(
             0.99, 1.005, note, fontsize=5.5, ha="right", va="bottom", transform=axes.transAxes
         )
@@ -250,6 +262,7 @@ def _draw_success(axes: Axes, result: MapResult, view: DrawnView) -> None:
         ("nearest caption is its own", IMAGE_COLOUR, "o", 1),
         ("nearest caption is another's", CLASS_COLOURS[1], "o", 0),
     )
+    _scatter(axes, view.image_places[view.correct < 0], _UNKNOWN_COLOUR, 0.5)
     for _, colour, _, code in kinds:
         _scatter(axes, view.image_places[view.correct == code], colour, 0.7)
     axes.scatter(

@@ -21,7 +21,7 @@ __all__ = ["METHODS", "Cloud", "Fit", "Method", "Plane", "project"]
 Method = Literal["pca", "umap", "tsne"]
 Fit = Literal["first", "all"]
 METHODS: tuple[Method, ...] = ("pca", "umap", "tsne")
-_MAX_FIT_PAIRS = 40_000
+_MAX_FIT_PAIRS = 20_000
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _project_pca(clouds: Sequence[Cloud], fit: Fit, seed: int) -> list[Plane]:
 
     A hundred class texts among thousands of images would have no say in the axes; as in
     arXiv:2203.02053 every image brings its text, so both modalities weigh the same. At most
-    40,000 pairs are used, drawn with the seed.
+    20,000 pairs are used, drawn with the seed.
     """
     from sklearn.decomposition import PCA
 

@@ -21,21 +21,24 @@ def cosine_ranks(vectors: Matrix) -> Matrix:
     """Rank the cosines of all pairs of items.
 
     Args:
-        vectors: (G, D), one row an item; a row of zeros has the cosine 0 with all.
+        vectors: (G, D) or a stack of such, one row an item; a row of zeros has the cosine 0
+            with all.
 
     Returns:
-        (G, G), symmetric, zeros on the diagonal; mid-ranks of the pairs, centred on their mean
-        and divided by the number of pairs.
+        (G, G), or a stack, symmetric, zeros on the diagonal; mid-ranks of the pairs, centred on
+        their mean and divided by the number of pairs.
     """
     from scipy.stats import rankdata
 
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit = vectors / np.where(norms > 0, norms, 1.0)
-    upper = np.triu_indices(len(vectors), k=1)
-    values = rankdata((unit @ unit.T)[upper])
-    ranks = np.zeros((len(vectors), len(vectors)))
-    ranks[upper] = (values - values.mean()) / len(values)
-    return ranks + ranks.T
+    rows, columns = np.triu_indices(vectors.shape[-2], k=1)
+    cosines = unit @ unit.swapaxes(-1, -2)
+    values = rankdata(cosines[..., rows, columns], axis=-1)
+    ranks = np.zeros(cosines.shape)
+    # The mean rank of n pairs is (n + 1) / 2.
+    ranks[..., rows, columns] = (values - (len(rows) + 1) / 2) / len(rows)
+    return ranks + ranks.swapaxes(-1, -2)
 
 
 def similarity_correlation(first: Matrix, second: Matrix, weights: Matrix) -> Matrix:
@@ -45,8 +48,8 @@ def similarity_correlation(first: Matrix, second: Matrix, weights: Matrix) -> Ma
     the sample; weights only reweigh the pairs.
 
     Args:
-        first: (G, G), from ``cosine_ranks`` of the items in one modality.
-        second: (G, G), the same items in the other.
+        first: (G, G) or (B, G, G), from ``cosine_ranks`` of the items in one modality.
+        second: Likewise, the same items in the other.
         weights: (B, G), how often each resample holds each item.
 
     Returns:
@@ -60,9 +63,16 @@ def similarity_correlation(first: Matrix, second: Matrix, weights: Matrix) -> Ma
 
 
 def centred_gram(vectors: Matrix) -> Matrix:
-    """Inner products about the mean, (G, D) to (G, G): the same HSIC, with less cancellation."""
-    centred = vectors - vectors.mean(axis=0)
-    gram: Matrix = centred @ centred.T
+    """Inner products about the mean: the same HSIC as without, but less cancellation.
+
+    Args:
+        vectors: (G, D) or a stack of such.
+
+    Returns:
+        (G, G), or a stack.
+    """
+    centred = vectors - vectors.mean(axis=-2, keepdims=True)
+    gram: Matrix = centred @ centred.swapaxes(-1, -2)
     return gram
 
 
@@ -74,8 +84,8 @@ def linear_cka(first: Matrix, second: Matrix, weights: Matrix) -> Matrix:
     unbiased one (arXiv:2010.15327) is close to 0, and may fall below it or rise above 1.
 
     Args:
-        first: (G, G), from ``centred_gram`` of the items in one modality.
-        second: (G, G), the same items in the other.
+        first: (G, G) or (B, G, G), from ``centred_gram`` of the items in one modality.
+        second: Likewise, the same items in the other.
         weights: (B, G), how often each resample holds each item.
 
     Returns:

@@ -134,9 +134,9 @@ const atlas = (() => {
       zeroline: false, linecolor: style("--line"), tickfont: { size: 10 }, ...more,
     });
     const result = {
-      showlegend: false, hovermode: "closest",
-      hoverdistance: 12, dragmode: "pan", paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--ink") },
+      showlegend: false, hovermode: "closest", hoverdistance: 12, dragmode: "pan",
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: style("--ink") },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: style("--faint"), activecolor: style("--ink") },
       margin: { l: 55, r: 15, t: 30, b: 45 }, annotations: [],
     };
@@ -150,8 +150,7 @@ const atlas = (() => {
       const tied = p ? { matches: "x" } : { range: [...ranges[0]] };
       const tiedY = p ? { matches: "y" } : { range: [...ranges[1]], scaleanchor: "x" };
       result[`xaxis${suffix}`] = axis(view.axes[0], { domain, anchor: `y${suffix}`, ...tied });
-      result[`yaxis${suffix}`] = axis(view.axes[1], { anchor: `x${suffix}`,
-        ...tiedY });
+      result[`yaxis${suffix}`] = axis(view.axes[1], { anchor: `x${suffix}`, ...tiedY });
       const between = !state.side && state.time % 1 !== 0;
       result.annotations.push({ text: between ? "between the views" : plain(view.name),
         xref: "paper", yref: "paper", x: domain[0], y: 1, xanchor: "left", yanchor: "bottom",
@@ -194,6 +193,10 @@ const atlas = (() => {
     Plotly.restyle("plot", { x: parts.map((p) => p.x), y: parts.map((p) => p.y) }, [0, 1, 2]);
   }
 
-  return { data, views, state, captions, UNKNOWN, COLOURINGS, current, groupColour, imageColour,
-    shown, draw, move, remember, showWhole, imageRow: (point) => imageRows[point], textRow: (point) => textRows[point] };
+  return {
+    data, views, state, captions, UNKNOWN, COLOURINGS,
+    current, groupColour, imageColour, shown, draw, move, remember, showWhole,
+    imageRow: (point) => imageRows[point],
+    textRow: (point) => textRows[point],
+  };
 })();
