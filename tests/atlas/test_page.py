@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cliptune.atlas.inputs import MapOptions
 from cliptune.atlas.page import page_html
 from cliptune.atlas.render import render_map
 from cliptune.atlas.result import DrawnView, MapResult, load_map, save_map
+from cliptune.errors import MissingExtraError
 
 CHROMIUM = Path("/usr/bin/chromium")
 RANGES = (
@@ -260,6 +262,13 @@ def test_numbers_can_be_read_without_a_script(result):
     assert f"{change['value']:+.3f}"[:5] in table
     assert "change to after" in table
     assert "proves no cause" in html or "not by itself a better classifier" in html
+
+
+def test_missing_plotly_names_the_extra_before_anything_is_drawn(result, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(MissingExtraError, match=r"cliptune\[map\]"):
+        render_map(result, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_payload_has_no_way_out_of_its_element(result):

@@ -28,9 +28,10 @@ from cliptune.atlas.palette import (
 from cliptune.atlas.result import DrawnView, MapResult
 from cliptune.atlas.tables import numbers_html
 from cliptune.atlas.thumbnails import TILES_PER_SHEET, make_sheets
+from cliptune.errors import MissingExtraError
 from cliptune.runs import atomic_path
 
-__all__ = ["page_html", "save_page"]
+__all__ = ["load_plotly_script", "page_html", "save_page"]
 
 _WRONG_COLOUR = CLASS_COLOURS[1]
 _HINT = "Point at a mark to see it; drag to move, scroll to zoom, double-click to go back."
@@ -46,6 +47,7 @@ def save_page(result: MapResult, path: Path, *, shift_figure: Path | None = None
         shift_figure: An SVG file of the shift curve to show below the numbers.
 
     Raises:
+        MissingExtraError: plotly is not installed.
         UnavailableError: The place cannot be written to.
     """
     html = page_html(result, shift_svg=None if shift_figure is None else shift_figure.read_bytes())
@@ -56,8 +58,6 @@ def save_page(result: MapResult, path: Path, *, shift_figure: Path | None = None
 
 def page_html(result: MapResult, *, shift_svg: bytes | None = None) -> str:
     """Return the page as text; see ``save_page``."""
-    from plotly.offline import get_plotlyjs
-
     numbers = numbers_html(result.numbers)
     if shift_svg is not None:
         numbers += _shift_html(result, shift_svg)
@@ -69,11 +69,25 @@ def page_html(result: MapResult, *, shift_svg: bytes | None = None) -> str:
         "STYLE": _asset("page.css"),
         "NUMBERS": numbers,
         "DATA": payload.replace("<", "\\u003c"),
-        "PLOTLY": get_plotlyjs(),
+        "PLOTLY": load_plotly_script(),
         "SCRIPT": _asset("map.js") + _asset("controls.js"),
     }
     # One pass over the template: what is put in is not looked at again.
     return re.sub("@@([A-Z]+)@@", lambda found: parts[found[1]], _asset("page.html"))
+
+
+def load_plotly_script() -> str:
+    """Return the source of plotly.js.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingExtraError("map", "the interactive map") from error
+    script: str = get_plotlyjs()
+    return script
 
 
 def _asset(name: str) -> str:

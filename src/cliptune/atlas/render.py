@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cliptune.atlas.page import save_page
+from cliptune.atlas.page import load_plotly_script, save_page
 from cliptune.atlas.plots import plot_map, plot_shift, save_figure
 from cliptune.atlas.result import MapResult
 
@@ -25,8 +25,10 @@ def render_map(result: MapResult, out: Path) -> dict[str, Path]:
         Paths as ``svg``, ``png``, ``html``, and ``shift_svg``, ``shift_png``.
 
     Raises:
+        MissingExtraError: plotly is not installed.
         UnavailableError: The place cannot be written to.
     """
+    load_plotly_script()  # what is missing is said before anything is drawn
     paths = save_figure(plot_map(result), out / "map")
     views, shift_figure = result.numbers["views"], None
     if all(view["shift"] is not None for view in views):
