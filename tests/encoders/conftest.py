@@ -36,11 +36,17 @@ def make_model():
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = build_model(config).eval()
-            for module in model.modules():  # statistics as after training
+            modules = list(model.modules())
+            deep = any(isinstance(module, torch.nn.BatchNorm2d) for module in modules)
+            for module in modules:  # as after training: else all pictures come out alike
+                if deep and isinstance(module, torch.nn.Conv2d):
+                    torch.nn.init.kaiming_normal_(module.weight)
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.weight.data.uniform_(0.5, 1.5)
                     module.running_mean.uniform_(-0.1, 0.1)
                     module.running_var.uniform_(0.5, 1.5)
+            if hasattr(model, "text_decoder"):  # open_clip leaves it as the memory was
+                model.text_decoder.text_projection.data.zero_()
             return model
 
     return make
@@ -65,10 +71,11 @@ def make_folder(tmp_path, make_model):
 
 @pytest.fixture
 def pixels():
-    """Four random pictures of 64 pixels as bytes."""
+    """Four pictures of 64 pixels as bytes, of different shapes and colours."""
     import numpy as np
 
-    return np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 3, 4, 4), dtype=np.uint8)
+    return coarse.repeat(16, axis=2).repeat(16, axis=3)
 
 
 @pytest.fixture(scope="session")
