@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from cliptune.atlas.build import build_map
-from cliptune.atlas.fonts import font_families
 from cliptune.atlas.inputs import MapOptions
 from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, colour_numbers
 from cliptune.atlas.pictures import spread_out
-from cliptune.atlas.plots import plot_map, plot_shift, save_figure
+from cliptune.atlas.plots import plot_map, plot_shift
+from cliptune.figures import font_families, save_figure
 
 NAMES = ("ant", "$x_1$ & <b>", "très long nom", "d", "e", "f")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.atlas.fonts import font_families
+from cliptune.figures import font_families
 
 __all__ = ["place_labels"]
 

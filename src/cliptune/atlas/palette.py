@@ -1,4 +1,4 @@
-"""Colours that stay apart for colour-blind readers (Okabe and Ito, 2008), by role.
+"""Colours by role.
 
 It knows nothing about figures.
 """
@@ -8,21 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.figures import COLOURS
+
 __all__ = ["CLASS_COLOURS", "IMAGE_COLOUR", "IMAGE_COLOUR_ON_DARK", "TEXT_COLOUR", "colour_numbers"]
 
 IMAGE_COLOUR = "#0072b2"
 IMAGE_COLOUR_ON_DARK = "#56b4e9"
 TEXT_COLOUR = "#d55e00"
-CLASS_COLOURS = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#d55e00",
-    "#8c6bb1",
-    "#7a6a4f",
-)
+CLASS_COLOURS = COLOURS
 
 
 def colour_numbers(places: NDArray[np.float32]) -> NDArray[np.int64]:

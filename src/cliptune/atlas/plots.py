@@ -6,24 +6,21 @@ It knows nothing about vectors or models; it draws what a ``MapResult`` holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.atlas.fonts import font_families
 from cliptune.atlas.geometry import axis_names, data_extent, describe_projection, link_ends
 from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR
 from cliptune.atlas.pictures import draw_pictures, spread_out
 from cliptune.atlas.result import DrawnView, MapResult
-from cliptune.runs import atomic_path
+from cliptune.figures import Figure, font_families, new_figure
 
-__all__ = ["plot_map", "plot_shift", "save_figure"]
+__all__ = ["plot_map", "plot_shift"]
 
 _PANEL_INCHES = (3.7, 3.7)
-_DPI = 200
 _LINK_COLOUR = "#6b6b6b"
 _UNKNOWN_COLOUR = "#9a9a9a"
 _REST_COLOUR = "#c4c4c4"
@@ -31,7 +28,6 @@ _MAX_LINKS = 300
 _RASTER_ABOVE = 3000
 
 Axes = Any  # Any: matplotlib's Axes, imported only where something is drawn
-Figure = Any  # Any: likewise
 
 
 def plot_map(result: MapResult) -> Figure:
@@ -40,16 +36,12 @@ def plot_map(result: MapResult) -> Figure:
     All panels share their limits. Class texts are tied to the centroid of their images,
     captions to their image; of more than 300 ties every so many are drawn.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as NewFigure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     n_views = len(result.views)
     shape = (1, 2) if n_views == 1 else (2, n_views)
-    size = (shape[1] * _PANEL_INCHES[0], shape[0] * _PANEL_INCHES[1] + 0.3)
-    layout = ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965))
-    figure = NewFigure(figsize=size, dpi=_DPI, layout=layout)
-    FigureCanvasAgg(figure)
+    figure = new_figure(shape[1] * _PANEL_INCHES[0], shape[0] * _PANEL_INCHES[1] + 0.3)
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965)))
     panels = figure.subplots(*shape, squeeze=False)
     by_modality, by_kind = (panels[0][:1], panels[0][1:]) if n_views == 1 else panels
     second = "success" if result.has_captions else "class"
@@ -84,11 +76,7 @@ def plot_shift(views: Sequence[Mapping[str, Any]]) -> Figure:  # Any: plain JSON
     Args:
         views: The ``views`` of a map's numbers, each with its ``shift``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as NewFigure
-
-    figure = NewFigure(figsize=(4.2, 3.0), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2, 3.0)
     axes = figure.subplots()
     lines = [(v["name"], v["shift"], name) for v in views for name in v["shift"]["scores"]]
     for colour, (view_name, shift, name) in zip(_cycle(CLASS_COLOURS), lines, strict=False):
@@ -108,24 +96,6 @@ def plot_shift(views: Sequence[Mapping[str, Any]]) -> Figure:  # Any: plain JSON
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, prop={"size": 6.5, "family": font_families()})
     return figure
-
-
-def save_figure(figure: Figure, stem: Path) -> dict[str, Path]:
-    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure.
-
-    Returns:
-        The paths, as ``svg`` and ``png``.
-    """
-    from matplotlib import rc_context
-
-    paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")}
-    # The salt of SVG identifiers can only be set globally; it is put back at once.
-    with rc_context({"svg.hashsalt": "cliptune"}):
-        for kind, path in paths.items():
-            with atomic_path(path) as temporary:
-                metadata = {"Date": None} if kind == "svg" else {"Software": None}
-                figure.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata)
-    return paths
 
 
 def _cycle(colours: Sequence[str]) -> Iterator[str]:

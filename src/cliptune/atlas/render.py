@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cliptune.atlas.page import load_plotly_script, save_page
-from cliptune.atlas.plots import plot_map, plot_shift, save_figure
+from cliptune.atlas.plots import plot_map, plot_shift
 from cliptune.atlas.result import MapResult
+from cliptune.figures import save_figure
 
 __all__ = ["render_map"]
 
