@@ -44,6 +44,8 @@ class EncoderRecord:
         logit_scale: Its factor on cosines.
         context_length: Tokens that fit into its text tower.
         preprocess: Its input transform, as plain values.
+        weights_in_run: Its weights changed and are in the run's ``encoder.safetensors``; the
+            name says what they started from.
     """
 
     name: str
@@ -53,6 +55,19 @@ class EncoderRecord:
     logit_scale: float
     context_length: int
     preprocess: dict[str, Any]  # Any: plain JSON values
+    weights_in_run: bool = False
+
+    @classmethod
+    def read(cls, run: RunDir) -> Self:
+        """Read the record of a run's classifier.
+
+        Raises:
+            RunError: The run holds no classifier, or an incomplete one.
+        """
+        try:
+            return cls(**_read_facts(run)["encoder"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{_FACTS} of {str(run.path)!r} is incomplete ({error})") from error
 
     @classmethod
     def of(cls, encoder: DualEncoder) -> Self:
@@ -146,22 +161,26 @@ class Classifier:
             CheckpointError: The saved head is broken.
         """
         run = path if isinstance(path, RunDir) else RunDir.open(path)
-        if not (run.path / _FACTS).is_file():
-            raise RunError(
-                f"{str(run.path)!r} holds no classifier; give a run that 'cliptune fit' wrote"
-            )
-        facts = run.read_json(_FACTS)
+        facts = _read_facts(run)
         try:
             return cls(
                 head=_load_head(run, facts["head"]),
                 class_names=tuple(facts["class_names"]),
                 templates=tuple(facts["templates"]),
-                encoder=EncoderRecord(**facts["encoder"]),
+                encoder=EncoderRecord.read(run),
                 temperature=float(facts["temperature"]),
                 threshold=Threshold(**facts["threshold"]) if facts["threshold"] else None,
             )
         except (KeyError, TypeError) as error:
             raise RunError(f"{_FACTS} of {str(run.path)!r} is incomplete ({error})") from error
+
+
+def _read_facts(run: RunDir) -> dict[str, Any]:  # Any: plain JSON values
+    if not (run.path / _FACTS).is_file():
+        raise RunError(
+            f"{str(run.path)!r} holds no classifier; give a run that 'cliptune fit' wrote"
+        )
+    return run.read_json(_FACTS)
 
 
 def _load_head(run: RunDir, facts: Mapping[str, Any]) -> Head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -165,11 +165,12 @@ def _fitted(
 ) -> _Answers:
     from cliptune.classifier import Classifier
     from cliptune.fitting import join_tokens
+    from cliptune.run_encoder import load_run_encoder
+    from cliptune.runs import RunDir
 
-    classifier = Classifier.load(str(run))
-    record = classifier.encoder
-    encoder = open_encoder(replace(model, model=record.name))
-    record.require_same(encoder)  # the precision may differ: it rounds, it does not change
+    opened = RunDir.open(run)
+    classifier = Classifier.load(opened)
+    encoder = load_run_encoder(opened, device=model.device, precision=model.precision)
     embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
     X = embedded.features.vectors
     if classifier.needs == "tokens":

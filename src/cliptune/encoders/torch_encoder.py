@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import InputError
 
@@ -168,6 +169,31 @@ class TorchEncoder:
                 embedded = self._towers.encode_text(tokens.to(self.device))
                 rows.append(_to_numpy(F.normalize(embedded.float(), dim=-1)))
         return np.concatenate(rows)
+
+    def rewrapped(self, *, device: str, precision: str) -> TorchEncoder:
+        """Wrap the module anew after its weights changed: the fingerprint is computed once.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+            precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; the module is converted in place.
+
+        Raises:
+            DeviceError: The device or precision is not available here.
+            UnknownNameError: The device's or precision's name means nothing.
+        """
+        place = choose_device(device)
+        choice = choose_precision(precision, place, convolutional=self._convolutional)
+        return TorchEncoder(
+            name=self.name,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            preprocess=self.preprocess,
+            device=place,
+            precision=choice.precision,
+            precision_reason=choice.reason,
+            causal_text=self.causal_text,
+            architecture=self.architecture,
+        )
 
     @property
     def _towers(self) -> DualModel:
