@@ -6,7 +6,6 @@ given image vectors and a function that embeds texts.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,16 +131,13 @@ def write_misclassified(
     wrong = np.flatnonzero((predicted != table.labels) & (table.labels >= 0))
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     names, ids = table.class_names, table.ids
-    with (
-        run.writing("misclassified.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["id", "label", "predicted", "probability", "label_probability"])
-        for i in wrong:
-            label, guess = int(table.labels[i]), int(predicted[i])
-            scores = [f"{probabilities[i, c]:.6f}" for c in (guess, label)]
-            writer.writerow([ids[i], names[label], names[guess], *scores])
+    lines = []
+    for i in wrong:
+        label, guess = int(table.labels[i]), int(predicted[i])
+        scores = [f"{probabilities[i, c]:.6f}" for c in (guess, label)]
+        lines.append([ids[i], names[label], names[guess], *scores])
+    header = ["id", "label", "predicted", "probability", "label_probability"]
+    run.write_csv("misclassified.csv", header, lines)
     if len(wrong):
         shown = wrong[:_SHEET_IMAGES]
         captions = [

@@ -5,6 +5,7 @@ It knows features, heads and scores; nothing about images, files or how results 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -22,7 +23,15 @@ from cliptune.heads import HEADS, EpochRecord, Head
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.usage import Usage
 
-__all__ = ["Fitted", "Task", "fit_head", "head_input", "join_tokens", "score_fitted"]
+__all__ = [
+    "Fitted",
+    "Task",
+    "fit_head",
+    "fit_methods",
+    "head_input",
+    "join_tokens",
+    "score_fitted",
+]
 
 _PLAN_OPTIONS = {"optimizer", "epochs", "batch_size", "schedule", "patience"}
 
@@ -142,6 +151,26 @@ def fit_head(
         seconds=usage.seconds,
         peak_bytes=usage.peak_bytes,
     )
+
+
+def fit_methods(
+    task: Task,
+    methods: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+    abstain_precision: float | None,
+) -> Iterator[Fitted]:
+    """Fit zero-shot and the methods, one after another.
+
+    Args:
+        task: Data and partition.
+        methods: Names in ``HEADS``; zero-shot comes first in any case.
+        options: Constructor arguments for the methods, zero-shot excepted.
+        abstain_precision: Wanted precision of answers, or None.
+    """
+    for name in dict.fromkeys(("zero-shot", *methods)):
+        own = {} if name == "zero-shot" else dict(options)
+        yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
 
 
 def _make_head(name: str, options: dict[str, Any], seed: int) -> Head:

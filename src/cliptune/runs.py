@@ -15,13 +15,14 @@ is plainly unfinished.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,6 +141,17 @@ class RunDir:
         """Write one text file atomically, in UTF-8."""
         with self.writing(name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+        return self.path / name
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+        """Write one table of texts atomically, in UTF-8."""
+        with (
+            self.writing(name) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
         return self.path / name
 
     @contextmanager

@@ -5,8 +5,7 @@ It knows heads and files, and nothing about how options are read or results show
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 
 from cliptune.classifier import Classifier, EncoderRecord
 from cliptune.evaluation import write_misclassified, write_predictions
-from cliptune.fitting import Fitted, Task, fit_head, score_fitted
+from cliptune.few_shot import Trial, score_trials
+from cliptune.fitting import Fitted, Task, score_fitted
 from cliptune.images import ImageTable
 from cliptune.ladder import recommend
+from cliptune.learning_curve import write_learning_curve
 from cliptune.metrics import Metrics
 from cliptune.model_card import render_model_card
 from cliptune.paired import Comparison, compare_correct
@@ -26,7 +27,7 @@ from cliptune.prompts import TemplateSet
 from cliptune.protocol import Partition
 from cliptune.runs import RunDir
 
-__all__ = ["FitSettings", "Scored", "finish_run", "fit_methods", "score_on_test"]
+__all__ = ["FitSettings", "Scored", "finish_run", "score_on_test"]
 
 
 @dataclass(frozen=True)
@@ -57,47 +58,23 @@ class Scored:
         }
 
 
-def fit_methods(
-    task: Task,
-    methods: Sequence[str],
-    *,
-    options: Mapping[str, Any],
-    abstain_precision: float | None,
-) -> Iterator[Fitted]:
-    """Fit zero-shot and the methods, one after another.
-
-    Args:
-        task: Data and partition.
-        methods: Names in ``HEADS``; zero-shot comes first in any case.
-        options: Constructor arguments for the methods, zero-shot excepted.
-        abstain_precision: Wanted precision of answers, or None.
-    """
-    for name in dict.fromkeys(("zero-shot", *methods)):
-        own = {} if name == "zero-shot" else dict(options)
-        yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
-
-
 def score_on_test(
-    task: Task, partition: Partition, fitted: Mapping[str, Fitted], *, recommended: str
-) -> tuple[NDArray[np.int64], dict[str, Scored]]:
-    """Open the locked test and score every method on it at once.
+    task: Task, rows: NDArray[np.int64], fitted: Mapping[str, Fitted], *, recommended: str
+) -> dict[str, Scored]:
+    """Score every method on the opened test at once.
 
     Args:
         task: Data and partition.
-        partition: Holds the locked test.
+        rows: int64, the test.
         fitted: Methods by name, zero-shot among them.
         recommended: The one that validation chose.
-
-    Returns:
-        int64 rows of the test, and the methods by name.
     """
-    rows = partition.test.open()
     answers = {name: score_fitted(task, f, rows) for name, f in fitted.items()}
     correct = {
         name: probabilities.argmax(axis=1) == task.labels[rows]
         for name, (_, probabilities) in answers.items()
     }
-    return rows, {
+    return {
         name: Scored(
             fitted=f,
             test=answers[name][0],
@@ -122,6 +99,8 @@ class FitSettings:
         val_fraction: Share of training images cut for validation.
         options: Arguments of the heads.
         seed: Of everything random.
+        shots: Images a class, in a few-shot run.
+        n_seeds: Draws for each of these.
     """
 
     data: str
@@ -130,6 +109,26 @@ class FitSettings:
     val_fraction: float
     options: Mapping[str, Any]
     seed: int
+    shots: tuple[int, ...] = ()
+    n_seeds: int = 1
+
+    def to_dict(self, encoder: EncoderRecord) -> dict[str, Any]:  # Any: plain JSON values
+        """Return what the run records of it, without the method."""
+        few = {"shots": list(self.shots), "seeds": self.n_seeds} if self.shots else {}
+        return {
+            "command": "fit",
+            "data": self.data,
+            "model": encoder.name,
+            "precision": encoder.precision,
+            "templates": {
+                "name": self.template_set.name,
+                "texts": list(self.template_set.templates),
+            },
+            "val_fraction": self.val_fraction,
+            "options": dict(self.options),
+            "seed": self.seed,
+            **few,
+        }
 
 
 def finish_run(
@@ -142,6 +141,7 @@ def finish_run(
     table: ImageTable,
     features_key: str,
     encoder: EncoderRecord,
+    trials: Sequence[Trial] = (),
 ) -> dict[str, Any]:
     """Choose on validation, open the test, and fill a run directory.
 
@@ -154,29 +154,18 @@ def finish_run(
         table: All images of the data set.
         features_key: Digest of all that made the features.
         encoder: The encoder that made them.
+        trials: Few-shot trials, which are scored on the test at the same opening.
 
     Returns:
         What is reported, as plain JSON values.
     """
     choice = recommend({name: f.val_correct for name, f in fitted.items()}, seed=settings.seed)
     shipped = choice.method if settings.method == "ladder" else settings.method
-    test_rows, scored = score_on_test(task, partition, fitted, recommended=choice.method)
-    asked = {
-        "command": "fit",
-        "data": settings.data,
-        "model": encoder.name,
-        "precision": encoder.precision,
-        "templates": {
-            "name": settings.template_set.name,
-            "texts": list(settings.template_set.templates),
-        },
-        "val_fraction": settings.val_fraction,
-        "options": dict(settings.options),
-        "seed": settings.seed,
-    }
+    test_rows = partition.test.open()
+    scored = score_on_test(task, test_rows, fitted, recommended=choice.method)
     result = {
         "task": "fit",
-        **asked,
+        **settings.to_dict(encoder),
         **scored[shipped].to_dict(),
         "zero_shot": scored["zero-shot"].test.summary(),
         "class_names": list(task.class_names),
@@ -190,17 +179,25 @@ def finish_run(
         result["methods"] = {name: s.to_dict() for name, s in scored.items()}
         result["recommended"] = choice.method
         result["recommendation"] = choice.sentence(scored[choice.method].test.accuracy)
-    run = RunDir.create(place, {**asked, "method": settings.method})
+    if trials:
+        result["few_shot"] = score_trials(trials, test_rows)
+    run = RunDir.create(place, {**settings.to_dict(encoder), "method": settings.method})
     _write_classifier(run, scored[shipped], table, encoder, settings.template_set.templates)
     test_table = table.select(test_rows)
     write_predictions(run, test_table, {name: s.probabilities for name, s in scored.items()})
     write_misclassified(run, test_table, scored[shipped].probabilities)
     _write_partition(run, table, partition, test_rows)
-    run.write_text("model_card.md", render_model_card(result))
-    run.write_json("metrics.json", result)
+    _write_report(run, result)
     facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
     run.finish({**facts, "encoder": vars(encoder)})
     return result
+
+
+def _write_report(run: RunDir, result: Mapping[str, Any]) -> None:  # Any: plain JSON values
+    if "few_shot" in result:
+        write_learning_curve(run, result["few_shot"])
+    run.write_text("model_card.md", render_model_card(result))
+    run.write_json("metrics.json", result)
 
 
 def _write_classifier(
@@ -227,24 +224,10 @@ def _write_partition(
     """Write who saw which image, and pairs that look alike across what was kept apart."""
     ids = table.ids
     parts = (("train", partition.train), ("val", partition.val), ("test", test_rows))
-    _write_csv(
-        run, "partition.csv", ["id", "part"], ((ids[i], p) for p, rows in parts for i in rows)
-    )
+    run.write_csv("partition.csv", ["id", "part"], ((ids[i], p) for p, rows in parts for i in rows))
     pairs = partition.duplicates
     alike = (
         (ids[a], ids[b], f"{similarity:.4f}")
         for a, b, similarity in zip(pairs.first, pairs.second, pairs.similarity, strict=True)
     )
-    _write_csv(run, "near_duplicates.csv", ["seen", "test", "similarity"], alike)
-
-
-def _write_csv(
-    run: RunDir, name: str, header: Sequence[str], rows: Iterator[tuple[str, ...]]
-) -> None:
-    with (
-        run.writing(name) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    run.write_csv("near_duplicates.csv", ["seen", "test", "similarity"], alike)

@@ -1,10 +1,13 @@
 """Commands run in this process share one loaded encoder per name, device and precision."""
 
 import functools
+import json
+import shutil
 
 import pytest
 
 import cliptune.encoders
+from cliptune.cli import run_command_line
 
 
 @functools.cache
@@ -23,3 +26,34 @@ def shared_encoders(monkeypatch):
         "load_encoder",
         lambda name, *, device="auto", precision="auto": _load_once(name, device, precision),
     )
+
+
+@pytest.fixture
+def answer(capsys):
+    """Run a command that should succeed; return its JSON object and its messages."""
+
+    def run(arguments):
+        code = run_command_line(arguments)
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        return json.loads(captured.out), captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """One cache of embeddings for all commands, so that each image is embedded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_data(data_root, tmp_path_factory):
+    """Forty training and twenty test images of each class, split as Hymenoptera is."""
+    folder = tmp_path_factory.mktemp("hymenoptera")
+    for split, n in (("train", 40), ("val", 20)):
+        for name in ("ants", "bees"):
+            (folder / split / name).mkdir(parents=True)
+            for image in sorted((data_root / "hymenoptera_data" / split / name).iterdir())[:n]:
+                shutil.copy(image, folder / split / name)
+    return folder

@@ -1,7 +1,6 @@
 """``cliptune fit`` on real images: the protocol, the ladder, the classifier it leaves."""
 
 import csv
-import json
 import shutil
 
 import numpy as np
@@ -14,34 +13,10 @@ from cliptune.heads import HEADS
 from cliptune.runs import RunDir
 
 
-def answer(arguments, capsys):
-    code = run_command_line(arguments)
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    return json.loads(captured.out), captured.err
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def small_data(data_root, tmp_path_factory):
-    """Forty training and twenty test images of each class, split as Hymenoptera is."""
-    folder = tmp_path_factory.mktemp("hymenoptera")
-    for split, n in (("train", 40), ("val", 20)):
-        for name in ("ants", "bees"):
-            (folder / split / name).mkdir(parents=True)
-            for image in sorted((data_root / "hymenoptera_data" / split / name).iterdir())[:n]:
-                shutil.copy(image, folder / split / name)
-    return folder
-
-
-def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tmp_path, capsys):
+def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tmp_path, answer):
     out = tmp_path / "run"
     arguments = ["fit", str(small_data), "--json", "--cache-dir", str(cache), "--out", str(out)]
-    result, messages = answer(arguments, capsys)
+    result, messages = answer(arguments)
     assert "val (40 images) is the locked test" in messages
     assert set(result["methods"]) == set(HEADS)
     assert result["recommended"] in HEADS
@@ -77,13 +52,13 @@ def check_classifier(out, result):
     assert Classifier.load(run).class_names == ("ant", "bee")
 
 
-def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, capsys):
+def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, answer):
     arguments = ["fit", str(small_data), "--method", "dual-linear", "--epochs", "2", "--json"]
     arguments += ["--cache-dir", str(cache), "--out"]
-    result, _ = answer([*arguments, str(tmp_path / "dual")], capsys)
+    result, _ = answer([*arguments, str(tmp_path / "dual")])
     zero_shot = ["fit", str(small_data), "--method", "zero-shot", "--json"]
     zero_shot += ["--cache-dir", str(cache), "--out", str(tmp_path / "zero")]
-    zero, _ = answer(zero_shot, capsys)
+    zero, _ = answer(zero_shot)
     start = result["epochs"][0]
     assert start["epoch"] == 0
     assert start["val_accuracy"] == pytest.approx(zero["val"]["accuracy"], abs=1e-6)
@@ -92,10 +67,10 @@ def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, capsys):
     }
 
 
-def test_a_threshold_for_a_wanted_precision_is_kept(small_data, cache, tmp_path, capsys):
+def test_a_threshold_for_a_wanted_precision_is_kept(small_data, cache, tmp_path, answer):
     arguments = ["fit", str(small_data), "--method", "linear", "--abstain-precision", "0.9"]
     arguments += ["--json", "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
-    result, _ = answer(arguments, capsys)
+    result, _ = answer(arguments)
     assert result["threshold"]["precision"] >= 0.9
     loaded = Classifier.load(str(tmp_path / "run"))
     assert loaded.threshold.probability == result["threshold"]["probability"]
@@ -124,13 +99,13 @@ def test_a_wrong_option_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_classifies_new_images(small_data, cache, tmp_path, capsys, data_root):
+def test_a_run_classifies_new_images(small_data, cache, tmp_path, answer, capsys, data_root):
     run = str(tmp_path / "run")
     arguments = ["fit", str(small_data), "--method", "attention", "--epochs", "1", "--json"]
-    answer([*arguments, "--cache-dir", str(cache), "--out", run], capsys)
+    answer([*arguments, "--cache-dir", str(cache), "--out", run])
     bee = data_root / "hymenoptera_data/val/bees/10870992_eebeeb3a12.jpg"
     arguments = ["predict", str(bee), "--json", "--cache-dir", str(cache)]
-    result, _ = answer([*arguments, "--run", run], capsys)
+    result, _ = answer([*arguments, "--run", run])
     assert result["predictions"][0]["labels"][0]["label"] == "bee"
     assert result["predictions"][0]["abstains"] is False
     for options, expected in [

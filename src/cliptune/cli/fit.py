@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
+from cliptune.cli.few_shot import read_shots, run_trials, show_few_shot
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -24,6 +25,7 @@ from cliptune.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.features import FeatureStore
+    from cliptune.few_shot import Trial
     from cliptune.fitting import Fitted, Task
     from cliptune.prompts import TemplateSet
     from cliptune.protocol import Partition
@@ -37,6 +39,8 @@ def fit(
     *,
     method: str = "ladder",
     val: float = 0.2,
+    shots: str | None = None,
+    seeds: int = 1,
     lr: float | None = None,
     weight_decay: float | None = None,
     epochs: int | None = None,
@@ -56,6 +60,9 @@ def fit(
         method: zero-shot, linear, dual-linear, attention, cache, discriminant, prototype, knn,
             or ladder: all of them, compared, with a recommendation.
         val: Share of the training images cut for validation where there is no such split.
+        shots: Learn from so many images of each class: one number, or several such as
+            1,2,4,8,16 for a learning curve.
+        seeds: Draws of these images for each number; mean and deviation are over them.
         lr: Learning rate of a method that trains by gradient.
         weight_decay: Its weight decay.
         epochs: Its passes over the training images.
@@ -70,9 +77,9 @@ def fit(
     sets = choose_template_sets(prompts)
     if len(sets) > 1:
         raise InputError(f"fit takes one template set, {len(sets)} came; compare with evaluate")
-    options = {"lr": lr, "weight_decay": weight_decay, "epochs": epochs}
-    options = {name: value for name, value in options.items() if value is not None}
+    options = _options(lr=lr, weight_decay=weight_decay, epochs=epochs)
     methods = _methods(method, options)
+    counts = read_shots(shots, seeds)
 
     from cliptune.classifier import EncoderRecord
     from cliptune.images import require_classes, require_labels
@@ -92,20 +99,33 @@ def fit(
     )
     for sentence in partition.notes:
         note(sentence)
+    trials: list[Trial] = []
+    if counts:
+        trials, kept, partition = run_trials(
+            task, partition, methods, counts, seeds, options, abstain_precision
+        )
+        task, fitted = kept.draw.task, kept.fitted
+    else:
+        fitted = _fit_all(task, methods, options, abstain_precision)
     result = finish_run(
         place,
-        FitSettings(data, method, sets[0], val, options, output.seed),
-        _fit_all(task, methods, options, abstain_precision),
+        FitSettings(data, method, sets[0], val, options, output.seed, counts, seeds),
+        fitted,
         task=task,
         partition=partition,
         table=embedded.table,
         features_key=embedded.features.key,
         encoder=EncoderRecord.of(encoder),
+        trials=trials,
     )
     if output.json:
         print_json(result | {"seconds_total": time.perf_counter() - start})
     else:
         _show(result)
+
+
+def _options(**given: float | None) -> dict[str, float]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -163,8 +183,8 @@ def _fit_all(
     methods: Sequence[str],
     options: Mapping[str, Any],
     abstain_precision: float | None,
-) -> dict[str, Fitted]:
-    from cliptune.training_run import fit_methods
+) -> Mapping[str, Fitted]:
+    from cliptune.fitting import fit_methods
 
     fitted = {}
     total = len(set(methods) | {"zero-shot"})
@@ -189,6 +209,8 @@ def _show(result: Mapping[str, Any]) -> None:
         ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
         [_cost_row(name, scores) for name, scores in methods.items()],
     )
+    if "few_shot" in result:
+        show_few_shot(result["few_shot"])
     if "recommendation" in result:
         print_text(result["recommendation"])
     else:
