@@ -126,7 +126,12 @@ class LiteModel(nn.Module):
         visual: From normalised images to the common space.
         text: From token ids to the common space.
         logit_scale: Logarithm of the factor on cosines, a scalar.
+
+    Attributes:
+        padding_id: Trailing ids of this kind change nothing; rows may come without them.
     """
+
+    padding_id = 0
 
     def __init__(self, visual: ImageTower, text: TextTower, logit_scale: torch.Tensor) -> None:
         super().__init__()
@@ -223,8 +228,6 @@ class TextTower(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map token ids (T, L), padded with 0, to (T, 384)."""
-        # Attention sees no padding: columns that are all padding cost time and change nothing.
-        tokens = tokens[:, : int((tokens != 0).sum(1).max())]
         mask = (tokens != 0).long()
         hidden = self.transformer(input_ids=tokens, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(hidden.dtype)

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
 from cliptune.errors import InputError
 
 __all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_TEXTS_AT_ONCE = 128
 
 
 class DualModel(Protocol):
@@ -160,15 +161,17 @@ class TorchEncoder:
         """
         if isinstance(texts, str) or not texts:
             raise InputError(f"texts to embed: got {texts!r}, expected a non-empty list of strings")
+        ids: NDArray[np.int64] = self.tokenizer(list(texts)).numpy()
         if not truncate:
-            self._reject_long(texts)
-        rows = []
+            count = self.tokenizer.count_tokens
+            reject_long(texts, ids, end=self.text_end, count_tokens=count, name=self.name)
         with torch.inference_mode():
-            for start in range(0, len(texts), _TEXTS_AT_ONCE):
-                tokens = self.tokenizer(list(texts[start : start + _TEXTS_AT_ONCE]))
-                embedded = self._towers.encode_text(tokens.to(self.device))
-                rows.append(_to_numpy(F.normalize(embedded.float(), dim=-1)))
-        return np.concatenate(rows)
+            return encode_by_length(self._on_texts, ids, self.text_end)
+
+    @cached_property
+    def text_end(self) -> TextEnd:
+        """How far rows of token ids can be cut without changing an embedding."""
+        return find_text_end(self.model)
 
     def rewrapped(self, *, device: str, precision: str) -> TorchEncoder:
         """Wrap the module anew after its weights changed: the fingerprint is computed once.
@@ -208,14 +211,9 @@ class TorchEncoder:
         if self._convolutional:
             self.model.to(memory_format=torch.channels_last)
 
-    def _reject_long(self, texts: Sequence[str]) -> None:
-        limit = self.context_length
-        for text in texts:
-            if (length := self.tokenizer.count_tokens(text)) > limit:
-                raise InputError(
-                    f"text of {length} tokens, but {self.name} takes {limit}: "
-                    f"{_shorten(text)!r}; shorten it or pass truncate=True (--truncate)"
-                )
+    def _on_texts(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        embedded = encode_cut_text(self.model, torch.from_numpy(ids).to(self.device))
+        return _to_numpy(F.normalize(embedded.float(), dim=-1))
 
     def _on_images(
         self, tower: Callable[[torch.Tensor], torch.Tensor], pixels: NDArray[np.uint8]
@@ -250,10 +248,6 @@ def is_convolutional(model: nn.Module) -> bool:
 def _to_numpy(rows: torch.Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = rows.cpu().numpy()
     return array
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _tensor_digests(model: nn.Module) -> Iterator[bytes]:

@@ -5,13 +5,13 @@ It knows nothing about losses or steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.precision import choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.torch_encoder import DualModel, is_convolutional
@@ -23,8 +23,6 @@ __all__ = [
     "precision_context",
     "training_precision",
 ]
-
-_CAUSAL_PARTS = ("token_embedding", "positional_embedding", "transformer", "ln_final")
 
 
 def normalize_pixels(pixels: Tensor, preprocess: Preprocess, *, channels_last: bool) -> Tensor:
@@ -43,20 +41,16 @@ def encode_images(model: nn.Module, images: Tensor) -> Tensor:
 def encode_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
     """Embed token ids (T, L) as float32 unit rows (T, D), with gradients.
 
-    A causal text tower of open_clip's layout is run on the columns up to the last end mark
-    only: no position sees a later one, so what stands behind it changes neither the result nor
-    a gradient. open_clip's own mask and positions are fixed at the full length.
+    A text tower that what stands behind the last end mark cannot influence runs on the columns
+    up to it only; neither the result nor a gradient is another.
 
     Args:
         model: Follows ``DualModel``.
         tokens: int64 on the host: its longest row must be known before the work starts.
     """
     device = cast(DualModel, model).logit_scale.device
-    tower = _causal_tower(model)
-    if tower is None:
-        rows = cast(DualModel, model).encode_text(tokens.to(device))
-    else:
-        rows = _encode_cut(tower, tokens, device)
+    length = int(find_text_end(model).lengths(tokens.numpy()).max())
+    rows = encode_cut_text(model, tokens[:, :length].to(device))
     return normalize(rows.float(), dim=-1)
 
 
@@ -82,43 +76,3 @@ def training_precision(requested: str, device: str, model: nn.Module) -> str:
 def _cpu_has_bf16() -> bool:
     has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-
-
-def _causal_tower(model: nn.Module) -> nn.Module | None:
-    """Find open_clip's causal text tower, if its embedding is read at the end mark."""
-    for module in model.modules():
-        is_tower = all(hasattr(module, part) for part in _CAUSAL_PARTS)
-        if is_tower and getattr(module, "attn_mask", None) is not None:
-            pool = getattr(module, "text_pool_type", getattr(module, "pool_type", ""))
-            plain = getattr(module, "cls_emb", None) is None
-            unpadded = not getattr(module, "use_pad_mask", False)
-            return module if pool in ("argmax", "eos") and plain and unpadded else None
-    return None
-
-
-def _encode_cut(tower: nn.Module, tokens: Tensor, device: torch.device) -> Tensor:
-    ends = _end_positions(tower, tokens)
-    length = int(ends.max()) + 1
-    # Modules give Any-typed attributes: their kinds were established by _causal_tower.
-    embed = cast(Callable[[Tensor], Tensor], tower.token_embedding)
-    transformer = cast(Callable[..., Tensor], tower.transformer)
-    norm = cast(Callable[[Tensor], Tensor], tower.ln_final)
-    positions, mask = cast(Tensor, tower.positional_embedding), cast(Tensor, tower.attn_mask)
-    hidden = embed(tokens[:, :length].to(device)) + positions[:length]
-    hidden = transformer(hidden, attn_mask=mask[:length, :length])
-    rows = torch.arange(len(tokens), device=device)
-    pooled = norm(hidden[rows, ends.to(device)])
-    projection = getattr(tower, "text_projection", None)
-    if projection is None:
-        return pooled
-    projected: Tensor = (
-        projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection
-    )
-    return projected
-
-
-def _end_positions(tower: nn.Module, tokens: Tensor) -> Tensor:
-    if getattr(tower, "text_pool_type", getattr(tower, "pool_type", "")) == "argmax":
-        return tokens.argmax(dim=-1)
-    end_id = int(getattr(tower, "text_eos_id", getattr(tower, "eos_id", 0)))
-    return tokens.eq(end_id).int().argmax(dim=-1)
