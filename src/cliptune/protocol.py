@@ -15,7 +15,15 @@ from cliptune.errors import DataError, InputError
 from cliptune.images import ImageTable
 from cliptune.images.split import split_validation
 
-__all__ = ["LockedRows", "Partition", "draw_shots", "partition_table"]
+__all__ = [
+    "Assigned",
+    "LockedRows",
+    "Partition",
+    "assigned_rows",
+    "cut_validation",
+    "draw_shots",
+    "partition_table",
+]
 
 _TEST_FRACTION = 0.2
 _MOST_VALIDATION_SHOTS = 4  # CoOp's few-shot protocol (arXiv:2109.01134): min(shots, 4)
@@ -90,12 +98,8 @@ def partition_table(
     notes: list[str] = []
     pool, val, test = _roles(table, vectors, notes, seed)
     if val is None:
-        groups = group_duplicates(find_duplicates(vectors[pool]), len(pool))
-        pool, val = _cut(table, pool, groups, val_fraction, seed)
-        notes.append(
-            f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
-            "near-duplicates on one side)"
-        )
+        pool, val, note = cut_validation(table, vectors, pool, val_fraction=val_fraction, seed=seed)
+        notes.append(note)
     _require_all_classes(table, pool, "training")
     seen = np.concatenate([pool, val])
     across = find_duplicates(vectors[seen], vectors[test])
@@ -108,18 +112,73 @@ def partition_table(
     return Partition(pool, val, LockedRows(test), tuple(notes), pairs)
 
 
+@dataclass(frozen=True)
+class Assigned:
+    """What the splits of a table say about its rows, before any image is looked at.
+
+    Attributes:
+        train: int64 rows to learn from.
+        val: int64 rows to select on, or None where they are to be cut from ``train``.
+        test: int64 rows that stay locked.
+        note: The same in a sentence.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64] | None
+    test: NDArray[np.int64]
+    note: str
+
+
+def assigned_rows(table: ImageTable) -> Assigned | None:
+    """Read off the splits which rows are locked; None where a test has to be cut."""
+    rows = {name: np.flatnonzero(table.splits == name) for name in ("train", "val", "test")}
+    there = {name for name, part in rows.items() if len(part)}
+    if {"train", "test"} <= there:
+        note = f"the split test ({len(rows['test'])} images) is locked until the end"
+        return Assigned(rows["train"], rows["val"] if "val" in there else None, rows["test"], note)
+    if there == {"train", "val"}:
+        note = f"there is no split test: val ({len(rows['val'])} images) is the locked test"
+        return Assigned(rows["train"], None, rows["val"], note)
+    return None
+
+
+def cut_validation(
+    table: ImageTable,
+    vectors: NDArray[np.float32],
+    pool: NDArray[np.int64],
+    *,
+    val_fraction: float,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    """Divide training rows: stratified, seeded, near-duplicates together.
+
+    Args:
+        table: N images.
+        vectors: float32 (N, D), their embeddings.
+        pool: int64 rows to divide.
+        val_fraction: Share of them for validation.
+        seed: Seed of the cut.
+
+    Returns:
+        Rows to learn from, rows to select on, and a sentence about it.
+    """
+    groups = group_duplicates(find_duplicates(vectors[pool]), len(pool))
+    train, val = _cut(table, pool, groups, val_fraction, seed)
+    note = (
+        f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
+        "near-duplicates on one side)"
+    )
+    return train, val, note
+
+
 Roles = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64]]
 
 
 def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], seed: int) -> Roles:
-    rows = {name: np.flatnonzero(table.splits == name) for name in ("train", "val", "test")}
-    there = {name for name, part in rows.items() if len(part)}
-    if {"train", "test"} <= there:
-        notes.append(f"the split test ({len(rows['test'])} images) is locked until the end")
-        return rows["train"], rows["val"] if "val" in there else None, rows["test"]
-    if there == {"train", "val"}:
-        notes.append(f"there is no split test: val ({len(rows['val'])} images) is the locked test")
-        return rows["train"], None, rows["val"]
+    assigned = assigned_rows(table)
+    if assigned is not None:
+        notes.append(assigned.note)
+        return assigned.train, assigned.val, assigned.test
     everything = np.arange(len(table))
     groups = group_duplicates(find_duplicates(vectors), len(table))
     pool, test = _cut(table, everything, groups, _TEST_FRACTION, seed)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification on a labelled data set.",
     "fit": "Learn a classifier on cached features, or compare all methods.",
+    "sweep": "Find learning rates and what to freeze, with the noise around the best.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",

@@ -1,0 +1,175 @@
+"""From the trials of a sweep to a recommendation by rule, in plain sentences.
+
+It knows nothing about training or files. Rules: the rate is the one in the middle of those that
+validation cannot tell from the best (the farthest from both cliffs); training is advised only
+where it beats not training on the same validation images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cliptune.paired import Comparison, compare_correct
+from cliptune.sweep.records import Trial
+from cliptune.sweep.scaling import Scaling, measure_scaling
+from cliptune.sweep.verdict import PointScore, Verdict
+
+__all__ = ["HeadAdvice", "advise_head", "images_for_a_point", "middle", "points"]
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class HeadAdvice:
+    """What to do after a sweep over heads.
+
+    Attributes:
+        rates: The recommended point.
+        val_accuracy: Its mean over seeds, on validation.
+        against_start: From the model before training to it, on validation, first seed.
+        train: Whether training is better than leaving the model as it is.
+        text: All of it in sentences.
+        edge: ``lowest`` or ``highest`` where the best lies at the end of the rates tried.
+        scaling: How the best rate moves with batch and data.
+        n_val_for_a_point: Validation images at which a difference of one point would show.
+        seconds_a_trial: Mean over trials.
+    """
+
+    rates: dict[str, float]
+    val_accuracy: float
+    against_start: Comparison
+    train: bool
+    text: str
+    edge: str | None
+    scaling: tuple[Scaling, ...]
+    n_val_for_a_point: int
+    seconds_a_trial: float
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the fields as plain JSON values; the image tower of a head is always frozen."""
+        return {
+            **self.rates,
+            "text": self.text,
+            "train": self.train,
+            "freeze": ["image", "text"],
+            "val_accuracy": self.val_accuracy,
+            "against_untrained": vars(self.against_start),
+            "edge": self.edge,
+            "rule_of_thumb": [rule.to_dict() for rule in self.scaling],
+            "n_val_for_one_point": self.n_val_for_a_point,
+            "seconds_a_trial": self.seconds_a_trial,
+        }
+
+
+def advise_head(
+    trials: Sequence[Trial], verdict: Verdict, start_hits: Any, *, method: str, axis: str
+) -> HeadAdvice:  # Any: a bool array
+    """Recommend a point of a sweep over heads.
+
+    Args:
+        trials: All that are finished.
+        verdict: Of those that compete.
+        start_hits: bool (V,), which validation images the model gets right before training.
+        method: The head.
+        axis: The axis of rates (or penalties).
+    """
+    band = verdict.band(axis)
+    value = middle(band)
+    chosen = _score_at(verdict, axis, value)
+    gain = compare_correct(np.asarray(start_hits), chosen.trials[0].hits)
+    train = gain.p_value < _SIGNIFICANT and gain.difference > 0
+    tried = sorted({b.score.rates[axis] for b in verdict.behind})
+    best_value = verdict.best.rates[axis]
+    edge = None
+    if len(tried) > 1 and best_value in (tried[0], tried[-1]):
+        edge = "lowest" if best_value == tried[0] else "highest"
+    n_needed = images_for_a_point(verdict)
+    seconds = float(np.mean([trial.seconds for trial in trials]))
+    scaling = tuple(measure_scaling(trials, axis=axis))
+    what = "penalty" if axis == "penalty" else "rate"
+    sentences = [_lead(method, chosen, gain, train, what)]
+    sentences.append(
+        f"Within noise of the best ({verdict.best.rates[axis]:g}, {points(verdict.best.accuracy)}) "
+        f"on {verdict.n_val} validation images: {_range(band)}."
+    )
+    if edge is not None:
+        sentences.append(
+            f"The best is the {edge} {what} tried: a better one may lie beyond; give a wider grid."
+        )
+    sentences.append(
+        f"To see a difference of one point takes about {n_needed:,} validation images; a trial "
+        f"took {seconds:.2g} s. Whether moving the model itself does better: --method full."
+    )
+    if scaling:
+        sentences.append(
+            "Rule of thumb, by validation loss: " + "; ".join(s.sentence for s in scaling) + "."
+        )
+    return HeadAdvice(
+        rates=chosen.rates,
+        val_accuracy=chosen.accuracy,
+        against_start=gain,
+        train=train,
+        text=" ".join(sentences),
+        edge=edge,
+        scaling=scaling,
+        n_val_for_a_point=n_needed,
+        seconds_a_trial=seconds,
+    )
+
+
+def middle(values: Sequence[float]) -> float:
+    """Return the value nearest the middle of the logarithms, the lower of two."""
+    if values[0] <= 0:
+        return values[len(values) // 2]
+    centre = 0.5 * (math.log(values[0]) + math.log(values[-1]))
+    return min(values, key=lambda v: (round(abs(math.log(v) - centre), 9), v))
+
+
+def images_for_a_point(verdict: Verdict) -> int:
+    """Return about how many validation images make a difference of one point visible.
+
+    The half-width of an interval falls with the square root of the images; the median half-width
+    of the points that differ from the best at all is taken.
+    """
+    widths = [0.5 * (b.high - b.low) for b in verdict.behind if b.high > b.low]
+    if not widths:
+        return verdict.n_val
+    return math.ceil(verdict.n_val * (float(np.median(widths)) / 0.01) ** 2)
+
+
+def points(share: float) -> str:
+    """Format a share as a percentage."""
+    return f"{100 * share:.1f} %"
+
+
+def _score_at(verdict: Verdict, axis: str, value: float) -> PointScore:
+    wanted = {**verdict.best.rates, axis: value}
+    return next(b.score for b in verdict.behind if b.score.rates == wanted)
+
+
+def _lead(method: str, chosen: PointScore, gain: Comparison, train: bool, what: str) -> str:
+    rates = ", ".join(f"{name} {value:g}" for name, value in chosen.rates.items())
+    change = (
+        f"{100 * gain.difference:+.1f} points against the model as it is "
+        f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n})"
+    )
+    if train:
+        return (
+            f"Train {method} on the frozen model with {rates}, in the middle of the good "
+            f"{what}s: {points(chosen.accuracy)} on validation, {change}."
+        )
+    return (
+        f"Do not train {method}: even with {rates}, in the middle of the good {what}s, it is "
+        f"{change}, which is within chance."
+        if gain.p_value >= _SIGNIFICANT
+        else f"Do not train {method}: with {rates} it is {change}."
+    )
+
+
+def _range(band: Sequence[float]) -> str:
+    return f"only {band[0]:g}" if len(band) == 1 else f"{band[0]:g} to {band[-1]:g}"

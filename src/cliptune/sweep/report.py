@@ -1,0 +1,158 @@
+"""What a sweep says and leaves on disk: numbers first, figures drawn from them.
+
+It knows nothing about how trials came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cliptune.atlas.plots import save_figure
+from cliptune.runs import RunDir
+from cliptune.sweep.plots import plot_heatmap, plot_losses, plot_rates
+from cliptune.sweep.records import Trial
+from cliptune.sweep.tables import trial_rows, write_tables
+from cliptune.sweep.verdict import PointScore, Verdict, competing, seeds_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Conclusion", "best_of", "grid_of_rates", "summarise", "write_sweep"]
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What follows from the trials.
+
+    Attributes:
+        trials: All that are finished.
+        verdict: Of those that compete; None where every one diverged.
+        recommendation: As plain JSON values, ``text`` among them.
+        axis: The rate that the noise band runs along.
+        unit: What losses are counted in.
+        start_accuracy: On validation, before training.
+        frozen: Parts that no trial moves.
+        heatmap: Accuracy over two rates, where there are two.
+    """
+
+    trials: tuple[Trial, ...]
+    verdict: Verdict | None
+    recommendation: Json
+    axis: str
+    unit: str
+    start_accuracy: float
+    frozen: tuple[str, ...]
+    heatmap: Json | None
+
+
+def best_of(score: PointScore) -> Json:
+    """Return the best point with n and interval."""
+    low, high = seeds_interval(score)
+    return {
+        **score.rates,
+        "val_accuracy": score.accuracy,
+        "interval": [low, high],
+        "n": len(score.trials[0].hits),
+        "interval_method": "bootstrap over images and seeds, percentile",
+        "val_loss": score.loss,
+        "seeds": [trial.cell.seed for trial in score.trials],
+        "seed_accuracies": [trial.val_accuracy for trial in score.trials],
+        "seconds": float(np.mean([trial.seconds for trial in score.trials])),
+    }
+
+
+def summarise(conclusion: Conclusion) -> Json:
+    """Return trials, best, noise band, recommendation and heat map as plain JSON values."""
+    verdict = conclusion.verdict
+    return {
+        "trials": trial_rows(conclusion.trials, frozen=conclusion.frozen),
+        "best": None if verdict is None else best_of(verdict.best),
+        "within_noise": None if verdict is None else verdict.to_dict(conclusion.axis),
+        "recommendation": conclusion.recommendation,
+        "before_training": {"val_accuracy": conclusion.start_accuracy},
+        "heatmap": conclusion.heatmap,
+        "n_diverged": sum(trial.diverged for trial in conclusion.trials),
+    }
+
+
+def write_sweep(place: Path, asked: Mapping[str, Any], conclusion: Conclusion, facts: Json) -> Json:
+    """Fill a run directory.
+
+    Args:
+        place: Where the run goes.
+        asked: The options.
+        conclusion: What follows from the trials.
+        facts: What else the result holds.
+
+    Returns:
+        What is reported, as plain JSON values.
+    """
+    run = RunDir.create(place, asked)
+    result = {"task": "sweep", **asked, **facts, **summarise(conclusion)}
+    write_tables(run, result["trials"], conclusion.trials)
+    result["figures"] = {
+        name: {
+            kind: str(path) for kind, path in save_figure(figure, place / "figures" / name).items()
+        }
+        for name, figure in _draw(conclusion).items()
+    }
+    result["run"] = str(place)
+    run.write_json("metrics.json", result)
+    run.finish({key: result[key] for key in ("seed", "data_digest", "encoder")})
+    return result
+
+
+def grid_of_rates(trials: Sequence[Trial], rows: str, columns: str) -> Json:
+    """Return mean accuracy over two rates, with the trials of most updates in each pair.
+
+    ``note`` says how many passes over the images each pair rests on.
+    """
+    row_values = sorted({trial.cell.rates[rows] for trial in trials})
+    column_values = sorted({trial.cell.rates[columns] for trial in trials})
+    table: dict[str, list[list[Any]]] = {"val_accuracy": [], "diverged": [], "note": []}
+    for row in row_values:
+        line: dict[str, list[Any]] = {name: [] for name in table}
+        for column in column_values:
+            own = [
+                trial
+                for trial in trials
+                if trial.cell.rates[rows] == row and trial.cell.rates[columns] == column
+            ]
+            longest = [t for t in own if t.cell.steps == max(o.cell.steps for o in own)]
+            line["val_accuracy"].append(
+                float(np.mean([t.val_accuracy for t in longest])) if longest else None
+            )
+            line["diverged"].append(any(t.diverged for t in longest) if longest else None)
+            line["note"].append(_passes(longest[0]) if longest else None)
+        for name, values in line.items():
+            table[name].append(values)
+    return {"rows": rows, "columns": columns, rows: row_values, columns: column_values, **table}
+
+
+def _passes(trial: Trial) -> str:
+    cell = trial.cell
+    return f"{cell.steps * cell.batch_size / cell.n_train:.2g} ep."
+
+
+def _draw(conclusion: Conclusion) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {}
+    shown = competing(conclusion.trials)
+    if conclusion.verdict is not None:
+        figures["rates"] = plot_rates(
+            shown,
+            conclusion.verdict,
+            axis=conclusion.axis,
+            start_accuracy=conclusion.start_accuracy,
+        )
+    if shown:
+        figures["losses"] = plot_losses(shown, axis=conclusion.axis, unit=conclusion.unit)
+    if conclusion.heatmap is not None:
+        figures["heatmap"] = plot_heatmap(conclusion.heatmap)
+    return figures
