@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cliptune.figures import Figure, new_figure
 from cliptune.sweep.records import Trial
 from cliptune.sweep.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["plot_heatmap", "plot_losses", "plot_rates"]
 
-_DPI = 200
 _BLUE, _RED, _GREY, _BAND = "#2166ac", "#b2182b", "#6b6b6b", "#9ecae1"
 _MARKERS = "osD^vP"
 
@@ -167,12 +166,8 @@ def _colours(n: int) -> list[Any]:  # Any: one of matplotlib's forms of a colour
 
 
 def _new_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as NewFigure
-
-    figure = NewFigure(figsize=size, dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure = new_figure(*size)
+    axes: Axes = figure.subplots()
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.25, lw=0.5)
     axes.set_axisbelow(True)

@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cliptune.atlas.plots import save_figure
+from cliptune.figures import Figure, save_figure
 from cliptune.runs import RunDir
 from cliptune.sweep.plots import plot_heatmap, plot_losses, plot_rates
 from cliptune.sweep.records import Trial
 from cliptune.sweep.tables import trial_rows, write_tables
 from cliptune.sweep.verdict import PointScore, Verdict, competing, seeds_interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["Conclusion", "best_of", "grid_of_rates", "summarise", "write_sweep"]
 

@@ -25,7 +25,8 @@ class Peak:
 
     Attributes:
         rate: Between grid values, by a parabola through the lowest and its neighbours.
-        inside: The lowest value is not at the end of the rates tried.
+        inside: The lowest value is not at the end of the rates tried; those that diverged
+            bound it too.
     """
 
     rate: float
@@ -120,15 +121,17 @@ def measure_scaling(trials: Sequence[Trial], *, axis: str) -> list[Scaling]:
 def _find_peak(trials: Sequence[Trial], axis: str) -> Peak | None:
     by_rate: dict[float, list[float]] = defaultdict(list)
     for trial in trials:
-        if not trial.diverged and math.isfinite(trial.val_loss):
-            by_rate[trial.cell.rates[axis]].append(trial.val_loss)
-    if len(by_rate) < 3:
-        return None
+        usable = not trial.diverged and math.isfinite(trial.val_loss)
+        by_rate[trial.cell.rates[axis]].append(trial.val_loss if usable else math.inf)
     rates = sorted(by_rate)
     losses = np.array([np.mean(by_rate[rate]) for rate in rates])
+    if np.isfinite(losses).sum() < 3:
+        return None
     lowest = int(losses.argmin())
     if lowest in (0, len(rates) - 1):
         return Peak(rates[lowest], inside=False)
+    if not np.isfinite(losses[lowest - 1 : lowest + 2]).all():
+        return Peak(rates[lowest], inside=True)
     x = np.log(rates[lowest - 1 : lowest + 2])
     a, b, _ = np.polyfit(x - x[1], losses[lowest - 1 : lowest + 2], 2)
     shift = float(np.clip(-b / (2 * a), x[0] - x[1], x[2] - x[1])) if a > 0 else 0.0

@@ -180,7 +180,7 @@ def judge(trials: Sequence[Trial], *, seed: int = 0) -> Verdict | None:
 
 def seeds_interval(score: PointScore, *, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % interval of a point's accuracy, over images and seeds together."""
-    hits = np.stack([trial.hits.astype(np.float32) for trial in score.trials])
+    hits = np.stack([trial.hits.astype(np.float64) for trial in score.trials])
     rng = np.random.default_rng(seed)
     return _resample(hits, _draw_images(hits.shape[1], rng), rng)
 
@@ -203,31 +203,29 @@ def _gather(trials: Sequence[Trial]) -> list[PointScore]:
 def _compare(
     score: PointScore,
     best: PointScore,
-    images: NDArray[np.float32],
+    images: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Behind:
     own = {t.cell.seed: t.hits for t in score.trials}
     others = {t.cell.seed: t.hits for t in best.trials}
     shared = sorted(own.keys() & others.keys())
     if shared:
-        pairs = [own[s].astype(np.float32) - others[s].astype(np.float32) for s in shared]
+        pairs = [own[s].astype(np.float64) - others[s].astype(np.float64) for s in shared]
     else:  # a sweep cut short: no seed in common, so means over seeds are compared
         means = [np.mean(list(hits.values()), axis=0) for hits in (own, others)]
-        pairs = [(means[0] - means[1]).astype(np.float32)]
+        pairs = [(means[0] - means[1]).astype(np.float64)]
     differences = np.stack(pairs)
     low, high = _resample(differences, images, rng)
     return Behind(score, float(differences.mean()), low, high)
 
 
-def _draw_images(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the weight of each image in each resample, (N_RESAMPLES, n)."""
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES)
-    weights: NDArray[np.float32] = (drawn / n).astype(np.float32)
-    return weights
+    return rng.multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES) / n
 
 
 def _resample(
-    values: NDArray[np.float32], images: NDArray[np.float32], rng: np.random.Generator
+    values: NDArray[np.float64], images: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the interval of the mean of (seeds, images) values."""
     n_seeds = len(values)
