@@ -1,4 +1,4 @@
-"""What a piece of work took: seconds and the peak of resident memory.
+"""What a piece of work took, seconds and the peak of resident memory, and what memory is left.
 
 It knows nothing about the work.
 """
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Usage"]
+__all__ = ["Usage", "available_memory"]
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_MACHINE = Path("/proc/meminfo")
 
 
 @dataclass
@@ -32,13 +33,13 @@ class Usage:
 
     def __enter__(self) -> Self:
         self._reset = _reset_peak()
-        self._before = _resident("VmRSS")
+        self._before = _kilobytes(_STATUS, "VmRSS")
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._start
-        peak = _resident("VmHWM")
+        peak = _kilobytes(_STATUS, "VmHWM")
         if self._reset and peak is not None and self._before is not None:
             self.peak_bytes = max(0, peak - self._before)
 
@@ -51,9 +52,18 @@ def _reset_peak() -> bool:
     return True
 
 
-def _resident(field: str) -> int | None:
+def available_memory() -> int | None:
+    """Return the bytes that new work can take without swapping; None where no one tells.
+
+    Linux tells it for the machine; limits of a container are not looked at.
+    """
+    return _kilobytes(_MACHINE, "MemAvailable")
+
+
+def _kilobytes(file: Path, field: str) -> int | None:
+    """Read a field that the kernel gives in kB, in bytes."""
     try:
-        found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+        found = re.search(rf"^{field}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
     except OSError:
         return None
     return int(found[1]) * 1024 if found else None

@@ -119,7 +119,7 @@ def _label_texts(inputs: MapInputs, drawn: NDArray[np.int64]) -> tuple[str | Non
 def _remarks(
     inputs: MapInputs, drawn: NDArray[np.int64], paired_images: NDArray[np.int64]
 ) -> list[str]:
-    remarks = []
+    remarks = list(inputs.remarks)
     n = len(inputs.image_ids)
     if len(drawn) < n:
         remarks.append(

@@ -53,6 +53,7 @@ class MapInputs:
         labels: int (N,), the class of each image, -1 for none; None for captioned images.
         class_names: C names; empty for captioned images.
         load_image: Gives the picture of a row; without it there are no thumbnails.
+        remarks: What a reader should know about how the images were chosen.
     """
 
     data: str
@@ -63,6 +64,7 @@ class MapInputs:
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] = ()
     load_image: Callable[[int], Image.Image] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def image_groups(self) -> NDArray[np.int64]:

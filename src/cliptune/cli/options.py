@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["DataOptions", "ModelOptions", "OutputOptions", "TemplateOptions"]
+__all__ = ["ComputeOptions", "DataOptions", "ModelOptions", "OutputOptions", "TemplateOptions"]
 
 
 @Parameter(name="*")
@@ -28,6 +28,9 @@ class DataOptions:
     label_column: str | None = None
     """Column of the manifest with labels; found by its name otherwise."""
 
+    caption_column: str | None = None
+    """Column of the manifest with captions; found by its name otherwise."""
+
     class_names: Path | None = None
     """File with the class names for prompts: JSON (list or folder-to-name object) or lines."""
 
@@ -40,11 +43,8 @@ class DataOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """Which encoder, where and how it computes."""
-
-    model: Annotated[str, Parameter(alias="-m")] = "lite"
-    """lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME, or a local path."""
+class ComputeOptions:
+    """Where and how encoders compute."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
@@ -57,6 +57,15 @@ class ModelOptions:
 
     cache_dir: Path | None = None
     """Where embeddings are kept; $CLIPTUNE_CACHE or the user's cache otherwise."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(ComputeOptions):
+    """Which encoder, where and how it computes."""
+
+    model: Annotated[str, Parameter(alias="-m")] = "lite"
+    """lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME, or a local path."""
 
 
 @Parameter(name="*")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.cli.console import note, progress_bar
-from cliptune.cli.options import DataOptions, ModelOptions, TemplateOptions
+from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, TemplateOptions
 from cliptune.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def open_whole_table(data: str, options: DataOptions) -> ImageTable:
             split=options.split,
             image_column=options.image_column,
             label_column=options.label_column,
+            caption_column=options.caption_column,
             class_names=options.class_names,
             where=_parse_where(options.where),
             progress=show,
@@ -105,7 +106,7 @@ def open_encoder(options: ModelOptions) -> DualEncoder:
     return load_encoder(options.model, device=options.device, precision=options.precision)
 
 
-def open_store(options: ModelOptions) -> FeatureStore:
+def open_store(options: ComputeOptions) -> FeatureStore:
     """Open the feature cache at the place that the options name."""
     from cliptune.features import FeatureStore
     from cliptune.paths import cache_dir
@@ -176,7 +177,7 @@ def _remove_unreadable(
 
 
 def text_encoder(
-    encoder: DualEncoder, store: FeatureStore, options: ModelOptions
+    encoder: DualEncoder, store: FeatureStore, options: ComputeOptions
 ) -> Callable[[list[str]], NDArray[np.float32]]:
     """Return the function that embeds texts, through the cache, with a bar."""
 

@@ -5,8 +5,10 @@ This package knows nothing about models, features or classifiers.
 
 from __future__ import annotations
 
+from cliptune.images.captions import list_captions
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.loose import open_images
+from cliptune.images.sample import sample_rows
 from cliptune.images.scan import (
     BadImage,
     ScanReport,
@@ -27,9 +29,11 @@ __all__ = [
     "apply_bad_image_policy",
     "decode_image",
     "drop_bad",
+    "list_captions",
     "open_images",
     "require_classes",
     "require_labels",
+    "sample_rows",
     "scan_images",
     "split_validation",
 ]

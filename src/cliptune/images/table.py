@@ -130,11 +130,13 @@ class ImageTable:
         return decode_image(source.read(), name=source.location, max_pixels=max_pixels)
 
     def digest(self) -> str:
-        """Return a SHA-256 over ids, labels, splits and class names, in hex; reads no image."""
+        """Return a SHA-256 over ids, labels, splits, names and captions, in hex; reads no image."""
         digest = hashlib.sha256()
         for part in (self.ids, [str(s) for s in self.splits], self.class_names):
             digest.update("\0".join((*part, "")).encode("utf-8", "backslashreplace") + b"\1")
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        for texts in self.captions or ():
+            digest.update("\0".join((*texts, "")).encode("utf-8", "backslashreplace") + b"\1")
         return digest.hexdigest()
 
 
