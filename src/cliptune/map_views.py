@@ -1,4 +1,4 @@
-"""From a data set and its encoders or runs to what a map is made of.
+"""From encoders and runs to the views of a map.
 
 It knows encoders, runs and tables, and nothing about figures or how progress is shown: whoever
 calls it embeds images and texts.
@@ -17,34 +17,23 @@ from numpy.typing import NDArray
 
 from cliptune.atlas import MapInputs, MapView
 from cliptune.classifier import Classifier
-from cliptune.errors import DataError, InputError
+from cliptune.encoders import load_encoder
+from cliptune.encoders.names import LITE
+from cliptune.errors import InputError
+from cliptune.fitting import join_tokens
 from cliptune.heads.dual_linear import DualLinearHead
-from cliptune.images import ImageTable, list_captions, require_classes, sample_rows
-from cliptune.prompts import ensemble_rows
+from cliptune.images import ImageTable, list_captions
+from cliptune.map_data import describes_images
+from cliptune.prompts import DEFAULT_TEMPLATE_SET, TemplateSet, ensemble_rows, load_template_set
+from cliptune.run_encoder import load_run_encoder
 from cliptune.runs import RunDir
-from cliptune.usage import available_memory
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = [
-    "Viewer",
-    "check_mappable",
-    "choose_rows",
-    "describe_run",
-    "make_inputs",
-    "make_view",
-    "open_run",
-]
+__all__ = ["Viewer", "load_viewers", "make_inputs", "make_view"]
 
 EncodeTexts = Callable[[list[str]], NDArray[np.float32]]
-
-_MIN_IMAGES = 3
-_MEMORY_SHARE = 0.5
-# Measured: 22 bytes per value of one view's images while its numbers are computed, on top of the
-# vectors of all views.
-_WORKING_BYTES = 24
-_VECTOR_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -71,88 +60,50 @@ class Viewer:
         return self.classifier is not None and self.classifier.needs == "tokens"
 
 
-def check_mappable(table: ImageTable) -> None:
-    """Refuse a data set of which there is no map, before anything is embedded.
+def load_viewers(
+    models: Sequence[str],
+    runs: Sequence[str | Path],
+    *,
+    templates: TemplateSet | None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> tuple[Viewer, ...]:
+    """Load encoders and runs, in the order of their views: the "before" comes first.
 
-    Raises:
-        DataError: It has fewer than three images, one class, or neither labels nor captions.
-    """
-    if len(table) < _MIN_IMAGES:
-        raise DataError(
-            f"{table.root!r} has {len(table)} images; a map needs at least {_MIN_IMAGES}: give "
-            "more, or another --split"
-        )
-    if _has_captions(table):
-        list_captions(table)
-        return
-    require_classes(table)
-    present = np.unique(table.labels[table.labels >= 0])
-    if len(present) < 2:
-        names = ", ".join(repr(table.class_names[c]) for c in present) or "none"
-        raise DataError(
-            f"the images of {table.root!r} are of {len(present)} class ({names}); a map needs at "
-            "least 2"
-        )
-
-
-def _has_captions(table: ImageTable) -> bool:
-    """Labels come first where a table has both."""
-    return table.captions is not None and not (table.labels >= 0).any()
-
-
-def choose_rows(
-    table: ImageTable, viewers: Sequence[Viewer], *, sample: int | None, seed: int
-) -> tuple[ImageTable, tuple[str, ...]]:
-    """Draw as many images as were asked for, or as memory allows, and say so.
+    Runs without a model are set against the encoder that the first of them started from.
 
     Args:
-        table: All images.
-        viewers: Who will look at them.
-        sample: How many are wanted; all without it.
-        seed: Of the draw.
-
-    Returns:
-        The table of those drawn, and remarks that belong beside the figure.
-
-    Raises:
-        InputError: ``sample`` is below three.
-    """
-    if sample is not None and sample < _MIN_IMAGES:
-        raise InputError(
-            f"--sample {sample} came; a map needs at least {_MIN_IMAGES} images: ask for more"
-        )
-    wanted = len(table) if sample is None else min(sample, len(table))
-    n = min(wanted, _affordable(table, viewers))
-    if n == len(table):
-        return table, ()
-    how = "at random" if _has_captions(table) else "class by class"
-    remark = f"{n} of {len(table)} images, drawn {how} with seed {seed}"
-    if n < wanted:
-        remark += f": memory does not allow {wanted}"
-    return table.select(sample_rows(table.labels, n, seed=seed)), (f"{remark}.",)
-
-
-def _affordable(table: ImageTable, viewers: Sequence[Viewer]) -> int:
-    """How many images half of the free memory holds, with their captions."""
-    free = available_memory()
-    if free is None:
-        return len(table)
-    n_texts = len(list_captions(table)[1]) if _has_captions(table) else 0
-    per_value = _WORKING_BYTES + _VECTOR_BYTES * len(viewers)
-    widest = max(viewer.encoder.dim for viewer in viewers)
-    per_image = per_value * widest * (1 + n_texts / len(table))
-    return max(_MIN_IMAGES, int(_MEMORY_SHARE * free / per_image))
-
-
-def open_run(path: str | Path) -> tuple[RunDir, Classifier]:
-    """Open a finished run and read its classifier.
+        models: Names of encoders; with neither models nor runs it is ``lite``.
+        runs: Finished runs of ``fit``.
+        templates: For the models; without it those of the first run, else the default set. A
+            run's class texts are always those it was trained with.
+        device: Where the encoders compute.
+        precision: What they compute in.
 
     Raises:
-        RunError: It is missing, unfinished, altered, or holds no classifier.
-        CheckpointError: The saved head is broken.
+        RunError: A run is missing, unfinished, altered, or holds no classifier.
+        CliptuneError: An encoder cannot be loaded; see ``load_encoder``.
     """
-    run = RunDir.open(path)
-    return run, Classifier.load(run)
+    opened = [RunDir.open(run) for run in runs]
+    classifiers = [Classifier.load(run) for run in opened]
+    if templates is not None:
+        texts = templates.templates
+    elif classifiers:
+        texts = classifiers[0].templates
+    else:
+        texts = load_template_set(DEFAULT_TEMPLATE_SET).templates
+    bases = models or [c.encoder.name for c in classifiers[:1]] or [LITE]
+    encoders = [load_encoder(name, device=device, precision=precision) for name in bases]
+    viewers = [Viewer(name, e, texts) for name, e in zip(bases, encoders, strict=True)]
+    loaded = {encoder.fingerprint: encoder for encoder in encoders}
+    names = [run.path.resolve().name for run in opened]
+    for run, classifier, name in zip(opened, classifiers, names, strict=True):
+        encoder = loaded.get(classifier.encoder.fingerprint)
+        if encoder is None:
+            encoder = load_run_encoder(run, device=device, precision=precision)
+        shown = name if names.count(name) == 1 else str(run.path)
+        viewers.append(Viewer(shown, encoder, classifier.templates, classifier, run))
+    return tuple(viewers)
 
 
 def make_view(
@@ -178,19 +129,107 @@ def make_view(
     Raises:
         InputError: The run's classes are not those of the data.
     """
-    if _has_captions(table):
-        texts, _ = list_captions(table)
-        text_vectors = encode_texts(list(dict.fromkeys(texts)))
-        row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        text_vectors = text_vectors[[row_of[text] for text in texts]]
+    if describes_images(table):
+        text_vectors = encode_texts(list(list_captions(table)[0]))
     else:
         text_vectors = ensemble_rows(encode_texts, table.class_names, viewer.templates)
+    if viewer.classifier is None or viewer.run is None:
+        return MapView(viewer.name, vectors, text_vectors)
     predictions = None
-    if viewer.classifier is not None and not _has_captions(table):
-        predictions = _predict(viewer, table, vectors, tokens)
-    head = None if viewer.classifier is None else viewer.classifier.head
+    if not describes_images(table):
+        X = vectors if tokens is None else join_tokens(vectors, tokens)
+        predictions = _predict(viewer.classifier, X, table, viewer.name)
+    head = viewer.classifier.head
     if isinstance(head, DualLinearHead):
         vectors = head.transform(vectors, "image")
         text_vectors = head.transform(text_vectors, "text")
-    digest = "" if viewer.run is None else str(viewer.run.manifest.get("data_digest", ""))
+    digest = str(viewer.run.manifest.get("data_digest", ""))
     return MapView(viewer.name, vectors, text_vectors, predictions, digest)
+
+
+def _predict(
+    classifier: Classifier,
+    X: NDArray[np.floating[Any]],  # Any: tokens may be of half precision
+    table: ImageTable,
+    name: str,
+) -> NDArray[np.int64]:
+    """Predict classes, numbered as in the table."""
+    differing = sorted(set(classifier.class_names) ^ set(table.class_names))
+    if differing:
+        raise InputError(
+            f"run {name!r} knows {len(classifier.class_names)} classes and {table.root!r} has "
+            f"{len(table.class_names)}; {differing[0]!r} is only in one of both: give a run on "
+            "the same classes, or name them alike with --class-names"
+        )
+    number_of = {class_name: c for c, class_name in enumerate(table.class_names)}
+    numbers = np.asarray([number_of[class_name] for class_name in classifier.class_names])
+    predicted: NDArray[np.int64] = numbers[classifier.predict_proba(X).argmax(axis=1)]
+    return predicted
+
+
+def make_inputs(
+    data: str,
+    table: ImageTable,
+    viewers: Sequence[Viewer],
+    views: Sequence[MapView],
+    *,
+    remarks: Sequence[str] = (),
+) -> MapInputs:
+    """Put a table and its views together.
+
+    Args:
+        data: What the user calls the data set.
+        table: The images of all views.
+        viewers: Who looked.
+        views: One for each.
+        remarks: What is known about the choice of images.
+    """
+    remarks = (*remarks, *_seen_in_training(table, viewers), *_templates_differ(viewers))
+    if describes_images(table):
+        texts, groups = list_captions(table)
+        return MapInputs(
+            data=data,
+            image_ids=table.ids,
+            views=tuple(views),
+            texts=texts,
+            text_groups=groups,
+            load_image=table.load_image,
+            remarks=remarks,
+        )
+    return MapInputs(
+        data=data,
+        image_ids=table.ids,
+        views=tuple(views),
+        texts=table.class_names,
+        text_groups=np.arange(len(table.class_names)),
+        labels=table.labels,
+        class_names=table.class_names,
+        load_image=table.load_image,
+        remarks=remarks,
+    )
+
+
+def _seen_in_training(table: ImageTable, viewers: Sequence[Viewer]) -> list[str]:
+    remarks = []
+    for viewer in viewers:
+        partition = None if viewer.run is None else viewer.run.path / "partition.csv"
+        if partition is None or not partition.is_file():
+            continue
+        with partition.open(newline="", encoding="utf-8") as file:
+            seen = {row["id"] for row in csv.DictReader(file) if row["part"] != "test"}
+        n = len(seen.intersection(table.ids))
+        if n:
+            remarks.append(
+                f"{viewer.name} was trained or selected on {n} of the {len(table)} images, going "
+                "by their names: its accuracy here is no test."
+            )
+    return remarks
+
+
+def _templates_differ(viewers: Sequence[Viewer]) -> list[str]:
+    if len({viewer.templates for viewer in viewers}) < 2:
+        return []
+    return [
+        "The views put class names into different templates, which moves texts as well: see "
+        "templates in the numbers."
+    ]

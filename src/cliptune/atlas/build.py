@@ -5,6 +5,9 @@ It knows nothing about files or figures.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +24,12 @@ __all__ = ["MAX_DRAWN_IMAGES", "build_map"]
 MAX_DRAWN_IMAGES = 20_000
 
 
-def build_map(inputs: MapInputs, options: MapOptions | None = None) -> MapResult:
+def build_map(
+    inputs: MapInputs,
+    options: MapOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> MapResult:
     """Measure the gap, project the points, and compare the views.
 
     Numbers rest on all images (within the caps that ``measure_gap`` states); the picture shows
@@ -30,6 +38,7 @@ def build_map(inputs: MapInputs, options: MapOptions | None = None) -> MapResult
     Args:
         inputs: Vectors, groups and names.
         options: Defaults are a PCA fitted on the first view.
+        progress: Called with (steps done, steps in all): projection, each view, pictures.
 
     Raises:
         DataError: There are too few images or classes, or the views saw different data.
@@ -41,13 +50,20 @@ def build_map(inputs: MapInputs, options: MapOptions | None = None) -> MapResult
     drawn = _draw_rows(len(inputs.image_ids), options.seed)
     shown = _shown_texts(inputs, drawn)
     clouds = [_cloud(view, inputs, drawn, shown) for view in inputs.views]
+    tell = _count_steps(progress, len(inputs.views) + 2)
     planes, remarks = project(clouds, method=options.method, fit=options.fit, seed=options.seed)
+    tell()
     paired = pair_by_group(inputs.image_groups, inputs.text_groups)
-    findings = [measure_view(view, inputs, paired, options) for view in inputs.views]
+    findings = []
+    for view in inputs.views:
+        findings.append(measure_view(view, inputs, paired, options))
+        tell()
     numbers = summarise(inputs, findings, planes, options)
     numbers["n_drawn"] = len(drawn)
     numbers["remarks"] = [*_remarks(inputs, drawn, paired[1]), *remarks]
     load = inputs.load_image
+    thumbnails = () if load is None else make_thumbnails(load(int(row)) for row in drawn)
+    tell()
     return MapResult(
         numbers=numbers,
         image_ids=tuple(inputs.image_ids[row] for row in drawn),
@@ -59,8 +75,17 @@ def build_map(inputs: MapInputs, options: MapOptions | None = None) -> MapResult
             _drawn_view(found, plane, inputs, drawn)
             for found, plane in zip(findings, planes, strict=True)
         ),
-        thumbnails=() if load is None else make_thumbnails(load(int(row)) for row in drawn),
+        thumbnails=thumbnails,
     )
+
+
+def _count_steps(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    """Return what tells ``progress``, if there is one, that one more step is done."""
+    done = itertools.count(1)
+    if progress is None:
+        return lambda: None
+    progress(0, total)
+    return lambda: progress(next(done), total)
 
 
 def _draw_rows(n_images: int, seed: int) -> NDArray[np.int64]:

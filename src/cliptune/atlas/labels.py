@@ -114,6 +114,8 @@ def _write(
     size: float,
     colour: str,
 ) -> None:
+    from matplotlib.patheffects import withStroke
+
     horizontal, vertical, right, up = spot
     axes.annotate(
         name,
@@ -126,6 +128,7 @@ def _write(
         color=colour,
         family=font_families(),
         parse_math=False,
+        path_effects=[withStroke(linewidth=1.2, foreground="white")],  # where it covers a mark
         arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
         zorder=6,
     )

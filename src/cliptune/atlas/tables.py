@@ -1,4 +1,4 @@
-"""The numbers as HTML: a table with intervals, the verdicts, what each number means.
+"""The numbers as a table, in plain text and as HTML with the verdicts and what each means.
 
 It knows nothing about scripts; what it writes can be read without any.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from cliptune.atlas.definitions import DEFINITIONS
 
-__all__ = ["numbers_html"]
+__all__ = ["number_rows", "numbers_html", "omitted_sentence"]
 
 Json = Mapping[str, Any]  # Any: plain JSON values
 
@@ -30,10 +30,10 @@ def numbers_html(numbers: Json) -> str:
         *(f'<p class="remark">{escape(remark)}</p>' for remark in numbers["remarks"]),
         "<h2>In numbers</h2>",
         _table(numbers),
-        _omitted(numbers["views"]),
+        f"<p class='remark'>{escape(omitted_sentence(numbers['views']))}</p>",
         _definitions(numbers),
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(parts)
 
 
 def _verdict(comparison: Json) -> str:
@@ -46,21 +46,37 @@ def _reading(view: Json) -> str:
 
 
 def _table(numbers: Json) -> str:
+    heads, rows = number_rows(numbers)
+    lines = [_row(heads, "th")]
+    for title, *cells in rows:
+        shown = [
+            f"{escape(value)} <small>{escape(rest)}</small>" if rest else escape(value)
+            for value, _, rest in (cell.partition(" ") for cell in cells)
+        ]
+        lines.append(_html_row([escape(title), *shown]))
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def number_rows(numbers: Json) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the table of all numbers, as plain texts.
+
+    Args:
+        numbers: The ``numbers`` of a map.
+    """
     views, comparisons = numbers["views"], numbers.get("comparisons", [])
     heads = ["", *(view["name"] for view in views)]
     heads += [f"change to {comparison['after']}" for comparison in comparisons]
-    rows = [_row(heads, "th")]
+    rows = []
     for name in DEFINITIONS:
         if not any(name in view["gap"] for view in views):
             continue
-        cells = [escape(DEFINITIONS[name].title), *(_cell(view["gap"].get(name)) for view in views)]
+        cells = [DEFINITIONS[name].title, *(_cell(view["gap"].get(name)) for view in views)]
         cells += [_cell(comparison["change"].get(name), signed=True) for comparison in comparisons]
-        rows.append(_html_row(cells))
-    rows += _accuracy_rows(views, comparisons)
-    return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
+        rows.append(cells)
+    return heads, rows + _accuracy_rows(views, comparisons)
 
 
-def _accuracy_rows(views: Sequence[Json], comparisons: Sequence[Json]) -> list[str]:
+def _accuracy_rows(views: Sequence[Json], comparisons: Sequence[Json]) -> list[list[str]]:
     titles = {
         "nearest_text": ("Accuracy of the nearest class text", "nearest_text"),
         "own_predictions": ("Accuracy of its own predictions", "classifier"),
@@ -82,8 +98,7 @@ def _accuracy_rows(views: Sequence[Json], comparisons: Sequence[Json]) -> list[s
                     "n": found["n"],
                 }
             )
-        cells = [title, *map(_cell, scores), *(_cell(c, signed=True) for c in changes)]
-        rows.append(_html_row(cells))
+        rows.append([title, *[_cell(s) for s in scores], *[_cell(c, signed=True) for c in changes]])
     return rows
 
 
@@ -95,7 +110,7 @@ def _cell(score: Json | None, *, signed: bool = False) -> str:
     sign = "+" if signed else ""
     value, bounds = f"{score['value']:{sign}.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}"
     mark = "*" if signed and (low > 0 or high < 0) else ""
-    return f"{value}{mark} <small>[{bounds}] n={score['n']}</small>"
+    return f"{value}{mark} [{bounds}] n={score['n']}"
 
 
 def _digits(value: float, width: float) -> int:
@@ -114,15 +129,14 @@ def _html_row(cells: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _omitted(views: Sequence[Json]) -> str:
+def omitted_sentence(views: Sequence[Json]) -> str:
+    """Say which numbers are missing and why; nothing when none is."""
     reasons = {
         f"{DEFINITIONS[name].title}: {reason}"
         for view in views
         for name, reason in view["omitted"].items()
     }
-    if not reasons:
-        return ""
-    return "<p class='remark'>Not computed. " + escape("; ".join(sorted(reasons))) + ".</p>"
+    return f"Not computed. {'; '.join(sorted(reasons))}." if reasons else ""
 
 
 def _definitions(numbers: Json) -> str:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "evaluate": "Score zero-shot classification on a labelled data set.",
     "fit": "Learn a classifier on cached features, or compare all methods.",
     "sweep": "Find learning rates and what to freeze, with the noise around the best.",
+    "map": "Draw images and texts in one plane; measure the gap, before and after.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",
