@@ -14,12 +14,11 @@ from cliptune.atlas.gap import Gap, measure_gap
 from cliptune.atlas.inputs import MapInputs, MapOptions, MapView
 from cliptune.atlas.measured import Space, to_score
 from cliptune.atlas.pairing import Pairing
+from cliptune.atlas.retrieval import nearest_rows
 from cliptune.atlas.shift import ShiftCurve, shift_along_gap
 from cliptune.metrics import Score
 
 __all__ = ["Finding", "measure_view"]
-
-_BLOCK_VALUES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def measure_view(
     assert view.text_vectors is not None, "check_inputs refuses views without texts"
     space = Space(view.image_vectors[images], view.text_vectors[texts], pairing)
     gap = measure_gap(space, seed=options.seed)
-    nearest = _nearest_texts(view.image_vectors, view.text_vectors)
+    nearest = nearest_rows(view.image_vectors, view.text_vectors)
     shift = None
     if options.shift:
         shift = shift_along_gap(
@@ -78,14 +77,4 @@ def measure_view(
         nearest=nearest,
         predicted=inputs.text_groups[nearest] if view.predictions is None else view.predictions,
         shift=shift,
-    )
-
-
-def _nearest_texts(
-    image_vectors: NDArray[np.float32], text_vectors: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    rows = max(1, _BLOCK_VALUES // len(text_vectors))
-    starts = range(0, len(image_vectors), rows)
-    return np.concatenate(
-        [(image_vectors[s : s + rows] @ text_vectors.T).argmax(axis=1) for s in starts]
     )

@@ -15,7 +15,7 @@ from cliptune.atlas.pairing import pair_by_group, resampled_counts
 from cliptune.errors import DataError, InputError
 from cliptune.metrics import Score, percentile_interval, wilson_interval
 
-__all__ = ["RECALL_AT", "RetrievalScores", "match_ranks", "score_retrieval"]
+__all__ = ["RECALL_AT", "RetrievalScores", "match_ranks", "nearest_rows", "score_retrieval"]
 
 RECALL_AT = (1, 5, 10)
 _BLOCK_VALUES = 20_000_000
@@ -96,6 +96,15 @@ def match_ranks(
     """
     forward = _ranks(image_vectors, text_vectors, image_groups, text_groups)
     return forward, _ranks(text_vectors, image_vectors, text_groups, image_groups)
+
+
+def nearest_rows(
+    queries: NDArray[np.floating], candidates: NDArray[np.floating]
+) -> NDArray[np.int64]:
+    """Return for each query (N,) the row of the candidate with the largest cosine."""
+    rows = max(1, _BLOCK_VALUES // len(candidates))
+    starts = range(0, len(queries), rows)
+    return np.concatenate([(queries[s : s + rows] @ candidates.T).argmax(axis=1) for s in starts])
 
 
 def _ranks(

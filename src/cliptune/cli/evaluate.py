@@ -1,11 +1,11 @@
-"""``cliptune evaluate``: zero-shot scores on a labelled data set."""
+"""``cliptune evaluate``: zero-shot scores on a labelled data set, or retrieval among captions."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.cli.console import percent, print_json, print_table, print_text
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
@@ -36,22 +36,31 @@ def evaluate(
     data: str,
     /,
     *,
+    task: Literal["zero-shot", "retrieval"] = "zero-shot",
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
     prompts: TemplateOptions = TemplateOptions(),
     model: ModelOptions = ModelOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> None:
-    """Score zero-shot classification, with an interval on every score.
+    """Score zero-shot classification or retrieval, with an interval on every score.
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        task: zero-shot classification of labelled images, or retrieval between images and their
+            captions.
         out: Folder for predictions and scores; runs/evaluate-... otherwise.
         dataset: How to read the data set.
         prompts: How class names become texts.
         model: Which encoder, where and how it computes.
         output: How results are shown.
     """
+    if task == "retrieval":
+        from cliptune.cli.retrieval import evaluate_retrieval
+
+        evaluate_retrieval(data, out, dataset=dataset, prompts=prompts, model=model, output=output)
+        return
+
     from cliptune.evaluation import compare_with_first
     from cliptune.images import require_classes, require_labels
     from cliptune.runs import default_run_path, require_free_place

@@ -1,0 +1,85 @@
+"""``cliptune evaluate --task retrieval``: images find their captions, and captions their image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cliptune.cli.console import percent, print_json, print_table, print_text
+from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
+from cliptune.cli.session import embed_table, open_encoder, open_store, open_table, text_encoder
+from cliptune.errors import InputError
+
+__all__ = ["evaluate_retrieval"]
+
+
+def evaluate_retrieval(
+    data: str,
+    out: Path | None,
+    *,
+    dataset: DataOptions,
+    prompts: TemplateOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    """Rank every image against all captions and every caption against all images."""
+    if prompts.templates or prompts.template:
+        raise InputError("--task retrieval takes captions as they are; leave out the templates")
+
+    from cliptune.classifier import EncoderRecord
+    from cliptune.images import list_captions
+    from cliptune.retrieval_run import CaptionedVectors, write_retrieval_run
+    from cliptune.runs import default_run_path, require_free_place
+
+    start = time.perf_counter()
+    place = out or default_run_path("evaluate", data)
+    require_free_place(place)
+    table = open_table(data, dataset)
+    list_captions(table)
+    encoder, store = open_encoder(model), open_store(model)
+    embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+    captions, _ = list_captions(embedded.table)
+    texts = text_encoder(encoder, store, model)(list(captions))
+    reported = write_retrieval_run(
+        place,
+        CaptionedVectors(
+            embedded.table, embedded.features.vectors, texts, EncoderRecord.of(encoder)
+        ),
+        asked={
+            "data": data,
+            "split": dataset.split,
+            "model": encoder.name,
+            "precision": encoder.precision,
+            "device": encoder.device,
+        },
+        facts={
+            "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
+            "images_per_second": embedded.images_per_second,
+            "images_embedded": embedded.n_embedded,
+        },
+        seed=output.seed,
+    )
+    if output.json:
+        print_json(reported | {"seconds": time.perf_counter() - start})
+    else:
+        _show(reported)
+
+
+def _show(reported: Mapping[str, Any]) -> None:  # Any: plain JSON values
+    title = (
+        f"Retrieval on {reported['data']}: {reported['n_images']} images, {reported['n_texts']} "
+        f"captions, {reported['model']} ({reported['precision']}, {reported['device']})"
+    )
+    rows = []
+    for name in ("image_to_text", "text_to_image"):
+        scores = reported[name]
+        row = [name.replace("_", " "), str(scores["n"])]
+        for measure, interval in scores["intervals"].items():
+            low, high = (100 * interval[end] for end in ("low", "high"))
+            row.append(f"{percent(scores[measure])} [{low:.1f} to {high:.1f}]")
+        rows.append(row)
+    print_table(title, ("", "n", "recall at 1", "recall at 5", "recall at 10"), rows)
+    print_text("Brackets are 95 % intervals.")
+    print_text(f"Scores and what each query found: {reported['run']}")

@@ -1,0 +1,117 @@
+"""Retrieval scores of a captions data set, and what their run leaves on disk.
+
+It runs no model: it is given vectors of images and captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas import score_retrieval
+from cliptune.atlas.retrieval import match_ranks, nearest_rows
+from cliptune.classifier import EncoderRecord
+from cliptune.images import ImageTable, list_captions
+from cliptune.runs import RunDir
+
+__all__ = ["CaptionedVectors", "write_retrieval_run"]
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class CaptionedVectors:
+    """A captions data set as one encoder sees it.
+
+    Attributes:
+        table: N images with captions.
+        images: float32 (N, D), rows of norm 1.
+        texts: float32 (M, D), rows of norm 1, in the order of ``list_captions``.
+        encoder: What embedded them.
+    """
+
+    table: ImageTable
+    images: NDArray[np.float32]
+    texts: NDArray[np.float32]
+    encoder: EncoderRecord
+
+
+def write_retrieval_run(
+    place: Path,
+    vectors: CaptionedVectors,
+    *,
+    asked: Mapping[str, Any],  # Any: plain JSON values
+    facts: Mapping[str, Any],  # Any: plain JSON values
+    seed: int,
+) -> Json:
+    """Score retrieval in both directions and fill a run directory.
+
+    ``image_to_text.parquet`` and ``text_to_image.parquet`` hold one row a query: what was found
+    first, and the rank of the nearest that belongs to it.
+
+    Args:
+        place: Where the run goes.
+        vectors: Images and captions.
+        asked: The options that made it.
+        facts: What else is reported, such as unreadable images.
+        seed: Of the bootstrap.
+
+    Returns:
+        What is reported, as plain JSON values.
+
+    Raises:
+        DataError: Fewer than two images have captions.
+        RunError: The place holds something else.
+        UnavailableError: The place cannot be written to.
+    """
+    texts, owners = list_captions(vectors.table)
+    scores = score_retrieval(vectors.images, vectors.texts, owners, seed=seed)
+    record = vectors.encoder
+    reported = {
+        "task": "retrieval",
+        **asked,
+        "n_images": len(vectors.images),
+        "n_texts": len(texts),
+        **scores.to_dict(),
+        **facts,
+        "run": str(place),
+    }
+    run = RunDir.create(place, {"command": "evaluate", "task": "retrieval", **asked})
+    _write_queries(run, vectors, texts, owners)
+    run.write_json("metrics.json", reported)
+    run.finish({"seed": seed, "data_digest": vectors.table.digest(), "encoder": vars(record)})
+    return reported
+
+
+def _write_queries(
+    run: RunDir, vectors: CaptionedVectors, texts: tuple[str, ...], owners: NDArray[np.int64]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = vectors.table.ids
+    own_ranks, text_ranks = match_ranks(vectors.images, vectors.texts, np.arange(len(ids)), owners)
+    found_texts = nearest_rows(vectors.images, vectors.texts)
+    found_images = nearest_rows(vectors.texts, vectors.images)
+    described = np.isin(np.arange(len(ids)), owners)
+    tables = {
+        "image_to_text": {
+            "id": list(ids),
+            "found": [texts[t] for t in found_texts],
+            "rank": pa.array(own_ranks, mask=~described),
+        },
+        "text_to_image": {
+            "caption": list(texts),
+            "id": [ids[i] for i in owners],
+            "found": [ids[i] for i in found_images],
+            "rank": text_ranks,
+        },
+    }
+    for name, columns in tables.items():
+        with run.writing(f"{name}.parquet") as temporary:
+            pq.write_table(pa.table(columns), temporary)
