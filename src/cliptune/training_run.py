@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.confusion import write_class_scores
 from cliptune.evaluation import write_misclassified, write_predictions
 from cliptune.few_shot import Trial, score_trials
 from cliptune.fitting import Fitted, Task, score_fitted
@@ -25,6 +26,7 @@ from cliptune.model_card import render_model_card
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import TemplateSet
 from cliptune.protocol import Partition
+from cliptune.run_views import write_label_errors, write_partition
 from cliptune.runs import RunDir
 
 __all__ = ["FitSettings", "Scored", "finish_run", "score_on_test"]
@@ -186,7 +188,9 @@ def finish_run(
     test_table = table.select(test_rows)
     write_predictions(run, test_table, {name: s.probabilities for name, s in scored.items()})
     write_misclassified(run, test_table, scored[shipped].probabilities)
-    _write_partition(run, table, partition, test_rows)
+    write_class_scores(run, scored[shipped].test)
+    write_partition(run, table, partition, test_rows)
+    result["label_errors"] = write_label_errors(run, task, table)
     _write_report(run, result)
     facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
     run.finish({**facts, "encoder": vars(encoder)})
@@ -216,18 +220,3 @@ def _write_classifier(
         temperature=fitted.temperature,
         threshold=fitted.threshold,
     ).save(run)
-
-
-def _write_partition(
-    run: RunDir, table: ImageTable, partition: Partition, test_rows: NDArray[np.int64]
-) -> None:
-    """Write who saw which image, and pairs that look alike across what was kept apart."""
-    ids = table.ids
-    parts = (("train", partition.train), ("val", partition.val), ("test", test_rows))
-    run.write_csv("partition.csv", ["id", "part"], ((ids[i], p) for p, rows in parts for i in rows))
-    pairs = partition.duplicates
-    alike = (
-        (ids[a], ids[b], f"{similarity:.4f}")
-        for a, b, similarity in zip(pairs.first, pairs.second, pairs.similarity, strict=True)
-    )
-    run.write_csv("near_duplicates.csv", ["seen", "test", "similarity"], alike)

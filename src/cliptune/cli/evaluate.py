@@ -1,4 +1,4 @@
-"""``cliptune evaluate``: zero-shot scores on a labelled data set, or retrieval among captions."""
+"""``cliptune evaluate``: scores of zero-shot, of a fitted classifier, or of retrieval."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cliptune.cli.session import (
     open_table,
     text_encoder,
 )
+from cliptune.errors import InputError
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -37,24 +38,34 @@ def evaluate(
     /,
     *,
     task: Literal["zero-shot", "retrieval"] = "zero-shot",
+    run: Path | None = None,
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
     prompts: TemplateOptions = TemplateOptions(),
     model: ModelOptions = ModelOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> None:
-    """Score zero-shot classification or retrieval, with an interval on every score.
+    """Score zero-shot classification, a fitted classifier or retrieval, with intervals.
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         task: zero-shot classification of labelled images, or retrieval between images and their
             captions.
+        run: A classifier that 'cliptune fit' wrote: it is scored, and zero-shot beside it; it
+            brings its classes, texts and encoder.
         out: Folder for predictions and scores; runs/evaluate-... otherwise.
         dataset: How to read the data set.
         prompts: How class names become texts.
         model: Which encoder, where and how it computes.
         output: How results are shown.
     """
+    if run is not None:
+        if task != "zero-shot":
+            raise InputError(f"--task {task} takes no --run; a classifier finds no captions")
+        from cliptune.cli.evaluate_run import evaluate_run
+
+        evaluate_run(data, run, out, dataset=dataset, prompts=prompts, model=model, output=output)
+        return
     if task == "retrieval":
         from cliptune.cli.retrieval import evaluate_retrieval
 
@@ -133,6 +144,7 @@ def _write_run(
     encoder: DualEncoder,
     seed: int,
 ) -> None:
+    from cliptune.confusion import write_class_scores
     from cliptune.evaluation import write_misclassified, write_predictions
     from cliptune.runs import RunDir
 
@@ -140,6 +152,7 @@ def _write_run(
     run = RunDir.create(place, {"command": "evaluate", **{k: result[k] for k in options}})
     write_predictions(run, embedded.table, {s.template_set.name: s.probabilities for s in scores})
     write_misclassified(run, embedded.table, scores[0].probabilities)
+    write_class_scores(run, scores[0].metrics)
     run.write_json("metrics.json", result)
     run.finish(
         {

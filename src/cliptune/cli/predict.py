@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from cliptune.cli.console import percent, print_json, print_table
+from cliptune.cli.fitted import open_run
 from cliptune.cli.options import ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
     choose_template_sets,
     embed_table,
-    embed_tokens,
     open_encoder,
     open_store,
     text_encoder,
@@ -163,18 +163,9 @@ def _fitted(
     model: ModelOptions,
     on_bad_image: Literal["fail", "skip"],
 ) -> _Answers:
-    from cliptune.classifier import Classifier
-    from cliptune.fitting import join_tokens
-    from cliptune.run_encoder import load_run_encoder
-    from cliptune.runs import RunDir
-
-    opened = RunDir.open(run)
-    classifier = Classifier.load(opened)
-    encoder = load_run_encoder(opened, device=model.device, precision=model.precision)
-    embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
-    X = embedded.features.vectors
-    if classifier.needs == "tokens":
-        X = join_tokens(X, embed_tokens(encoder, embedded.table, store))
+    opened = open_run(run, model)
+    classifier, encoder = opened.classifier, opened.encoder
+    embedded, X = opened.embed(table, store, on_bad_image=on_bad_image)
     probabilities = classifier.predict_proba(X)
     return _Answers(
         task="fitted",

@@ -1,0 +1,59 @@
+"""A fitted classifier at work, for the commands that take ``--run``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cliptune.cli.options import ModelOptions
+from cliptune.cli.session import Embedded, embed_table, embed_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cliptune.classifier import Classifier
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import FeatureStore
+    from cliptune.images import ImageTable
+    from cliptune.runs import RunDir
+
+__all__ = ["OpenedRun", "open_run"]
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run's classifier and the encoder whose embeddings it takes."""
+
+    run: RunDir
+    classifier: Classifier
+    encoder: DualEncoder
+
+    def embed(
+        self,
+        table: ImageTable,
+        store: FeatureStore,
+        *,
+        on_bad_image: Literal["fail", "skip"],
+    ) -> tuple[Embedded, NDArray[np.floating[Any]]]:  # Any: tokens may be of half precision
+        """Embed a table; return that, and what the classifier takes for each image."""
+        from cliptune.fitting import join_tokens
+
+        embedded = embed_table(self.encoder, table, store, on_bad_image=on_bad_image)
+        X: NDArray[np.floating[Any]] = embedded.features.vectors
+        if self.classifier.needs == "tokens":
+            X = join_tokens(X, embed_tokens(self.encoder, embedded.table, store))
+        return embedded, X
+
+
+def open_run(path: Path, model: ModelOptions) -> OpenedRun:
+    """Load the classifier of a finished run, and its encoder with the device that is asked for."""
+    from cliptune.classifier import Classifier
+    from cliptune.run_encoder import load_run_encoder
+    from cliptune.runs import RunDir
+
+    run = RunDir.open(path)
+    classifier = Classifier.load(run)
+    encoder = load_run_encoder(run, device=model.device, precision=model.precision)
+    return OpenedRun(run, classifier, encoder)

@@ -1,0 +1,88 @@
+"""How the classes fare: precision and recall of each, and which is taken for which.
+
+It lists and draws scores that were computed before, as CSV, SVG and PNG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.figures import Figure, font_families, new_figure, save_figure
+from cliptune.metrics import Metrics
+from cliptune.runs import RunDir
+
+__all__ = ["plot_confusion", "write_class_scores"]
+
+_MOST_NUMBERED = 30
+_MOST_NAMED = 120
+
+
+def write_class_scores(run: RunDir, metrics: Metrics) -> None:
+    """Write ``per_class.csv``, ``confusion.csv``, ``confusion.svg`` and ``confusion.png``.
+
+    Args:
+        run: The run to write into.
+        metrics: Scores of one classifier.
+    """
+    names = [one.name for one in metrics.per_class]
+    header = ["class", "n", "precision", "recall", "recall_low", "recall_high", "f1"]
+    run.write_csv(
+        "per_class.csv",
+        header,
+        (
+            [c.name, str(c.n)]
+            + [f"{x:.6f}" for x in (c.precision, c.recall, c.recall_low, c.recall_high, c.f1)]
+            for c in metrics.per_class
+        ),
+    )
+    run.write_csv(
+        "confusion.csv",
+        ["class", *names],
+        ([name, *map(str, row)] for name, row in zip(names, metrics.confusion, strict=True)),
+    )
+    save_figure(plot_confusion(metrics.confusion, names), run.path / "confusion")
+
+
+def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """Draw the confusion matrix: a row a true class, coloured by the share of that class.
+
+    Up to 30 classes carry their counts, up to 120 their names.
+
+    Args:
+        confusion: int64 (C, C), rows are true classes, columns predicted ones.
+        names: C class names.
+    """
+    n = len(names)
+    size = float(np.clip(1.6 + 0.28 * n, 3.0, 9.0))
+    figure = new_figure(size + 0.9, size)
+    axes = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    font = {"fontsize": float(np.clip(180 / n, 3.0, 8.0)), "family": font_families()}
+    if n <= _MOST_NAMED:
+        axes.set_xticks(range(n), names, rotation=90, parse_math=False, **font)
+        axes.set_yticks(range(n), names, parse_math=False, **font)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    axes.tick_params(length=0)
+    if n <= _MOST_NUMBERED:
+        for true, predicted in zip(*np.nonzero(confusion), strict=True):
+            axes.text(
+                predicted,
+                true,
+                str(confusion[true, predicted]),
+                ha="center",
+                va="center",
+                color="white" if shares[true, predicted] > 0.5 else "#222222",
+                fontsize=float(np.clip(150 / n, 3.5, 8.0)),
+            )
+    axes.set_xlabel("predicted", fontsize=8)
+    axes.set_ylabel("label", fontsize=8)
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
+    bar.set_label("share of the images with this label", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+    return figure

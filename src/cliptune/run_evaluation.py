@@ -1,0 +1,171 @@
+"""A fitted classifier on a labelled data set: classes matched by name, scored, compared.
+
+It knows nothing about how options are read or results shown, and runs no model itself.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.classifier import Classifier
+from cliptune.errors import DataError
+from cliptune.evaluation import score_template_set
+from cliptune.images import ImageTable
+from cliptune.metrics import Metrics, compute_metrics
+from cliptune.paired import Comparison, compare_correct
+from cliptune.prompts import custom_template_set
+from cliptune.runs import RunDir
+
+__all__ = ["RunScores", "count_learned_from", "match_classes", "score_classifier"]
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """What a fitted classifier gives on one data set.
+
+    Attributes:
+        probabilities: float64 (N, C), calibrated.
+        metrics: The scores; an image on which the classifier abstains counts by its top class.
+        zero_shot_probabilities: float64 (N, C), by the class texts of the same encoder.
+        zero_shot: Their scores.
+        against_zero_shot: From zero-shot to the classifier, on the same images.
+        abstention: Where it has a threshold: ``probability``, the share of images it answers
+            (``coverage``) and the share of right answers among these (``precision``, null
+            where there are none).
+    """
+
+    probabilities: NDArray[np.float64]
+    metrics: Metrics
+    zero_shot_probabilities: NDArray[np.float64]
+    zero_shot: Metrics
+    against_zero_shot: Comparison
+    abstention: dict[str, float | None] | None
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return what is reported, with the keys that zero-shot evaluation and fit use."""
+        return {
+            **self.metrics.to_dict(),
+            "zero_shot": self.zero_shot.summary(),
+            "against_zero_shot": asdict(self.against_zero_shot),
+            "abstention": self.abstention,
+        }
+
+
+def match_classes(table: ImageTable, class_names: tuple[str, ...]) -> ImageTable:
+    """Number the labels of a data set as a classifier numbers its classes.
+
+    Args:
+        table: N labelled images.
+        class_names: The C names of the classifier.
+
+    Returns:
+        The table with the classifier's names and numbers.
+
+    Raises:
+        DataError: The names differ; the message says which ones.
+    """
+    unknown = [name for name in table.class_names if name not in class_names]
+    missing = [name for name in class_names if name not in table.class_names]
+    if unknown or missing:
+        parts = [
+            f"{len(names)} {what} ({_listed(names)})"
+            for what, names in (
+                ("unknown to the classifier", unknown),
+                ("missing in the data", missing),
+            )
+            if names
+        ]
+        raise DataError(
+            f"the classes of {table.root!r} are not those of the classifier: {', '.join(parts)}; "
+            "rename folders or give --class-names"
+        )
+    number = np.array([class_names.index(name) for name in table.class_names])
+    labels = np.where(table.labels >= 0, number[table.labels], -1)
+    return replace(table, labels=labels, class_names=class_names)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def score_classifier(
+    classifier: Classifier,
+    X: NDArray[np.floating[Any]],  # Any: tokens may be of half precision
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    encode_texts: Callable[[list[str]], NDArray[np.float32]],
+    logit_scale: float,
+    seed: int = 0,
+) -> RunScores:
+    """Score a classifier, and the class texts alone, on the same images.
+
+    Args:
+        classifier: With the templates that zero-shot uses too.
+        X: What the classifier takes: (N, D), or (N, 1 + T, D).
+        vectors: float32 (N, D), the pooled features.
+        labels: int64 (N,), in the classifier's numbers.
+        encode_texts: Maps T texts to float32 (T, D) unit rows, by the same encoder.
+        logit_scale: The encoder's factor on cosines.
+        seed: Of the bootstraps.
+    """
+    names = classifier.class_names
+    probabilities = classifier.predict_proba(X)
+    zero_shot = score_template_set(
+        vectors,
+        labels,
+        class_names=names,
+        template_set=custom_template_set(classifier.templates),
+        encode_texts=encode_texts,
+        logit_scale=logit_scale,
+        seed=seed,
+    )
+    right = probabilities.argmax(axis=1) == labels
+    return RunScores(
+        probabilities=probabilities,
+        metrics=compute_metrics(labels, probabilities, class_names=names, seed=seed),
+        zero_shot_probabilities=zero_shot.probabilities,
+        zero_shot=zero_shot.metrics,
+        against_zero_shot=compare_correct(
+            zero_shot.probabilities.argmax(axis=1) == labels, right, seed=seed
+        ),
+        abstention=_abstention(classifier, probabilities, right),
+    )
+
+
+def _abstention(
+    classifier: Classifier, probabilities: NDArray[np.float64], right: NDArray[np.bool_]
+) -> dict[str, float | None] | None:
+    if classifier.threshold is None:
+        return None
+    answered = ~classifier.abstains(probabilities)
+    return {
+        "probability": classifier.threshold.probability,
+        "coverage": float(answered.mean()),
+        "precision": float(right[answered].mean()) if answered.any() else None,
+    }
+
+
+def count_learned_from(run: RunDir, data: str, table: ImageTable) -> int:
+    """Count the images that the classifier was learned or chosen on.
+
+    It can only be told for the data set that the run was fitted on: there, ids name images.
+
+    Args:
+        run: The classifier's run.
+        data: The data set, as it was named.
+        table: The images to be scored.
+    """
+    fitted_on = str(run.read_json("config.json").get("data", ""))
+    if fitted_on != data and Path(fitted_on).resolve() != Path(data).resolve():
+        return 0
+    with (run.path / "partition.csv").open(newline="", encoding="utf-8") as file:
+        seen = {line["id"] for line in csv.DictReader(file) if line["part"] != "test"}
+    return sum(name in seen for name in table.ids)
