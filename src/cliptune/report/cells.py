@@ -1,0 +1,103 @@
+"""Cells of tables: as a reader sees them, and as CSV.
+
+It knows nothing about HTML or about what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cliptune.report.document import Kind, Table
+from cliptune.runs import atomic_path
+
+__all__ = ["format_cell", "interval_of", "is_numeric", "write_csv"]
+
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+_TEXT_KINDS = ("text", "status")
+
+
+def is_numeric(kind: Kind) -> bool:
+    """Whether cells of this kind stand to the right."""
+    return kind not in _TEXT_KINDS
+
+
+def format_cell(value: Any, kind: Kind) -> str:  # Any: plain JSON values
+    """Write a cell's value; its interval stands apart, see ``interval_of``."""
+    number = value["value"] if isinstance(value, Mapping) else value
+    if number is None:
+        return "–"  # noqa: RUF001  a dash for what is not there
+    if kind in _TEXT_KINDS:
+        return str(number)
+    return _WRITERS[kind](number)
+
+
+def interval_of(value: Any, kind: Kind) -> str:  # Any: plain JSON values
+    """Write the interval of a number that has one, else nothing."""
+    if not isinstance(value, Mapping) or value.get("low") is None:
+        return ""
+    low, high = (_WRITERS[kind](value[end]).removesuffix(" %") for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
+def _write_seconds(value: float) -> str:
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min"
+
+
+def _write_bytes(value: float) -> str:
+    power = 0 if value < 1 else min(int(math.log(value, 1000)), len(_BYTES) - 1)
+    return f"{value / 1000**power:.3g} {_BYTES[power]}"
+
+
+def _write_p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+_WRITERS = {
+    "integer": lambda value: f"{value:,.0f}",
+    "number": lambda value: f"{value:.3f}",
+    "percent": lambda value: f"{100 * value:.1f} %",
+    "points": lambda value: f"{100 * value:+.1f}",
+    "seconds": _write_seconds,
+    "bytes": _write_bytes,
+    "rate": lambda value: f"{value:.2g}",
+    "p": _write_p,
+}
+
+
+def write_csv(table: Table, path: Path) -> None:
+    """Write a table's raw values; a number with an interval takes three columns."""
+    with_interval = [
+        any(isinstance(row[k], Mapping) for row in table.rows) for k in range(len(table.columns))
+    ]
+    header: list[str] = []
+    for column, spread in zip(table.columns, with_interval, strict=True):
+        ends = [f"{column.name}_low", f"{column.name}_high"] if spread else []
+        header += [column.name, *ends]
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row in table.rows:
+            writer.writerow(_flatten(row, with_interval))
+
+
+def _flatten(row: tuple[Any, ...], with_interval: list[bool]) -> list[Any]:  # Any: as above
+    cells: list[Any] = []
+    for value, spread in zip(row, with_interval, strict=True):
+        if not spread:
+            cells.append(value)
+        elif isinstance(value, Mapping):
+            cells += [value["value"], value.get("low"), value.get("high")]
+        else:
+            cells += [value, None, None]
+    return cells

@@ -1,0 +1,309 @@
+"""Charts for reports: intervals, lines, bars, heat maps, scores against cost.
+
+They know numbers and words, nothing about models. All are narrow enough to be read on a phone,
+without a background, and their text stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas.fonts import font_families
+from cliptune.atlas.palette import CLASS_COLOURS
+from cliptune.runs import atomic_path
+
+__all__ = [
+    "Bar",
+    "Dot",
+    "Line",
+    "plot_bars",
+    "plot_cost",
+    "plot_dots",
+    "plot_heat_map",
+    "plot_lines",
+    "save_chart",
+]
+
+Chart = Any  # Any: matplotlib's Figure, imported only where something is drawn
+Axes = Any  # Any: matplotlib's Axes
+
+INK, FAINT, LINE = "#1b1d1f", "#5c6268", "#d5d9dd"  # svg.py lets these follow the page's scheme
+_WIDTH = 4.6  # inches: 331 points, about what a phone shows
+_SIZE = 9
+_ROW = 0.29
+_LONGEST_NAME = 26
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A score with its interval on a row of its own.
+
+    Attributes:
+        name: What it belongs to.
+        value: The score.
+        low: Lower end of its interval.
+        high: Upper end.
+        group: Dots of one group share a colour; the group's name goes into the legend.
+        marked: It stands out.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    group: str = ""
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve, perhaps with a band.
+
+    Attributes:
+        name: Goes into the legend.
+        x: (n,).
+        y: (n,).
+        low: (n,), lower end of a band, or nothing.
+        high: Likewise.
+        dashed: Drawn in dashes.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A number as a bar.
+
+    Attributes:
+        name: What it belongs to.
+        value: Its length.
+        text: Stands at its end.
+        group: Bars of one group share a colour.
+        marked: It stands out.
+    """
+
+    name: str
+    value: float
+    text: str
+    group: str = ""
+    marked: bool = False
+
+
+def save_chart(chart: Chart, path: Path) -> None:
+    """Write a chart as SVG, the same bytes for the same chart."""
+    from matplotlib import rc_context
+
+    # Both can only be set globally; they are put back at once.
+    settings = {"svg.hashsalt": path.stem, "svg.fonttype": "none"}
+    with rc_context(settings), atomic_path(path) as temporary:
+        chart.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
+
+
+def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart:
+    """Draw scores under each other, each with its 95 % interval.
+
+    Args:
+        dots: From top to bottom.
+        label: Of the axis.
+        percent: The scores are shares.
+    """
+    factor = 100 if percent else 1
+    groups = list(dict.fromkeys(dot.group for dot in dots))
+    chart, axes = _new_chart(len(dots) * _ROW + 0.62 + 0.2 * (len(groups) > 1))
+    for row, dot in enumerate(dots):
+        colour = CLASS_COLOURS[groups.index(dot.group) % len(CLASS_COLOURS)]
+        axes.plot([factor * dot.low, factor * dot.high], [row, row], color=colour, lw=2.2,
+                  alpha=0.55, solid_capstyle="round")  # fmt: skip
+        axes.plot(factor * dot.value, row, "D" if dot.marked else "o", color=colour,
+                  ms=7 if dot.marked else 6)  # fmt: skip
+    _name_rows(axes, [dot.name for dot in dots], [dot.marked for dot in dots])
+    axes.grid(axis="x", color=LINE, lw=0.7)
+    axes.set_xlabel(label, fontsize=_SIZE, color=FAINT)
+    if len(groups) > 1:
+        _add_legend(chart, groups)
+    return chart
+
+
+def plot_bars(bars: Sequence[Bar], *, label: str = "") -> Chart:
+    """Draw bars under each other, each with its number at its end."""
+    groups = list(dict.fromkeys(bar.group for bar in bars))
+    chart, axes = _new_chart(len(bars) * _ROW + 0.35 + 0.2 * bool(label) + 0.2 * (len(groups) > 1))
+    for row, bar in enumerate(bars):
+        colour = CLASS_COLOURS[groups.index(bar.group) % len(CLASS_COLOURS)]
+        axes.barh(row, bar.value, height=0.62, color=colour, alpha=1.0 if bar.marked else 0.6)
+        axes.annotate(bar.text, (bar.value, row), (4, 0), textcoords="offset points", va="center",
+                      fontsize=_SIZE, color=INK)  # fmt: skip
+    _name_rows(axes, [bar.name for bar in bars], [bar.marked for bar in bars])
+    axes.set_xlim(0, max((bar.value for bar in bars), default=1) * 1.22 or 1)
+    axes.xaxis.set_visible(bool(label))
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xlabel(label, fontsize=_SIZE, color=FAINT)
+    if len(groups) > 1:
+        _add_legend(chart, groups)
+    return chart
+
+
+def plot_lines(
+    lines: Sequence[Line], *, x_label: str, y_label: str, logarithmic: bool = False
+) -> Chart:
+    """Draw curves with a legend above them.
+
+    Args:
+        lines: In the order of the legend.
+        x_label: Of the horizontal axis.
+        y_label: Of the vertical axis.
+        logarithmic: Of the horizontal axis.
+    """
+    chart, axes = _new_chart(2.9)
+    for number, line in enumerate(lines):
+        colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
+        axes.plot(line.x, line.y, color=colour, lw=1.8, ls="--" if line.dashed else "-",
+                  marker="o", ms=4)  # fmt: skip
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, lw=0)
+    if logarithmic:
+        axes.set_xscale("log")
+    elif all(float(value).is_integer() for line in lines for value in line.x):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color=LINE, lw=0.7)
+    axes.set_xlabel(x_label, fontsize=_SIZE, color=FAINT)
+    axes.set_ylabel(y_label, fontsize=_SIZE, color=FAINT)
+    _add_legend(chart, [line.name for line in lines], dashed=[line.dashed for line in lines])
+    return chart
+
+
+def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> Chart:
+    """Draw scores against the time they took, on a logarithmic axis.
+
+    Args:
+        dots: Scores with intervals.
+        seconds: What each took, in their order.
+        label: Of the vertical axis.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    chart, axes = _new_chart(3.1)
+    for dot, cost in zip(dots, seconds, strict=True):
+        colour = CLASS_COLOURS[2 if dot.marked else 0]
+        x = max(cost, 1e-3)
+        axes.plot([x, x], [100 * dot.low, 100 * dot.high], color=colour, lw=1.6, alpha=0.35)
+        axes.plot(x, 100 * dot.value, "D" if dot.marked else "o", color=colour, ms=6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    left, right = axes.get_xlim()
+    axes.set_xlim(left / 1.3, right * 3)
+    axes.grid(color=LINE, lw=0.7)
+    axes.set_xlabel("seconds, logarithmic", fontsize=_SIZE, color=FAINT)
+    axes.set_ylabel(label, fontsize=_SIZE, color=FAINT)
+    _name_points(chart, axes, [(d.name, max(c, 1e-3), 100 * d.value) for d, c in
+                               zip(dots, seconds, strict=True)])  # fmt: skip
+    return chart
+
+
+def plot_heat_map(
+    values: NDArray[np.float64],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    row_label: str,
+    column_label: str,
+    percent: bool = False,
+) -> Chart:
+    """Draw a matrix with its numbers where there is room for them; not-a-number stays empty."""
+    n_rows, n_columns = values.shape
+    chart, axes = _new_chart(min(0.9 + n_rows * _WIDTH / max(n_columns, 5) * 0.72, 4.8))
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    axes.imshow(values, cmap="Blues", aspect="auto", vmin=low, vmax=max(high, low + 1e-9))
+    if n_columns <= 12:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                dark = value > low + 0.6 * (high - low)
+                text = f"{100 * value:.1f}" if percent else f"{value:g}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=_SIZE - 1,
+                          color="#fdfdfd" if dark else "#101214")  # fmt: skip
+    axes.set_xticks(*_ticks(columns), rotation=40 if max(map(len, columns)) > 5 else 0)
+    for tick in axes.get_xticklabels():
+        tick.set_horizontalalignment("right" if tick.get_rotation() else "center")
+    axes.set_yticks(*_ticks(rows))
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(column_label, fontsize=_SIZE, color=FAINT)
+    axes.set_ylabel(row_label, fontsize=_SIZE, color=FAINT)
+    return chart
+
+
+def _new_chart(height: float) -> tuple[Chart, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    chart = Figure(figsize=(_WIDTH, height), layout="constrained")
+    FigureCanvasAgg(chart)
+    axes = chart.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(LINE)
+    axes.tick_params(labelsize=_SIZE, length=0, colors=FAINT)
+    return chart, axes
+
+
+def _ticks(names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Name every row, or of very many every so many."""
+    step = -(-len(names) // 30)
+    positions = list(range(0, len(names), step))
+    return positions, [_shorten(names[position]) for position in positions]
+
+
+def _name_rows(axes: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
+    axes.set_yticks(range(len(names)), [_shorten(name) for name in names])
+    for tick, strong in zip(axes.get_yticklabels(), marked, strict=True):
+        tick.set(color=INK, fontweight="bold" if strong else "normal", family=font_families(),
+                 parse_math=False)  # fmt: skip
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+
+
+def _name_points(chart: Chart, axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write names to the right of points, each moved down or up until it covers no other."""
+    chart.draw_without_rendering()
+    taken: list[float] = []
+    height = _SIZE * chart.dpi / 72 * 1.05
+    for name, x, y in sorted(points, key=lambda point: -point[2]):
+        pixel = float(axes.transData.transform((x, y))[1])
+        place = pixel
+        for other in taken:
+            if abs(place - other) < height:
+                place = other - height
+        taken.append(place)
+        shift = (place - pixel) * 72 / chart.dpi
+        axes.annotate(name, (x, y), (7, shift), textcoords="offset points", va="center",
+                      fontsize=_SIZE - 1, color=INK, parse_math=False)  # fmt: skip
+
+
+def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | None = None) -> None:
+    from matplotlib.lines import Line2D
+
+    styles = dashed or [False] * len(names)
+    handles = [
+        Line2D([], [], color=CLASS_COLOURS[k % len(CLASS_COLOURS)], lw=2.2, ls="--" if d else "-",
+               label=_shorten(name).replace("$", r"\$"))
+        for k, (name, d) in enumerate(zip(names, styles, strict=True))
+    ]  # fmt: skip
+    chart.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False,
+                 labelcolor=INK, prop={"size": _SIZE, "family": font_families()},
+                 borderaxespad=0.0)  # fmt: skip
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip() + "…"

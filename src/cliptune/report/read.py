@@ -1,0 +1,64 @@
+"""From a finished run's folder to the document that is shown of it.
+
+It knows which files the commands leave; it computes nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cliptune.errors import RunError
+from cliptune.report.document import Document, Section, Tile
+from cliptune.report.runs import evaluate_document, fit_document
+from cliptune.runs import RunDir
+
+__all__ = ["STUDY_FILE", "read_document"]
+
+STUDY_FILE = "study.json"
+_READERS = {"fit": fit_document, "evaluate": evaluate_document}
+
+
+def read_document(folder: Path) -> Document:
+    """Read a study, finished or interrupted, or a finished run of ``fit`` or ``evaluate``.
+
+    Raises:
+        RunError: It is missing, unfinished, altered, or of a kind that has no report.
+    """
+    if (folder / STUDY_FILE).is_file():
+        return _study_document(folder)
+    run = RunDir.open(folder)
+    command = run.read_json("config.json").get("command")
+    if command not in _READERS:
+        raise RunError(
+            f"{str(folder)!r} was written by {command!r}, which has no report; expected a run of "
+            f"study, {' or '.join(_READERS)}"
+        )
+    return _READERS[command](run)
+
+
+def _study_document(folder: Path) -> Document:
+    path = folder / STUDY_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return _from_study(values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"cannot read the study in {str(path)!r} ({error}); start the study again: what is "
+            "finished is kept"
+        ) from error
+
+
+def _from_study(values: Mapping[str, Any]) -> Document:  # Any: plain JSON values
+    return Document(
+        title=values["title"],
+        summary=values["summary"],
+        recommendation=values["recommendation"],
+        command=values["command"],
+        tiles=tuple(Tile(**tile) for tile in values["tiles"]),
+        sections=tuple(Section.from_dict(s) for s in values["sections"].values()),
+        facts=tuple((name, value) for name, value in values["facts"]),
+        source=STUDY_FILE,
+    )
