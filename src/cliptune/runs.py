@@ -32,7 +32,14 @@ from typing import Any
 
 from cliptune.errors import RunError, UnavailableError
 
-__all__ = ["FORMAT_VERSION", "RunDir", "atomic_path", "default_run_path", "require_free_place"]
+__all__ = [
+    "FORMAT_VERSION",
+    "RunDir",
+    "atomic_path",
+    "default_run_path",
+    "describe_machine",
+    "require_free_place",
+]
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
@@ -171,16 +178,23 @@ class RunDir:
         manifest = {
             "format_version": FORMAT_VERSION,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": _versions(),
-            "machine": {
-                "platform": platform.platform(),
-                "processor": platform.machine(),
-                "cpu_count": os.cpu_count(),
-            },
+            **describe_machine(),
             **facts,
             "files": digests,
         }
         self.write_json(_MANIFEST, manifest)
+
+
+def describe_machine() -> Json:
+    """Return ``versions`` of Python and of what computes, and the ``machine``."""
+    return {
+        "versions": _versions(),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": platform.machine(),
+            "cpu_count": os.cpu_count(),
+        },
+    }
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cliptune.checks.results import CheckResult
 from cliptune.duplicates import find_duplicates
 
-__all__ = ["check_duplicates", "check_labels", "check_zero_shot"]
+__all__ = ["chance_accuracy", "check_duplicates", "check_labels", "check_zero_shot"]
 
 _LISTED = 20
 _FOLDS = 5
@@ -79,7 +79,7 @@ def check_zero_shot(
     log_sum = np.log(np.exp(logits).sum(axis=1))
     loss = float((log_sum - logits[np.arange(len(labels)), labels]).mean())
     accuracy = float((logits.argmax(axis=1) == labels).mean())
-    guess, bound = math.log(len(class_rows)), _chance_bound(labels, len(class_rows))
+    guess, bound = math.log(len(class_rows)), chance_accuracy(labels, len(class_rows))
     knows = accuracy > bound and loss < guess
     return CheckResult(
         name="zero_shot",
@@ -115,7 +115,7 @@ def check_labels(
     rng = np.random.default_rng(seed)
     real = _held_out_accuracy(vectors, labels, seed)
     shuffled = _held_out_accuracy(vectors, rng.permutation(labels), seed)
-    bound = _chance_bound(labels, int(labels.max()) + 1)
+    bound = chance_accuracy(labels, int(labels.max()) + 1)
     signal, leak = real > bound, shuffled > bound
     return (
         CheckResult(
@@ -164,12 +164,19 @@ def _held_out_accuracy(vectors: NDArray[np.float32], labels: NDArray[np.int64], 
     return hits / len(labels)
 
 
-def _chance_bound(labels: NDArray[np.int64], n_classes: int) -> float:
+def chance_accuracy(
+    labels: NDArray[np.int64], n_classes: int, *, certainty: float = _CERTAINTY
+) -> float:
     """Return the accuracy that guessing stays below, 99 times in 100.
 
     The best guess without looking is the most frequent class.
+
+    Args:
+        labels: int64 (N,).
+        n_classes: C.
+        certainty: Share of all draws in which guessing stays below.
     """
     from scipy.stats import binom
 
     share = np.bincount(labels, minlength=n_classes).max() / len(labels)
-    return float(binom.ppf(_CERTAINTY, len(labels), share) / len(labels))
+    return float(binom.ppf(certainty, len(labels), share) / len(labels))

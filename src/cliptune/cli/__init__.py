@@ -25,6 +25,8 @@ _COMMANDS = {
     "fit": "Learn a classifier on cached features, or compare all methods.",
     "sweep": "Find learning rates and what to freeze, with the noise around the best.",
     "map": "Draw images and texts in one plane; measure the gap, before and after.",
+    "study": "Investigate a data set from the data to what to ship, as one report.",
+    "report": "Render the report of finished runs again, computing nothing.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",

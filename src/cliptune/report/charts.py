@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.atlas.fonts import font_families
-from cliptune.atlas.palette import CLASS_COLOURS
+from cliptune.figures import COLOURS, font_families
 from cliptune.runs import atomic_path
 
 __all__ = [
@@ -106,8 +105,10 @@ def save_chart(chart: Chart, path: Path) -> None:
     from matplotlib import rc_context
 
     # Both can only be set globally; they are put back at once.
-    settings = {"svg.hashsalt": path.stem, "svg.fonttype": "none"}
-    with rc_context(settings), atomic_path(path) as temporary:
+    with (
+        rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}),
+        atomic_path(path) as temporary,
+    ):
         chart.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
 
 
@@ -123,7 +124,7 @@ def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart
     groups = list(dict.fromkeys(dot.group for dot in dots))
     chart, axes = _new_chart(len(dots) * _ROW + 0.62 + 0.2 * (len(groups) > 1))
     for row, dot in enumerate(dots):
-        colour = CLASS_COLOURS[groups.index(dot.group) % len(CLASS_COLOURS)]
+        colour = COLOURS[groups.index(dot.group) % len(COLOURS)]
         axes.plot([factor * dot.low, factor * dot.high], [row, row], color=colour, lw=2.2,
                   alpha=0.55, solid_capstyle="round")  # fmt: skip
         axes.plot(factor * dot.value, row, "D" if dot.marked else "o", color=colour,
@@ -141,7 +142,7 @@ def plot_bars(bars: Sequence[Bar], *, label: str = "") -> Chart:
     groups = list(dict.fromkeys(bar.group for bar in bars))
     chart, axes = _new_chart(len(bars) * _ROW + 0.35 + 0.2 * bool(label) + 0.2 * (len(groups) > 1))
     for row, bar in enumerate(bars):
-        colour = CLASS_COLOURS[groups.index(bar.group) % len(CLASS_COLOURS)]
+        colour = COLOURS[groups.index(bar.group) % len(COLOURS)]
         axes.barh(row, bar.value, height=0.62, color=colour, alpha=1.0 if bar.marked else 0.6)
         axes.annotate(bar.text, (bar.value, row), (4, 0), textcoords="offset points", va="center",
                       fontsize=_SIZE, color=INK)  # fmt: skip
@@ -168,7 +169,7 @@ def plot_lines(
     """
     chart, axes = _new_chart(2.9)
     for number, line in enumerate(lines):
-        colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         axes.plot(line.x, line.y, color=colour, lw=1.8, ls="--" if line.dashed else "-",
                   marker="o", ms=4)  # fmt: skip
         if line.low is not None and line.high is not None:
@@ -196,7 +197,7 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
 
     chart, axes = _new_chart(3.1)
     for dot, cost in zip(dots, seconds, strict=True):
-        colour = CLASS_COLOURS[2 if dot.marked else 0]
+        colour = COLOURS[2 if dot.marked else 0]
         x = max(cost, 1e-3)
         axes.plot([x, x], [100 * dot.low, 100 * dot.high], color=colour, lw=1.6, alpha=0.35)
         axes.plot(x, 100 * dot.value, "D" if dot.marked else "o", color=colour, ms=6)
@@ -296,7 +297,7 @@ def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | Non
 
     styles = dashed or [False] * len(names)
     handles = [
-        Line2D([], [], color=CLASS_COLOURS[k % len(CLASS_COLOURS)], lw=2.2, ls="--" if d else "-",
+        Line2D([], [], color=COLOURS[k % len(COLOURS)], lw=2.2, ls="--" if d else "-",
                label=_shorten(name).replace("$", r"\$"))
         for k, (name, d) in enumerate(zip(names, styles, strict=True))
     ]  # fmt: skip

@@ -1,0 +1,159 @@
+"""Classifiers that a study could end in: each a run of its own that can be used at once.
+
+It knows how to keep and score them, and nothing about how they were chosen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.fitting import Fitted, join_tokens
+from cliptune.metrics import Metrics, compute_metrics
+from cliptune.prompts import TemplateSet
+from cliptune.report import Section
+from cliptune.run_encoder import load_run_encoder
+from cliptune.runs import RunDir
+from cliptune.study.desk import Desk, slug
+from cliptune.study.subject import Progress, Subject, View
+from cliptune.study.words import score_cell
+
+__all__ = ["Candidate", "fit_command", "keep_candidate", "read_candidates", "score_candidate"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier with its validation score and what it took.
+
+    Attributes:
+        model: Name of the encoder it started from.
+        method: How it was made.
+        run: Its run directory, relative to the study's folder.
+        command: What makes it again.
+        accuracy: On the validation images.
+        parameters: Numbers that were fitted.
+        seconds: What fitting took.
+        n_train: Training images used.
+        own_encoder: The run holds an encoder whose weights were changed.
+    """
+
+    model: str
+    method: str
+    run: str
+    command: str
+    accuracy: dict[str, float]
+    parameters: int
+    seconds: float
+    n_train: int
+    own_encoder: bool = False
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+
+def keep_candidate(
+    subject: Subject, view: View, fitted: Fitted, desk: Desk, template_set: TemplateSet
+) -> Candidate:
+    """Write a fitted head as a run of its own.
+
+    Args:
+        subject: The data.
+        view: Whose embeddings it was fitted on.
+        fitted: The head.
+        desk: Of the section that fitted it.
+        template_set: The texts that class names were put into.
+    """
+    name = f"{slug(view.name)}-{fitted.name}"
+    record = EncoderRecord.of(view.encoder)
+    config = {"model": view.name, "method": fitted.name, "templates": template_set.name}
+    run = RunDir.create(desk.folder / name, {"command": "study", **config})
+    Classifier(
+        head=fitted.head,
+        class_names=subject.table.class_names,
+        templates=template_set.templates,
+        encoder=record,
+        temperature=fitted.temperature,
+    ).save(run)
+    run.finish({"seed": subject.seed, "encoder": asdict(record)})
+    return Candidate(
+        model=view.name,
+        method=fitted.name,
+        run=desk.file(name),
+        command=fit_command(subject, view, fitted.name, template_set.name),
+        accuracy=score_cell(fitted.val),
+        parameters=fitted.head.n_parameters_,
+        seconds=fitted.seconds,
+        n_train=0 if fitted.name == "zero-shot" else len(subject.partition.train),
+    )
+
+
+def fit_command(subject: Subject, view: View, method: str, templates: str) -> str:
+    """Return the command that fits a method as the study did."""
+    words = ["cliptune", "fit", subject.data, "--method", method, "--templates", templates]
+    if view.name != "lite":
+        words += ["--model", view.name]
+    if subject.seed:
+        words += ["--seed", str(subject.seed)]
+    if subject.val_fraction != 0.2:
+        words += ["--val", f"{subject.val_fraction:g}"]
+    return shlex.join(words)
+
+
+def read_candidates(sections: Mapping[str, Section]) -> list[Candidate]:
+    """Return the classifiers that finished sections have kept, in their order."""
+    return [
+        Candidate(**values)
+        for section in sections.values()
+        for values in section.numbers.get("candidates", ())
+    ]
+
+
+def score_candidate(
+    subject: Subject,
+    candidate: Candidate,
+    rows: NDArray[np.int64],
+    *,
+    folder: Path,
+    progress: Progress,
+) -> tuple[Metrics, NDArray[np.float64]]:
+    """Score a classifier on some rows.
+
+    Args:
+        subject: The data.
+        candidate: The classifier.
+        rows: int64 (n,).
+        folder: The study's.
+        progress: Shows (what, done, total).
+
+    Returns:
+        The scores and the probabilities, float64 (n, C).
+    """
+    run = RunDir.open(folder / candidate.run)
+    classifier = Classifier.load(run)
+    view = next(view for view in subject.views if view.name == candidate.model)
+    table = subject.table.select(rows)
+    X: NDArray[Any]  # Any: any width of float
+    if candidate.own_encoder:
+        encoder = load_run_encoder(run, device=subject.device, precision="fp32")
+        features = view.store.features(
+            encoder, table, progress=lambda p: progress("images", p.done, p.total)
+        )
+        X = features.vectors
+    else:
+        classifier.encoder.require_same(view.encoder)
+        X = view.vectors[rows]
+    if classifier.needs == "tokens":
+        X = join_tokens(X, view.tokens(rows, progress))
+    probabilities = classifier.predict_proba(X)
+    metrics = compute_metrics(
+        table.labels, probabilities, class_names=table.class_names, seed=subject.seed
+    )
+    return metrics, probabilities

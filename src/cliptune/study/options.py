@@ -1,0 +1,98 @@
+"""What a study is asked to do.
+
+It imports nothing heavy, so that a command line can read it; it knows nothing about data.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cliptune.errors import InputError, UnknownNameError
+
+__all__ = ["NEEDS", "SECTION_NAMES", "StudyOptions", "choose_sections", "parse_budget"]
+
+# In the order of the report; a section comes after those it draws from.
+SECTION_NAMES = (
+    "data",
+    "top5",
+    "zero-shot",
+    "heads",
+    "map",
+    "ship",
+)
+# Sections without which another has nothing to say.
+NEEDS: dict[str, str] = {}
+
+_UNITS = {"s": 1, "": 1, "m": 60, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a study is asked to do.
+
+    Attributes:
+        data: The data set, as it was named.
+        models: Names of encoders; the first is the headline.
+        budget_seconds: How long all of it may take.
+        sections: Names in ``SECTION_NAMES``, in their order.
+        image: The image of the first answer; nothing takes one of the data set.
+        val_fraction: Share of the training images cut for validation where there is none.
+        seed: Of everything random.
+    """
+
+    data: str
+    models: tuple[str, ...] = ("lite",)
+    budget_seconds: float = 1200.0
+    sections: tuple[str, ...] = SECTION_NAMES
+    image: Path | None = None
+    val_fraction: float = 0.2
+    seed: int = 0
+
+
+def choose_sections(only: str = "", skip: str = "") -> tuple[str, ...]:
+    """Return the sections to do, in the order of the report.
+
+    Args:
+        only: Names with commas between them; what they need comes with them. Empty: all.
+        skip: Names likewise.
+
+    Raises:
+        UnknownNameError: There is no such section.
+        InputError: None is left.
+    """
+    wanted, unwanted = _names(only), _names(skip)
+    wanted |= {NEEDS[name] for name in wanted if name in NEEDS} - unwanted
+    chosen = tuple(
+        name for name in SECTION_NAMES if (name in wanted or not wanted) and name not in unwanted
+    )
+    if not chosen:
+        raise InputError(
+            f"--only {only!r} and --skip {skip!r} leave no section; the sections are: "
+            f"{', '.join(SECTION_NAMES)}"
+        )
+    return chosen
+
+
+def _names(text: str) -> set[str]:
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    for name in sorted(names):
+        if name not in SECTION_NAMES:
+            raise UnknownNameError("section", name, SECTION_NAMES)
+    return names
+
+
+def parse_budget(text: str) -> float:
+    """Read ``90s``, ``20m`` or ``1.5h`` as seconds.
+
+    Raises:
+        InputError: It has another form, or is not above 0.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", text.lower())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise InputError(
+            f"budget {text!r} is no length of time; expected one such as 90s, 20m or 1.5h"
+        )
+    return seconds

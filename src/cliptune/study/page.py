@@ -1,0 +1,160 @@
+"""The end of a study: ``study.json`` and the page that shows it.
+
+It puts finished sections together and computes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cliptune.report import Section, render_report
+from cliptune.report.cells import format_cell
+from cliptune.report.read import STUDY_FILE
+from cliptune.runs import atomic_path, describe_machine
+
+__all__ = ["StudyFacts", "write_page"]
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a study was made of.
+
+    Attributes:
+        data: The data set, as it was named.
+        models: Names of encoders.
+        encoders: One line on each.
+        n_images: Images.
+        n_classes: Classes.
+        data_digest: Of ids, labels, splits and class names.
+        seed: Of everything random.
+        budget_seconds: What it was allowed.
+        seconds: What it took.
+        speeds: What was measured of this machine, as plain JSON values.
+        command: What starts it again.
+    """
+
+    data: str
+    models: tuple[str, ...]
+    encoders: tuple[str, ...]
+    n_images: int
+    n_classes: int
+    data_digest: str
+    seed: int
+    budget_seconds: float
+    seconds: float
+    speeds: Mapping[str, Any]  # Any: plain JSON values
+    command: str
+
+
+def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section]) -> Path:
+    """Write ``study.json`` and ``report.html``.
+
+    Args:
+        folder: The study's.
+        facts: What it was made of.
+        sections: By name, in order; skipped ones say why.
+
+    Returns:
+        The page.
+    """
+    ship = sections.get("ship")
+    shipped = ship.numbers.get("recommended") if ship else None
+    values: Json = {
+        "task": "study",
+        "data": facts.data,
+        "models": list(facts.models),
+        "report": str(folder / "report.html"),
+        "title": f"A study of {_short(facts.data)}",
+        "summary": _summary(facts),
+        "recommendation": ship.conclusion if ship and shipped else None,
+        "command": shipped["command"] if shipped else "",
+        "predict": f"cliptune predict IMAGE --run {folder / shipped['run']}" if shipped else "",
+        "tiles": _tiles(sections),
+        "sections": {name: section.to_dict() for name, section in sections.items()},
+        "budget_seconds": facts.budget_seconds,
+        "seconds": facts.seconds,
+        "seed": facts.seed,
+        "facts": _facts(facts),
+    }
+    with atomic_path(folder / STUDY_FILE) as temporary:
+        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return render_report([folder])
+
+
+def _short(data: str) -> str:
+    path = Path(data)
+    return path.stem if path.exists() else data
+
+
+def _summary(facts: StudyFacts) -> str:
+    classes = f" of {facts.n_classes} classes" if facts.n_classes else ""
+    models = ", ".join(facts.models)
+    day = datetime.now(UTC).strftime("%d %B %Y").lstrip("0")
+    return f"{facts.n_images:,} images{classes}, seen by {models}. {day}."
+
+
+def _tiles(sections: Mapping[str, Section]) -> list[dict[str, str]]:
+    """Show zero-shot, what is shipped, and the difference; without a test what zero-shot gives."""
+    ship, zero_shot = sections.get("ship"), sections.get("zero-shot")
+    if ship and ship.numbers.get("recommended"):
+        chosen = ship.numbers["recommended"]
+        methods = ship.numbers["methods"]
+        shipped = next(m for m in methods if m["run"] == chosen["run"])
+        base = next(
+            m for m in methods if (m["model"], m["method"]) == (chosen["model"], "zero-shot")
+        )
+        tiles = [_score_tile("Zero-shot", base["test"])]
+        if shipped is not base:
+            change = shipped["against_zero_shot"]
+            tiles += [
+                _score_tile(f"Shipped: {shipped['method']}", shipped["test"]),
+                {
+                    "title": "Gain on the locked test",
+                    "value": f"{100 * change['difference']:+.1f}",
+                    "detail": f"points, {100 * change['low']:+.1f} to {100 * change['high']:+.1f}",
+                },
+            ]
+        return tiles
+    if zero_shot and zero_shot.skipped is None:
+        return [
+            _score_tile(f"Zero-shot, {model}", found["template_sets"][found["chosen"]])
+            for model, found in zero_shot.numbers["models"].items()
+        ]
+    return []
+
+
+def _score_tile(title: str, summary: Json) -> dict[str, str]:
+    low, high = summary["interval"]
+    return {
+        "title": title,
+        "value": f"{100 * summary['accuracy']:.1f} %",
+        "detail": f"{100 * low:.1f} to {100 * high:.1f}, n = {summary['n']:,}",
+    }
+
+
+def _facts(facts: StudyFacts) -> list[list[str]]:
+    machine = describe_machine()
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    speeds = "; ".join(
+        f"{model}: {speed['images']:.0f} images/s, {speed['texts']:.0f} texts/s"
+        for model, speed in facts.speeds.items()
+    )
+    where = machine["machine"]
+    return [
+        ["command", facts.command],
+        ["time", f"{format_cell(facts.seconds, 'seconds')} of a budget of "
+                 f"{format_cell(facts.budget_seconds, 'seconds')}"],
+        ["data", f"{facts.data}, digest {facts.data_digest[:16]}"],
+        ["encoders", "; ".join(facts.encoders)],
+        ["machine", f"{where['platform']}, {where['cpu_count']} CPUs; {speeds}"],
+        ["versions", versions],
+        ["seed", str(facts.seed)],
+    ]  # fmt: skip

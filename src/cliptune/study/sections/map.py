@@ -1,0 +1,139 @@
+"""How images and texts lie in their common space.
+
+It measures the images outside the locked test; the numbers are those of ``cliptune.atlas``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.atlas import MapInputs, MapOptions, MapResult, MapView, build_map, save_map
+from cliptune.atlas.definitions import DEFINITIONS
+from cliptune.atlas.render import render_map
+from cliptune.report import Column, Figure, Table
+from cliptune.study.desk import Desk, Finding, TooSmallError
+from cliptune.study.subject import Subject
+
+__all__ = ["change_table", "draw_map", "gap_table", "map_inputs", "map_rows", "study_map"]
+
+_FEWEST = 10
+
+
+def study_map(subject: Subject, desk: Desk) -> Finding:
+    """Draw one map a set of encoders and measure the gap."""
+    rows = map_rows(subject, desk.settings["images"])
+    views = tuple(
+        MapView(
+            view.name,
+            view.vectors[rows],
+            view.text_rows(desk.template_set(view.name).templates),
+        )
+        for view in subject.views
+    )
+    result = build_map(map_inputs(subject, rows, views), MapOptions(seed=subject.seed))
+    figure = draw_map(
+        desk,
+        result,
+        caption="Images and class texts in one plane, a PCA of both: by modality, and by class.",
+    )
+    readings = [
+        f"{view['name']}: {view['reading']}" if len(views) > 1 else view["reading"]
+        for view in result.numbers["views"]
+    ]
+    notes = (f"{len(rows):,} images {subject.where}.", *result.numbers["remarks"])
+    return Finding(" ".join(readings), result.to_dict(), (figure, gap_table(result)), notes)
+
+
+def map_rows(subject: Subject, most: int) -> NDArray[np.int64]:
+    """Return the validation images first, then others outside the test, up to a number.
+
+    Raises:
+        TooSmallError: There are too few.
+    """
+    rng = np.random.default_rng([subject.seed, 7])
+    if subject.is_divided:
+        val, train = subject.partition.val, subject.partition.train
+        rows = np.concatenate([rng.permutation(val), rng.permutation(train)])[:most]
+    else:
+        rows = rng.permutation(subject.open_rows)[:most]
+    if len(rows) < _FEWEST:
+        raise TooSmallError(f"{len(rows)} images; a map needs at least {_FEWEST}")
+    return np.sort(rows)
+
+
+def map_inputs(subject: Subject, rows: NDArray[np.int64], views: tuple[MapView, ...]) -> MapInputs:
+    """Put views of some images and of all class texts together."""
+    table = subject.table.select(rows)
+    return MapInputs(
+        data=subject.data,
+        image_ids=table.ids,
+        views=views,
+        texts=table.class_names,
+        text_groups=np.arange(len(table.class_names)),
+        labels=table.labels,
+        class_names=table.class_names,
+        load_image=table.load_image,
+    )
+
+
+def draw_map(desk: Desk, result: MapResult, *, caption: str) -> Figure:
+    """Write a map's numbers, points and figures, the interactive page among them."""
+    save_map(result, desk.folder)
+    paths = render_map(result, desk.folder)
+    return Figure(
+        desk.file(paths["svg"].name),
+        "Two-dimensional maps of images and class texts",
+        caption,
+        wide=True,
+        links={"interactive map": desk.file(paths["html"].name), "PNG": desk.file("map.png")},
+    )
+
+
+def gap_table(result: MapResult) -> Table:
+    """Make a table of every number of every view."""
+    views = result.numbers["views"]
+    columns = (
+        Column("number", "number"),
+        *(Column(view["name"], view["name"], "number") for view in views),
+        Column("n", "n", "integer"),
+    )
+    rows = []
+    for name, definition in DEFINITIONS.items():
+        found = [view["gap"].get(name) for view in views]
+        if any(found):
+            n = next(score["n"] for score in found if score)
+            rows.append((definition.title, *map(_cell, found), n))
+    return Table("gap", "The gap in numbers", columns, tuple(rows))
+
+
+def change_table(result: MapResult, names: Sequence[str]) -> Table:
+    """Make a table of every number before, after, and its change."""
+    numbers = result.numbers
+    columns = (
+        Column("number", "number"),
+        *(Column(name, name, "number") for name in names),
+        Column("change", "change", "number"),
+        Column("n", "n", "integer"),
+    )
+    rows = [
+        (
+            DEFINITIONS[name].title,
+            _cell(numbers["before"].get(name)),
+            _cell(numbers["after"].get(name)),
+            _cell(change),
+            change["n"],
+        )
+        for name, change in numbers["change"].items()
+    ]
+    return Table("change", "Before and after", columns, tuple(rows))
+
+
+def _cell(score: dict[str, Any] | None) -> dict[str, float] | None:  # Any: plain JSON values
+    if score is None:
+        return None
+    low, high = score["interval"]
+    return {"value": score["value"], "low": low, "high": high}

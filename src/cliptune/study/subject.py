@@ -1,0 +1,160 @@
+"""What a study is about: images, labels, who may see which, and how each encoder sees them.
+
+It knows nothing about sections, budgets or reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders import DualEncoder
+from cliptune.errors import DataError
+from cliptune.features import FeatureStore
+from cliptune.fitting import Task
+from cliptune.images import BadImage, ImageTable
+from cliptune.prompts import TemplateSet, ensemble_rows
+from cliptune.protocol import Partition, partition_table
+
+__all__ = ["Progress", "Subject", "View", "ignore_progress"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def ignore_progress(what: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How one encoder sees the images.
+
+    Attributes:
+        name: What the user calls the encoder.
+        encoder: The encoder, its weights as they came.
+        store: Where embeddings are kept.
+        table: N images.
+        vectors: float32 (N, D), unit rows.
+    """
+
+    name: str
+    encoder: DualEncoder
+    store: FeatureStore
+    table: ImageTable
+    vectors: NDArray[np.float32]
+
+    def text_rows(self, templates: tuple[str, ...]) -> NDArray[np.float32]:
+        """Return the class texts as unit rows, float32 (C, D)."""
+        encode = partial(self.store.text_features, self.encoder)
+        return ensemble_rows(encode, self.table.class_names, templates)
+
+    def tokens(self, rows: NDArray[np.int64], progress: Progress) -> NDArray[np.float32]:
+        """Return one vector per patch of some images, float32 (n, T, D)."""
+        features = self.store.features(
+            self.encoder,
+            self.table.select(rows),
+            tokens=True,
+            progress=lambda p: progress("patches", p.done, p.total),
+        )
+        assert features.tokens is not None, "tokens were asked for"
+        return features.tokens
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything that the sections of a study have in common.
+
+    Attributes:
+        data: The data set, as it was named.
+        table: All images that can be read and, where there are labels, have one.
+        bad: Images that cannot be read and were left out.
+        n_unlabelled: Images that were left out because others have labels and they have none.
+        views: One an encoder; the first is the headline.
+        val_fraction: Share of training images cut for validation.
+        seed: Of everything random.
+        device: As the user named it.
+    """
+
+    data: str
+    table: ImageTable
+    bad: tuple[BadImage, ...]
+    n_unlabelled: int
+    views: tuple[View, ...]
+    val_fraction: float
+    seed: int
+    device: str = "auto"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the images have labels of two or more classes."""
+        return len(self.table.class_names) > 1 and bool((self.table.labels >= 0).all())
+
+    @cached_property
+    def partition(self) -> Partition:
+        """Who may see which image; near-duplicates are those of the first encoder.
+
+        Raises:
+            DataError: A class would be empty on one side.
+        """
+        if isinstance(self._cut, DataError):
+            raise self._cut
+        return self._cut
+
+    @cached_property
+    def _cut(self) -> Partition | DataError:
+        vectors, fraction = self.views[0].vectors, self.val_fraction
+        try:
+            return partition_table(self.table, vectors, val_fraction=fraction, seed=self.seed)
+        except DataError as error:
+            return error
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether there are labels, and enough images of each for training and a test."""
+        return self.has_labels and not isinstance(self._cut, DataError)
+
+    @property
+    def open_rows(self) -> NDArray[np.int64]:
+        """All rows outside the locked test, int64, sorted; without a test all rows."""
+        if not self.is_divided:
+            return np.arange(len(self.table))
+        return np.sort(np.concatenate([self.partition.train, self.partition.val]))
+
+    @property
+    def where(self) -> str:
+        """What ``open_rows`` are, in words."""
+        if self.is_divided:
+            return "outside the locked test"
+        return "of the data set, which is too small to lock a test away"
+
+    def task(
+        self,
+        view: View,
+        template_set: TemplateSet,
+        *,
+        tokens: NDArray[np.float32] | None = None,
+        train: NDArray[np.int64] | None = None,
+    ) -> Task:
+        """Return what heads are fitted on.
+
+        Args:
+            view: Whose embeddings.
+            template_set: How class names become texts.
+            tokens: Of all images, where a head needs them.
+            train: Rows to learn from; all of training otherwise.
+        """
+        return Task(
+            vectors=view.vectors,
+            tokens=tokens,
+            labels=self.table.labels,
+            class_names=self.table.class_names,
+            text_rows=view.text_rows(template_set.templates),
+            logit_scale=view.encoder.logit_scale,
+            train=self.partition.train if train is None else train,
+            val=self.partition.val,
+            seed=self.seed,
+        )
