@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+CHROMIUM = Path("/usr/bin/chromium")
+
 
 @pytest.fixture(scope="session")
 def data_root():
@@ -60,3 +62,27 @@ def make_tree(tmp_path, make_picture, encode_picture):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def visit():
+    """Open a page and return it with what it complained about and asked for."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+
+        def open_page(path, width=1440, scheme="light"):
+            page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            complaints, requests = [], []
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("request", lambda request: requests.append(request.url))
+            page.goto(path.resolve().as_uri())
+            return page, complaints, [url for url in requests if not url.startswith("data:")]
+
+        yield open_page
+        chromium.close()

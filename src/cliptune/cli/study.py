@@ -103,10 +103,13 @@ def _prepare(
     began: float,
 ) -> Study:
     """Open data and encoders, measure the speed, and embed every image once."""
+    from cliptune.images import open_images
     from cliptune.paths import cache_dir
     from cliptune.study.open import claim_folder, labelled_part, measure_speeds, study_key
     from cliptune.study.run import Study, plan_path
 
+    if options.image is not None:
+        open_images([str(options.image)])  # what is not there is said before anything is written
     table, n_unlabelled = labelled_part(open_whole_table(options.data, dataset))
     chosen = {
         name: ModelOptions(model=name, device=compute.device, precision=compute.precision)

@@ -44,6 +44,8 @@ def interval_of(value: Any, kind: Kind) -> str:  # Any: plain JSON values
 
 
 def _write_seconds(value: float) -> str:
+    if value < 0.095:
+        return f"{1000 * value:.0f} ms"
     if value < 10:
         return f"{value:.1f} s"
     if value < 120:

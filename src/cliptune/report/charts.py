@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atlas.labels import place_labels
 from cliptune.figures import COLOURS, font_families
 from cliptune.runs import atomic_path
 
@@ -34,8 +35,8 @@ Axes = Any  # Any: matplotlib's Axes
 
 INK, FAINT, LINE = "#1b1d1f", "#5c6268", "#d5d9dd"  # svg.py lets these follow the page's scheme
 _WIDTH = 4.6  # inches: 331 points, about what a phone shows
-_SIZE = 9
-_ROW = 0.29
+_SIZE = 10
+_ROW = 0.3
 _LONGEST_NAME = 26
 
 
@@ -193,7 +194,7 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
         seconds: What each took, in their order.
         label: Of the vertical axis.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     chart, axes = _new_chart(3.1)
     for dot, cost in zip(dots, seconds, strict=True):
@@ -203,14 +204,23 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
         axes.plot(x, 100 * dot.value, "D" if dot.marked else "o", color=colour, ms=6)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     left, right = axes.get_xlim()
-    axes.set_xlim(left / 1.3, right * 3)
+    axes.set_xlim(left / 1.5, right * 2)
     axes.grid(color=LINE, lw=0.7)
     axes.set_xlabel("seconds, logarithmic", fontsize=_SIZE, color=FAINT)
     axes.set_ylabel(label, fontsize=_SIZE, color=FAINT)
-    _name_points(chart, axes, [(d.name, max(c, 1e-3), 100 * d.value) for d, c in
-                               zip(dots, seconds, strict=True)])  # fmt: skip
+    chart.draw_without_rendering()  # names are placed by pixels, so the layout has to be settled
+    chart.set_layout_engine("none")
+    places = [(max(cost, 1e-3), 100 * dot.value) for dot, cost in zip(dots, seconds, strict=True)]
+    place_labels(
+        axes,
+        np.asarray(places, dtype=np.float32),
+        [dot.name for dot in dots],
+        sizes=[_SIZE - 1.5] * len(dots),
+        colours=[INK] * len(dots),
+        first=range(len(dots)),
+    )
     return chart
 
 
@@ -273,23 +283,6 @@ def _name_rows(axes: Axes, names: Sequence[str], marked: Sequence[bool]) -> None
                  parse_math=False)  # fmt: skip
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
-
-
-def _name_points(chart: Chart, axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
-    """Write names to the right of points, each moved down or up until it covers no other."""
-    chart.draw_without_rendering()
-    taken: list[float] = []
-    height = _SIZE * chart.dpi / 72 * 1.05
-    for name, x, y in sorted(points, key=lambda point: -point[2]):
-        pixel = float(axes.transData.transform((x, y))[1])
-        place = pixel
-        for other in taken:
-            if abs(place - other) < height:
-                place = other - height
-        taken.append(place)
-        shift = (place - pixel) * 72 / chart.dpi
-        axes.annotate(name, (x, y), (7, shift), textcoords="offset points", va="center",
-                      fontsize=_SIZE - 1, color=INK, parse_math=False)  # fmt: skip
 
 
 def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | None = None) -> None:

@@ -78,7 +78,7 @@ class Figure:
         file: SVG, relative to the folder of the report.
         alt: What it shows, for those who do not see it.
         caption: A sentence below it.
-        wide: It needs the whole width, and on a narrow screen a way to scroll.
+        wide: It needs the whole width, on a narrow screen a way to scroll, and white paper.
         links: Files that belong to it, such as an interactive page, by the words of the link.
     """
 

@@ -41,7 +41,8 @@ class _Part:
     def draw(self, figure: Figure, number: str) -> str:
         """Return a figure as an element of the page."""
         prefix = f"{self.prefix}-{number}"
-        return inline_svg(self.folder / figure.file, prefix=prefix, alt=figure.alt)
+        path = self.folder / figure.file
+        return inline_svg(path, prefix=prefix, alt=figure.alt, recolour=not figure.wide)
 
 
 def render_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:

@@ -29,17 +29,18 @@ _NAMES = (
 )
 # Colours of the charts that stand for parts of the page; in a file of its own they stay as they
 # are, on a page they follow its scheme.
-_ROLES = {"#1b1d1f": "ink", "#5c6268": "faint", "#d5d9dd": "line", "#ffffff": "ground"}
+_ROLES = {"#1b1d1f": "ink", "#5c6268": "faint", "#d5d9dd": "line", "#0072b2": "blue"}
 _QUALITY = 85
 
 
-def inline_svg(path: Path, *, prefix: str, alt: str) -> str:
+def inline_svg(path: Path, *, prefix: str, alt: str, recolour: bool = True) -> str:
     """Return an SVG file as an element of a page.
 
     Args:
         path: The file.
         prefix: Put before every name in it, so that figures do not take each other's parts.
         alt: What it shows.
+        recolour: Let its colours follow the page's scheme; without it, it needs white paper.
 
     Raises:
         RunError: The file is missing or no SVG.
@@ -54,7 +55,7 @@ def inline_svg(path: Path, *, prefix: str, alt: str) -> str:
     text = _HEIGHT.sub(r"\1", _SIZE.sub(r"\1\2>", text, count=1), count=1)
     for pattern in _NAMES:
         text = pattern.sub(rf"\g<1>{prefix}-\g<2>", text)
-    for colour, role in _ROLES.items():
+    for colour, role in _ROLES.items() if recolour else ():
         text = text.replace(colour, f"var(--{role}, {colour})")
     label = f'<svg role="img" aria-label="{escape(alt, quote=True)}"'
     return text.replace("<svg", label, 1)

@@ -54,6 +54,7 @@ class Desk:
         name: The section's.
         folder: Its own folder, empty.
         settings: What the plan decided for it, as plain JSON values.
+        scratch: A folder that outlives an interruption, for checkpoints.
         done: Finished sections by name.
         progress: Shows (what, done, total).
         image: The image that the user wants an answer for.
@@ -62,6 +63,7 @@ class Desk:
     name: str
     folder: Path
     settings: Json
+    scratch: Path
     done: Mapping[str, Section]
     progress: Progress
     image: Path | None = None

@@ -18,12 +18,15 @@ SECTION_NAMES = (
     "data",
     "top5",
     "zero-shot",
+    "fine-tuning",
     "heads",
     "map",
+    "map-after",
+    "beyond",
     "ship",
 )
 # Sections without which another has nothing to say.
-NEEDS: dict[str, str] = {}
+NEEDS = {"map-after": "fine-tuning"}
 
 _UNITS = {"s": 1, "": 1, "m": 60, "min": 60, "h": 3600}
 

@@ -1,38 +1,46 @@
 """What a study does within its budget: how long each section takes, what is left out and why.
 
-It knows speeds and sizes, and computes nothing else. Times are estimates: those of images and
-texts are measured on this machine, the others follow from sizes.
+It knows speeds and sizes, and computes nothing else. Times are estimates: those of images, texts
+and training steps are measured on this machine, the others follow from sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cliptune.errors import InputError
+from cliptune.errors import DataError, InputError, MissingExtraError
 from cliptune.prompts import load_template_set
 from cliptune.report.cells import format_cell
-from cliptune.study.options import StudyOptions
+from cliptune.study.allowance import Sizes, fit_training
+from cliptune.study.options import NEEDS, StudyOptions
 from cliptune.study.speed import Speed
-from cliptune.study.subject import Subject
+from cliptune.study.subject import Subject, View
 
 __all__ = ["Plan", "Step", "make_plan", "require_budget"]
 
 Json = dict[str, Any]  # Any: plain JSON values
+MeasureTraining = Callable[[Subject, View], float]
 
 _TEMPLATE_SETS = ("single", "simple", "openai")
 _MAP_IMAGES = 2000
+_AFTER_IMAGES = 500
 _OVERHEAD = 5.0  # reading the data set, writing the report
-_MARGIN = 0.9  # of what is left may be planned away
+_MARGIN = 0.85  # of what is left may be planned away
 # In this order sections are kept when not all fit.
-_PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5")
+_PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5", "map-after")
+_SHARES = {"fine-tuning": 0.5, "beyond": 0.5}  # of what the others leave
 _TEXT_SHARE = 0.2  # of the budget that texts of one template set may take
 # Seconds of work that is not embedding, measured on two cores: for each image, and for each
 # training image, dimension and class.
-_PER_IMAGE = {"data": 1e-3, "zero-shot": 5e-4, "heads": 5e-4, "ship": 3e-3, "map": 0.0}
-_FIXED = {"data": 3.0, "top5": 2.0, "zero-shot": 2.0, "heads": 8.0, "ship": 3.0, "map": 12.0}
+_PER_IMAGE = {"data": 1e-3, "zero-shot": 5e-4, "heads": 5e-4, "ship": 3e-3}
+_FIXED = {
+    "data": 3.0, "top5": 2.0, "zero-shot": 2.0, "heads": 8.0, "ship": 3.0, "map": 12.0,
+    "map-after": 12.0,
+}  # fmt: skip
 _HEADS_PER_NUMBER = 6e-8
+_ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
 
 @dataclass(frozen=True)
@@ -102,36 +110,53 @@ def make_plan(
     speeds: Mapping[str, Speed],
     *,
     seconds_left: float,
+    measure_training: MeasureTraining,
 ) -> Plan:
-    """Decide what is done.
+    """Decide what is done: first what takes a fixed time, then training in what is left.
 
     Args:
         subject: The data, embedded.
         options: What was asked for.
         speeds: By encoder.
         seconds_left: Of the budget.
+        measure_training: Gives the seconds of one image in a training step.
     """
     sets, texts = _template_sets(subject, speeds, options.budget_seconds)
+    costs = _fixed_costs(subject, texts)
+    room = _MARGIN * (seconds_left - _OVERHEAD)
+    steps: dict[str, Step] = {}
     settings: dict[str, Json] = {
         "zero-shot": {"template_sets": sets},
         "map": {"images": _MAP_IMAGES},
     }
-    costs = _fixed_costs(subject, texts)
-    room = _MARGIN * (seconds_left - _OVERHEAD)
-    left_out: dict[str, str] = {}
-    for name in sorted(options.sections, key=_PRIORITY.index):
+    for name in (name for name in _PRIORITY if name in options.sections):
+        reason = None
         if costs[name] > room:
-            left_out[name] = (
+            reason = (
                 f"it would take about {format_cell(costs[name], 'seconds')}, and "
                 f"{format_cell(max(room, 0.0), 'seconds')} of the budget are left for it"
             )
         else:
             room -= costs[name]
-    steps = tuple(
-        Step(name, costs[name], settings.get(name, {}), left_out.get(name))
-        for name in options.sections
-    )
-    return Plan(steps, {name: speed.to_dict() for name, speed in speeds.items()})
+        steps[name] = Step(name, costs[name], settings.get(name, {}), reason)
+    training = [name for name in _SHARES if name in options.sections]
+    if training and subject.is_divided:
+        sizes, problem = _all_sizes(subject, speeds, measure_training)
+        for position, name in enumerate(training):
+            if not sizes:
+                steps[name] = Step(name, 0.0, {}, problem)
+                continue
+            rest = training[position:]  # what one does not use, the next may
+            share = _SHARES[name] / sum(_SHARES[other] for other in rest)
+            steps[name] = _PLANNERS[name](subject, sizes, share * room)
+            room -= steps[name].seconds if steps[name].left_out is None else 0.0
+    for name in options.sections:
+        steps.setdefault(name, Step(name, 0.0, {}))
+    for name, needed in NEEDS.items():
+        if name in steps and needed in steps and (reason := steps[needed].left_out):
+            steps[name] = Step(name, 0.0, {}, f"it rests on the section {needed}: {reason}")
+    ordered = tuple(steps[name] for name in options.sections)
+    return Plan(ordered, {name: speed.to_dict() for name, speed in speeds.items()})
 
 
 def _template_sets(
@@ -161,3 +186,73 @@ def _fixed_costs(subject: Subject, text_seconds: float) -> dict[str, float]:
     costs["heads"] += n_views * _HEADS_PER_NUMBER * size
     costs["zero-shot"] += text_seconds
     return costs
+
+
+def _all_sizes(
+    subject: Subject, speeds: Mapping[str, Speed], measure_training: MeasureTraining
+) -> tuple[dict[str, Sizes], str]:
+    """Return what training each encoder costs, and why some cannot be trained."""
+    sizes: dict[str, Sizes] = {}
+    problem = ""
+    for view in subject.views:
+        try:
+            step = measure_training(subject, view)
+        except (DataError, MissingExtraError) as error:
+            problem = " ".join(str(error).split())
+            continue
+        sizes[view.name] = Sizes(
+            n_train=len(subject.partition.train),
+            n_val=len(subject.partition.val),
+            n_classes=len(subject.table.class_names),
+            step_seconds=step,
+            # A backward pass costs about twice as much as the one forward.
+            forward_seconds=max(1 / speeds[view.name].images, step / 3),
+        )
+    return sizes, problem
+
+
+def _plan_fine_tuning(subject: Subject, sizes: Mapping[str, Sizes], allowance: float) -> Step:
+    """Give each encoder its share; the weights are also scored on the test in the end."""
+    models: dict[str, Json] = {}
+    total, reason = 0.0, ""
+    for position, (name, size) in enumerate(sizes.items()):
+        kept = (subject.partition.test.n + _AFTER_IMAGES) * size.forward_seconds
+        share = (allowance - total) / (len(sizes) - position)
+        found = fit_training(size, share - kept)
+        if isinstance(found, str):
+            reason = found
+        else:
+            models[name] = found.settings
+            total += found.seconds + kept
+    settings = {"models": models, "map_images": _AFTER_IMAGES}
+    return Step("fine-tuning", total, settings, None if models else reason)
+
+
+def _plan_beyond(subject: Subject, sizes: Mapping[str, Sizes], allowance: float) -> Step:
+    """Give the attention head a third of each encoder's share, the recipe the rest."""
+    attention: dict[str, int] = {}
+    recipe: dict[str, Json] = {}
+    total, reason = 0.0, ""
+    n_test = subject.partition.test.n
+    for position, (name, size) in enumerate(sizes.items()):
+        share = (allowance - total) / (len(sizes) - position)
+        fixed = (size.n_val + n_test) * size.forward_seconds + 5.0
+        per_image = _ATTENTION_COST * size.forward_seconds
+        n_train = min(size.n_train, int((share / 3 - fixed) / per_image))
+        used = 0.0
+        if n_train >= 2 * size.n_classes:
+            attention[name] = n_train
+            used = fixed + n_train * per_image
+        kept = n_test * size.forward_seconds
+        found = fit_training(size, share - used - kept)
+        if isinstance(found, str):
+            reason = found
+        else:
+            recipe[name] = found.settings
+            used += found.seconds + kept
+        total += used
+    left_out = None if attention or recipe else reason
+    return Step("beyond", total, {"attention": attention, "recipe": recipe}, left_out)
+
+
+_PLANNERS = {"fine-tuning": _plan_fine_tuning, "beyond": _plan_beyond}

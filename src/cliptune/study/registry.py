@@ -53,6 +53,11 @@ SPECS = {
         "Zero-shot", "What does the model know without any training, and do more prompts help?",
         "zero_shot:study_zero_shot", needs="labels",
     ),
+    "fine-tuning": Spec(
+        "Training all weights",
+        "What does training all of the model do, epoch by epoch, and how much is trained?",
+        "fine_tuning:study_fine_tuning",
+    ),
     "heads": Spec(
         "Layers on the frozen model",
         "What do added layers reach while the model stays frozen, and at what cost?",
@@ -62,6 +67,16 @@ SPECS = {
         "The common space", "How do images and texts lie in their common space?",
         "map:study_map", needs="labels",
     ),
+    "map-after": Spec(
+        "The space after training",
+        "Did training change how images and texts lie, and did that make a better classifier?",
+        "map_after:study_map_after",
+    ),
+    "beyond": Spec(
+        "Further",
+        "How far do a careful recipe and an attention head go beyond?",
+        "beyond:study_beyond",
+    ),
     "ship": Spec(
         "What to ship", "Which of these is worth shipping, and what does the locked test say?",
         "ship:study_shipping",
@@ -70,7 +85,10 @@ SPECS = {
 
 # What a section reads of others; when one of those changes, it is made again.
 DRAWS_ON = {
+    "fine-tuning": ("zero-shot",),
     "heads": ("zero-shot", "fine-tuning"),
     "map": ("zero-shot",),
-    "ship": ("zero-shot", "heads"),
+    "map-after": ("zero-shot", "fine-tuning"),
+    "beyond": ("zero-shot", "fine-tuning", "heads"),
+    "ship": ("zero-shot", "fine-tuning", "heads", "beyond"),
 }

@@ -18,6 +18,7 @@ from cliptune.errors import (
     InputError,
     MissingExtraError,
 )
+from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.report import Section
 from cliptune.report.cells import format_cell
 from cliptune.runs import atomic_path
@@ -27,12 +28,13 @@ from cliptune.study.page import StudyFacts, write_page
 from cliptune.study.plan import Plan, Step, make_plan
 from cliptune.study.registry import DRAWS_ON, SPECS
 from cliptune.study.shelf import Shelf, digest_of
-from cliptune.study.speed import Speed
-from cliptune.study.subject import Progress, Subject
+from cliptune.study.speed import Speed, measure_training
+from cliptune.study.subject import Progress, Subject, View, spread_classes
 
 __all__ = ["Event", "Finished", "Planned", "Started", "Study", "plan_path", "run_study"]
 
 _FORMAT = 1  # of sections; raise it when they change, so that kept ones are made again
+_MEASURED = 64  # images at hand for the step that is timed
 _LATE = 0.7  # a section starts when at least this share of its time is left
 
 
@@ -141,10 +143,25 @@ def _find_plan(study: Study) -> Plan:
     if study.speeds is None:
         return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")))
     left = study.options.budget_seconds - (time.perf_counter() - study.began)
-    plan = make_plan(study.subject, study.options, study.speeds, seconds_left=left)
+    plan = make_plan(
+        study.subject,
+        study.options,
+        study.speeds,
+        seconds_left=left,
+        measure_training=_measure_training,
+    )
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(plan.to_dict(), indent=2) + "\n", encoding="utf-8")
     return plan
+
+
+def _measure_training(subject: Subject, view: View) -> float:
+    from cliptune.study.tuning import load_trainable  # brings torch
+
+    rows = spread_classes(subject, subject.partition.train, _MEASURED)
+    templates = load_template_set(DEFAULT_TEMPLATE_SET).templates
+    encoder = load_trainable(view.name, subject.device)
+    return measure_training(encoder, subject.table.select(rows), templates=templates)
 
 
 def plan_path(cache: Path, key: str, options: StudyOptions) -> Path:
@@ -178,6 +195,7 @@ def _do(
         name=step.name,
         folder=shelf.place(step.name),
         settings=step.settings,
+        scratch=study.cache / "unfinished" / f"{study.key[:16]}-{step.name}",
         done=done,
         progress=progress,
         image=study.options.image,

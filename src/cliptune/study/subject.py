@@ -20,13 +20,9 @@ from cliptune.images import BadImage, ImageTable
 from cliptune.prompts import TemplateSet, ensemble_rows
 from cliptune.protocol import Partition, partition_table
 
-__all__ = ["Progress", "Subject", "View", "ignore_progress"]
+__all__ = ["Progress", "Subject", "View", "order_by_turns", "spread_classes"]
 
 Progress = Callable[[str, int, int], None]
-
-
-def ignore_progress(what: str, done: int, total: int) -> None:
-    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -131,30 +127,52 @@ class Subject:
             return "outside the locked test"
         return "of the data set, which is too small to lock a test away"
 
-    def task(
-        self,
-        view: View,
-        template_set: TemplateSet,
-        *,
-        tokens: NDArray[np.float32] | None = None,
-        train: NDArray[np.int64] | None = None,
-    ) -> Task:
-        """Return what heads are fitted on.
+    def zero_shot_hits(self, view: View, template_set: TemplateSet) -> NDArray[np.bool_]:
+        """Return which validation images are nearest to the text of their class, bool (V,)."""
+        rows = self.partition.val
+        cosines = view.vectors[rows] @ view.text_rows(template_set.templates).T
+        hits: NDArray[np.bool_] = cosines.argmax(axis=1) == self.table.labels[rows]
+        return hits
+
+    def task(self, view: View, template_set: TemplateSet) -> Task:
+        """Return what heads without tokens are fitted on.
 
         Args:
             view: Whose embeddings.
             template_set: How class names become texts.
-            tokens: Of all images, where a head needs them.
-            train: Rows to learn from; all of training otherwise.
         """
         return Task(
             vectors=view.vectors,
-            tokens=tokens,
+            tokens=None,
             labels=self.table.labels,
             class_names=self.table.class_names,
             text_rows=view.text_rows(template_set.templates),
             logit_scale=view.encoder.logit_scale,
-            train=self.partition.train if train is None else train,
+            train=self.partition.train,
             val=self.partition.val,
             seed=self.seed,
         )
+
+
+def order_by_turns(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Order rows at random, but so that every class comes once before any comes twice.
+
+    Args:
+        labels: int64 (n,).
+        rng: Of the order.
+    """
+    order = rng.permutation(len(labels))
+    _, inverse = np.unique(labels[order], return_inverse=True)
+    seen: dict[int, int] = {}
+    turn = np.empty(len(order), dtype=np.int64)
+    for place, label in enumerate(inverse.tolist()):
+        turn[place] = seen[label] = seen.get(label, -1) + 1
+    ordered: NDArray[np.int64] = order[np.lexsort((inverse, turn))]
+    return ordered
+
+
+def spread_classes(subject: Subject, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of some rows, the classes as even as they can be, sorted."""
+    rng = np.random.default_rng([subject.seed, 11])
+    order = order_by_turns(subject.table.labels[rows], rng)
+    return np.sort(rows[order[:most]])

@@ -25,7 +25,7 @@ from cliptune.images import ScanReport
 from cliptune.report import Column, Table
 from cliptune.report.charts import Bar, plot_bars
 from cliptune.study.desk import Desk, Finding
-from cliptune.study.subject import Subject
+from cliptune.study.subject import Subject, order_by_turns
 from cliptune.study.words import join_words
 
 __all__ = ["study_data"]
@@ -120,7 +120,7 @@ def _contact_sheet(subject: Subject) -> Image.Image:
     table = subject.table
     rng = np.random.default_rng(subject.seed)
     pool = subject.open_rows
-    rows = _one_of_each(table.labels[pool], rng)[:_SHOWN]
+    rows = order_by_turns(table.labels[pool], rng)[:_SHOWN]
     captions = [_caption(subject, int(row)) for row in pool[rows]]
     return render_contact_sheet([table.load_image(int(row)) for row in pool[rows]], captions)
 
@@ -130,17 +130,6 @@ def _caption(subject: Subject, row: int) -> list[str]:
     if label >= 0:
         return [table.class_names[label]]
     return [table.captions[row][0]] if table.captions and table.captions[row] else [table.ids[row]]
-
-
-def _one_of_each(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Order rows so that every class comes once before any comes twice."""
-    order = rng.permutation(len(labels))
-    _, inverse = np.unique(labels[order], return_inverse=True)
-    seen: dict[int, int] = {}
-    turn = np.empty(len(order), dtype=np.int64)
-    for place, label in enumerate(inverse.tolist()):
-        turn[place] = seen[label] = seen.get(label, -1) + 1
-    return order[np.lexsort((inverse, turn))]
 
 
 def _sheet_caption(subject: Subject) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.fitting import Fitted
+from cliptune.fitting import Fitted, fit_methods
 from cliptune.ladder import LADDER, Recommendation, recommend
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Section, Table
@@ -24,7 +24,6 @@ from cliptune.study.words import (
     score_cell,
     span,
 )
-from cliptune.training_run import fit_methods
 
 __all__ = ["study_heads"]
 
@@ -136,7 +135,6 @@ def _row(model: str, one: Fitted, change: Comparison) -> tuple[Any, ...]:  # Any
         one.val.log_loss.value,
         one.head.n_parameters_,
         one.seconds,
-        one.peak_bytes,
     )
 
 
@@ -150,7 +148,6 @@ def _table(rows: list[tuple[Any, ...]], marked: int | None) -> Table:  # Any: ce
         Column("log_loss", "log-loss", "number"),
         Column("parameters", "parameters", "integer"),
         Column("seconds", "fit", "seconds"),
-        Column("peak_memory", "memory", "bytes"),
     )
     return Table("heads", "Heads on the frozen model", columns, tuple(rows), marked=marked)
 

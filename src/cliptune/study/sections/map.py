@@ -5,7 +5,6 @@ It measures the images outside the locked test; the numbers are those of ``clipt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ def study_map(subject: Subject, desk: Desk) -> Finding:
     figure = draw_map(
         desk,
         result,
+        stem="map",
         caption="Images and class texts in one plane, a PCA of both: by modality, and by class.",
     )
     readings = [
@@ -80,16 +80,17 @@ def map_inputs(subject: Subject, rows: NDArray[np.int64], views: tuple[MapView, 
     )
 
 
-def draw_map(desk: Desk, result: MapResult, *, caption: str) -> Figure:
+def draw_map(desk: Desk, result: MapResult, *, stem: str, caption: str) -> Figure:
     """Write a map's numbers, points and figures, the interactive page among them."""
-    save_map(result, desk.folder)
-    paths = render_map(result, desk.folder)
+    folder = desk.folder / stem
+    save_map(result, folder)
+    files = {kind: desk.file(f"{stem}/{p.name}") for kind, p in render_map(result, folder).items()}
     return Figure(
-        desk.file(paths["svg"].name),
+        files["svg"],
         "Two-dimensional maps of images and class texts",
         caption,
         wide=True,
-        links={"interactive map": desk.file(paths["html"].name), "PNG": desk.file("map.png")},
+        links={"interactive map": files["html"], "PNG": files["png"]},
     )
 
 
@@ -110,26 +111,28 @@ def gap_table(result: MapResult) -> Table:
     return Table("gap", "The gap in numbers", columns, tuple(rows))
 
 
-def change_table(result: MapResult, names: Sequence[str]) -> Table:
+def change_table(result: MapResult, name: str, title: str) -> Table:
     """Make a table of every number before, after, and its change."""
     numbers = result.numbers
     columns = (
         Column("number", "number"),
-        *(Column(name, name, "number") for name in names),
+        Column("before", "before", "number"),
+        Column("after", "after", "number"),
         Column("change", "change", "number"),
         Column("n", "n", "integer"),
     )
     rows = [
         (
-            DEFINITIONS[name].title,
-            _cell(numbers["before"].get(name)),
-            _cell(numbers["after"].get(name)),
+            DEFINITIONS[number].title,
+            _cell(numbers["before"].get(number)),
+            _cell(numbers["after"].get(number)),
             _cell(change),
             change["n"],
         )
-        for name, change in numbers["change"].items()
+        for number, change in numbers["change"].items()
     ]
-    return Table("change", "Before and after", columns, tuple(rows))
+    note = "A change whose interval leaves zero out is measurable."
+    return Table(name, title, columns, tuple(rows), note=note)
 
 
 def _cell(score: dict[str, Any] | None) -> dict[str, float] | None:  # Any: plain JSON values

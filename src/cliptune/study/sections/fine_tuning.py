@@ -1,0 +1,212 @@
+"""What training all weights does, epoch by epoch.
+
+A plain recipe: no augmentation, one rate; what care adds is another section's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from cliptune.finetune.options import FinetuneOptions
+from cliptune.finetune.records import AlphaPoint
+from cliptune.paired import Comparison, compare_correct
+from cliptune.report import Column, Table
+from cliptune.report.charts import Line, plot_lines
+from cliptune.runs import atomic_path
+from cliptune.study.desk import Desk, Finding, slug
+from cliptune.study.sections.map import map_rows
+from cliptune.study.subject import Subject, View
+from cliptune.study.tuning import Tuned, epoch_cell, trained_encoder, tune
+from cliptune.study.words import is_better, is_worse, percent, points
+
+__all__ = ["study_fine_tuning"]
+
+
+def study_fine_tuning(subject: Subject, desk: Desk) -> Finding:
+    """Train all weights of every encoder that the plan has time for."""
+    tuned: dict[str, Tuned] = {}
+    changes: dict[str, Comparison] = {}
+    for view in subject.views:
+        if view.name not in desk.settings["models"]:
+            continue
+        settings = desk.settings["models"][view.name]
+        options = FinetuneOptions(
+            method="full", epochs=settings["epochs"], augment="none", seed=subject.seed
+        )
+        one = tune(subject, view, options, desk, settings=settings)
+        before = subject.zero_shot_hits(view, desk.template_set(view.name))
+        tuned[view.name] = one
+        changes[view.name] = compare_correct(before, one.hits, seed=subject.seed)
+        _keep_trained(subject, view, one, desk)
+        one.clear()
+    numbers = {
+        "models": {
+            model: {**one.to_dict(), "against_zero_shot": vars(changes[model])}
+            for model, one in tuned.items()
+        },
+        "candidates": [one.candidate.to_dict() for one in tuned.values()],
+    }
+    conclusion = " ".join(_conclude(model, one, changes[model]) for model, one in tuned.items())
+    return Finding(conclusion, numbers, tuple(_blocks(desk, tuned)), tuple(_notes(subject, tuned)))
+
+
+def _keep_trained(subject: Subject, view: View, tuned: Tuned, desk: Desk) -> None:
+    """Write where the trained weights, before any mixture, put images and texts."""
+    encoder = trained_encoder(tuned, subject.device)
+    rows = map_rows(subject, desk.settings["map_images"])
+    vectors = view.store.features(encoder, subject.table.select(rows)).vectors
+    texts = View(view.name, encoder, view.store, subject.table, vectors).text_rows(
+        desk.template_set(view.name).templates
+    )
+    with atomic_path(desk.folder / f"trained-{slug(view.name)}.safetensors") as temporary:
+        save_file({"rows": rows, "images": vectors.copy(), "texts": texts.copy()}, temporary)
+
+
+def _blocks(desk: Desk, tuned: Mapping[str, Tuned]) -> list[Any]:  # Any: blocks of a report
+    blocks: list[Any] = []  # Any: as above
+    several = len(tuned) > 1
+    for model, one in tuned.items():
+        suffix, stem = (f", {model}", f"-{slug(model)}") if several else ("", "")
+        blocks += [
+            desk.chart(
+                _curves(one),
+                f"epochs{stem}",
+                alt="Accuracy on training and validation images after every epoch",
+                caption=f"Accuracy after every epoch{suffix}; epoch 0 is before training. The band "
+                "is the 95 % interval of validation.",
+            ),
+            _epoch_table(one, f"epochs{stem}", suffix),
+            _group_table(one, f"groups{stem}", suffix),
+        ]
+    return blocks
+
+
+def _curves(tuned: Tuned) -> Any:  # Any: a chart
+    epochs = [record.epoch for record in tuned.epochs]
+    cells = [epoch_cell(record.val.accuracy, record.val.n) for record in tuned.epochs]
+    lines = [
+        Line(
+            "validation",
+            epochs,
+            [100 * cell["value"] for cell in cells],
+            [100 * cell["low"] for cell in cells],
+            [100 * cell["high"] for cell in cells],
+        ),
+        Line("training", epochs, [100 * r.train.accuracy for r in tuned.epochs], dashed=True),
+    ]
+    return plot_lines(lines, x_label="epoch", y_label="accuracy in %")
+
+
+def _epoch_table(tuned: Tuned, name: str, suffix: str) -> Table:
+    columns = (
+        Column("epoch", "epoch", "integer"),
+        Column("train_accuracy", "training", "percent"),
+        Column("val_accuracy", "validation", "percent"),
+        Column("val_log_loss", "validation log-loss", "number"),
+        Column("loss", "training loss", "number"),
+        Column("seconds", "time", "seconds"),
+    )
+    rows = tuple(
+        (
+            record.epoch,
+            record.train.accuracy,
+            epoch_cell(record.val.accuracy, record.val.n),
+            record.val.log_loss,
+            record.loss,
+            record.seconds,
+        )
+        for record in tuned.epochs
+    )
+    best = next(k for k, r in enumerate(tuned.epochs) if r.epoch == tuned.result.best_epoch)
+    return Table(name, f"Epoch by epoch{suffix}", columns, rows, marked=best)
+
+
+def _group_table(tuned: Tuned, name: str, suffix: str) -> Table:
+    columns = (
+        Column("group", "group"),
+        Column("tensors", "tensors", "integer"),
+        Column("parameters", "parameters", "integer"),
+        Column("learning_rate", "rate", "rate"),
+    )
+    rows = tuple(
+        (group["group"], group["tensors"], group["parameters"], group["learning_rate"])
+        for group in tuned.plan.groups
+    )
+    total = tuned.candidate.parameters
+    note = f"{total:,} parameters train, by the {tuned.plan.loss} loss, {tuned.plan.batch_size} "
+    return Table(name, f"What trains{suffix}", columns, rows, note=f"{note}images a step.", shown=6)
+
+
+def _notes(subject: Subject, tuned: Mapping[str, Tuned]) -> list[str]:
+    notes = []
+    available = len(subject.partition.train)
+    for model, one in tuned.items():
+        first = one.epochs[0]
+        if one.candidate.n_train < available:
+            notes.append(
+                f"{model} learned from {one.candidate.n_train:,} of {available:,} training images, "
+                "which is what the budget allowed."
+            )
+        if first.val.n < len(subject.partition.val):
+            notes.append(
+                f"Epochs of {model} are scored on {first.val.n:,} validation images, the result on "
+                f"all {len(subject.partition.val):,}."
+            )
+    left_out = [view.name for view in subject.views if view.name not in tuned]
+    notes += [f"The budget left no time to train {model}." for model in left_out]
+    return notes
+
+
+def _conclude(model: str, tuned: Tuned, change: Comparison) -> str:
+    n_epochs = tuned.epochs[-1].epoch
+    lead = (
+        f"Training all {tuned.candidate.parameters:,} weights of {model} for {n_epochs} epochs "
+        f"took {tuned.candidate.seconds:.0f} s and"
+    )
+    if is_better(change):
+        lead += f" is better than zero-shot: {points(change)}."
+    elif is_worse(change):
+        lead += f" is worse than zero-shot: {points(change)}."
+    else:
+        lead += f" is not measurably different from zero-shot: {points(change)}."
+    return " ".join([lead, *_mixture(tuned), *_fit(tuned)])
+
+
+def _mixture(tuned: Tuned) -> list[str]:
+    if tuned.interpolation is None:
+        return []
+    alpha = tuned.interpolation.alpha
+    plain = next(p for p in tuned.interpolation.curve if p.alpha == 1.0)
+    chosen = next(p for p in tuned.interpolation.curve if p.alpha == alpha)
+    if alpha == 0:
+        return ["Of all mixtures with the starting weights validation prefers the start itself."]
+    if alpha == 1:
+        return ["Mixing in the starting weights does not help."]
+    return [
+        f"Of all mixtures with the starting weights validation prefers {percent(alpha)} trained: "
+        f"{_share(chosen)} against {_share(plain)} of the trained weights alone."
+    ]
+
+
+def _share(point: AlphaPoint) -> str:
+    return f"{percent(point.val.accuracy)} (log-loss {point.val.log_loss:.3f})"
+
+
+def _fit(tuned: Tuned) -> list[str]:
+    """Say whether it overfits: training above the interval of validation at the end."""
+    last = tuned.epochs[-1]
+    high = epoch_cell(last.val.accuracy, last.val.n)["high"]
+    sentences = []
+    if last.train.accuracy > high:
+        sentences.append(
+            f"It overfits: {percent(last.train.accuracy)} on training images against "
+            f"{percent(last.val.accuracy)} on validation after the last epoch."
+        )
+    if tuned.result.best_epoch < last.epoch:
+        sentences.append(f"Validation was best after epoch {tuned.result.best_epoch}.")
+    else:
+        sentences.append("Validation was best after the last epoch: more epochs may still help.")
+    return sentences

@@ -1,0 +1,51 @@
+"""Whether training changed how images and texts lie in their space.
+
+It compares the encoder as it came with the trained weights, before any mixture of both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from cliptune.atlas import MapOptions, MapView, build_map
+from cliptune.report.document import Block
+from cliptune.study.desk import Desk, Finding, slug
+from cliptune.study.sections.map import change_table, draw_map, map_inputs
+from cliptune.study.subject import Subject
+
+__all__ = ["study_map_after"]
+
+
+def study_map_after(subject: Subject, desk: Desk) -> Finding:
+    """Draw one map of before and after for each encoder that was trained."""
+    trained = desk.done["fine-tuning"].numbers["models"]
+    numbers: dict[str, dict[str, Any]] = {}  # Any: plain JSON values
+    blocks: list[Block] = []
+    verdicts: list[str] = []
+    for view in subject.views:
+        if view.name not in trained:
+            continue
+        arrays = load_file(
+            desk.folder.parent / "fine-tuning" / f"trained-{slug(view.name)}.safetensors"
+        )
+        rows = arrays["rows"]
+        texts = view.text_rows(desk.template_set(view.name).templates)
+        views = (
+            MapView("before", view.vectors[rows], texts),
+            MapView("after", arrays["images"], arrays["texts"]),
+        )
+        result = build_map(map_inputs(subject, rows, views), MapOptions(seed=subject.seed))
+        numbers[view.name] = result.to_dict()
+        figure = draw_map(
+            desk,
+            result,
+            stem=slug(view.name),
+            caption=f"{view.name} before and after training, both in the plane fitted before.",
+        )
+        table = change_table(result, f"change-{slug(view.name)}", f"{view.name}, before and after")
+        blocks += [figure, table]
+        verdicts.append(result.numbers["verdict"])
+    notes = ("After: the best epoch's weights as trained, without mixing in the start.",)
+    return Finding(" ".join(verdicts), {"models": numbers}, tuple(blocks), notes)
