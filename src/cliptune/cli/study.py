@@ -53,7 +53,8 @@ def study(
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         model: Which encoder, as for the other commands; give several to compare them.
         budget: How long it may take, such as 90s, 20m or 1.5h.
-        only: Sections to do, with commas: data, top5, zero-shot, heads, map, ship.
+        only: Sections to do, with commas: data, top5, zero-shot, fine-tuning, heads,
+            rates, map, map-after, beyond, ship.
         skip: Sections to leave out.
         image: The image of the section top5; one of the data set otherwise.
         val: Share of the training images cut for validation where there is no such split.
@@ -62,14 +63,15 @@ def study(
         compute: Where and how encoders compute.
         output: How results are shown.
     """
-    from cliptune.study import StudyOptions, choose_sections, parse_budget
+    from cliptune.study import StudyOptions, choose_sections
     from cliptune.study.run import Finished, Planned, Started, run_study
+    from cliptune.sweep.options import parse_seconds
 
     began = time.perf_counter()
     options = StudyOptions(
         data=data,
         models=tuple(dict.fromkeys(model)),
-        budget_seconds=parse_budget(budget),
+        budget_seconds=parse_seconds(budget),
         sections=choose_sections(only, skip),
         image=image,
         val_fraction=val,

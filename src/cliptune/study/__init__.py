@@ -6,6 +6,6 @@ of ``sections``, which gets the subject and returns what it found.
 
 from __future__ import annotations
 
-from cliptune.study.options import SECTION_NAMES, StudyOptions, choose_sections, parse_budget
+from cliptune.study.options import SECTION_NAMES, StudyOptions, choose_sections
 
-__all__ = ["SECTION_NAMES", "StudyOptions", "choose_sections", "parse_budget"]
+__all__ = ["SECTION_NAMES", "StudyOptions", "choose_sections"]

@@ -5,13 +5,12 @@ It imports nothing heavy, so that a command line can read it; it knows nothing a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from cliptune.errors import InputError, UnknownNameError
 
-__all__ = ["NEEDS", "SECTION_NAMES", "StudyOptions", "choose_sections", "parse_budget"]
+__all__ = ["NEEDS", "SECTION_NAMES", "StudyOptions", "choose_sections"]
 
 # In the order of the report; a section comes after those it draws from.
 SECTION_NAMES = (
@@ -20,6 +19,7 @@ SECTION_NAMES = (
     "zero-shot",
     "fine-tuning",
     "heads",
+    "rates",
     "map",
     "map-after",
     "beyond",
@@ -27,8 +27,6 @@ SECTION_NAMES = (
 )
 # Sections without which another has nothing to say.
 NEEDS = {"map-after": "fine-tuning"}
-
-_UNITS = {"s": 1, "": 1, "m": 60, "min": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,3 @@ def _names(text: str) -> set[str]:
         if name not in SECTION_NAMES:
             raise UnknownNameError("section", name, SECTION_NAMES)
     return names
-
-
-def parse_budget(text: str) -> float:
-    """Read ``90s``, ``20m`` or ``1.5h`` as seconds.
-
-    Raises:
-        InputError: It has another form, or is not above 0.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", text.lower())
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if seconds <= 0:
-        raise InputError(
-            f"budget {text!r} is no length of time; expected one such as 90s, 20m or 1.5h"
-        )
-    return seconds

@@ -29,7 +29,7 @@ _AFTER_IMAGES = 500
 _OVERHEAD = 5.0  # reading the data set, writing the report
 _MARGIN = 0.85  # of what is left may be planned away
 # In this order sections are kept when not all fit.
-_PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5", "map-after")
+_PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5", "rates", "map-after")
 _SHARES = {"fine-tuning": 0.5, "beyond": 0.5}  # of what the others leave
 _TEXT_SHARE = 0.2  # of the budget that texts of one template set may take
 # Seconds of work that is not embedding, measured on two cores: for each image, and for each
@@ -37,9 +37,10 @@ _TEXT_SHARE = 0.2  # of the budget that texts of one template set may take
 _PER_IMAGE = {"data": 1e-3, "zero-shot": 5e-4, "heads": 5e-4, "ship": 3e-3}
 _FIXED = {
     "data": 3.0, "top5": 2.0, "zero-shot": 2.0, "heads": 8.0, "ship": 3.0, "map": 12.0,
-    "map-after": 12.0,
+    "map-after": 12.0, "rates": 5.0,
 }  # fmt: skip
 _HEADS_PER_NUMBER = 6e-8
+_RATES_PER_SQUARE = 1e-6  # two layers of D x D, all rates and seeds at once
 _ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
 
@@ -123,6 +124,7 @@ def make_plan(
     """
     sets, texts = _template_sets(subject, speeds, options.budget_seconds)
     costs = _fixed_costs(subject, texts)
+    costs = _fixed_costs(subject, texts)
     room = _MARGIN * (seconds_left - _OVERHEAD)
     steps: dict[str, Step] = {}
     settings: dict[str, Json] = {
@@ -184,6 +186,7 @@ def _fixed_costs(subject: Subject, text_seconds: float) -> dict[str, float]:
         for name, seconds in _FIXED.items()
     }
     costs["heads"] += n_views * _HEADS_PER_NUMBER * size
+    costs["rates"] += n_views * _RATES_PER_SQUARE * n * subject.views[0].vectors.shape[1] ** 2 / 10
     costs["zero-shot"] += text_seconds
     return costs
 

@@ -63,6 +63,11 @@ SPECS = {
         "What do added layers reach while the model stays frozen, and at what cost?",
         "heads:study_heads",
     ),
+    "rates": Spec(
+        "Rates and freezing",
+        "Which learning rates work, and what should stay frozen?",
+        "rates:study_rates",
+    ),
     "map": Spec(
         "The common space", "How do images and texts lie in their common space?",
         "map:study_map", needs="labels",
@@ -87,6 +92,7 @@ SPECS = {
 DRAWS_ON = {
     "fine-tuning": ("zero-shot",),
     "heads": ("zero-shot", "fine-tuning"),
+    "rates": ("zero-shot",),
     "map": ("zero-shot",),
     "map-after": ("zero-shot", "fine-tuning"),
     "beyond": ("zero-shot", "fine-tuning", "heads"),

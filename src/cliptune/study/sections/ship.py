@@ -73,7 +73,13 @@ def study_shipping(subject: Subject, desk: Desk) -> Finding:
         return found
 
     on_val = score(val)
-    choice = _choose(candidates, [hits for _, hits in on_val], labels[val], subject.seed)
+    choice = _choose(
+        candidates,
+        [hits for _, hits in on_val],
+        labels[val],
+        seed=subject.seed,
+        knows=_zero_shot_knows(subject, desk, len(candidates)),
+    )
     on_test = score(subject.partition.test.open())
     first = next(k for k, c in enumerate(candidates) if c.method == "zero-shot")
     base = first if choice.index is None else _zero_shot_of(candidates, choice.index, first)
@@ -116,16 +122,17 @@ def _choose(
     candidates: Sequence[Candidate],
     hits: Sequence[NDArray[np.bool_]],
     labels: NDArray[np.int64],
+    *,
     seed: int,
+    knows: bool,
 ) -> _Choice:
     """Within each model take the ladder's choice, then the model that validation cannot beat.
 
     The earlier named of two models that cannot be told apart is taken. Nothing is taken unless
-    some candidate beats what guessing reaches, at a level divided by the number of candidates.
+    zero-shot or some candidate beats what guessing reaches.
     """
     best = max(range(len(candidates)), key=lambda k: (hits[k].mean(), -k))
-    certainty = 1 - (1 - _CERTAINTY) / len(candidates)
-    chance = chance_accuracy(labels, int(labels.max()) + 1, certainty=certainty)
+    chance = _chance(labels, len(candidates))
     per_model: dict[str, tuple[int, Recommendation]] = {}
     for model in dict.fromkeys(c.model for c in candidates):
         own = {c.method: k for k, c in enumerate(candidates) if c.model == model}
@@ -136,8 +143,24 @@ def _choose(
         change = compare_correct(hits[index], hits[other], seed=seed)
         if change.difference > 0 and change.p_value < SIGNIFICANT:
             index, within = other, found
-    above = float(hits[best].mean()) > chance
+    above = knows or float(hits[best].mean()) > chance
     return _Choice(index if above else None, best, chance, within)
+
+
+def _chance(labels: NDArray[np.int64], n_candidates: int) -> float:
+    """Return what guessing stays below, at a level divided by the number of candidates."""
+    certainty = 1 - (1 - _CERTAINTY) / n_candidates
+    return chance_accuracy(labels, int(labels.max()) + 1, certainty=certainty)
+
+
+def _zero_shot_knows(subject: Subject, desk: Desk, n_candidates: int) -> bool:
+    """Whether zero-shot beats guessing on all images outside the test: it learned from none."""
+    section = desk.done.get("zero-shot")
+    if section is None or section.skipped:
+        return False
+    chance = _chance(subject.table.labels[subject.open_rows], n_candidates)
+    models = section.numbers["models"].values()
+    return any(m["template_sets"][m["chosen"]]["accuracy"] > chance for m in models)
 
 
 def _zero_shot_of(candidates: Sequence[Candidate], index: int, otherwise: int) -> int:

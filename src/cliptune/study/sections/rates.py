@@ -1,0 +1,143 @@
+"""Which learning rates work for layers on the frozen model, and how far apart they may be.
+
+It runs the sweep of ``cliptune.sweep`` and keeps its trials.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cliptune.report import Column, Table
+from cliptune.report.charts import Line, plot_lines
+from cliptune.study.desk import Desk, Finding, slug
+from cliptune.study.subject import Subject, View
+from cliptune.study.words import join_words
+from cliptune.sweep.head_sweep import HeadSweep
+from cliptune.sweep.options import SweepOptions, read_grid
+from cliptune.sweep.report import summarise
+from cliptune.sweep.store import StudyStore
+
+__all__ = ["study_rates"]
+
+_METHOD = "dual-linear"
+_COMPETING = ("grid", "extension")
+
+
+def study_rates(subject: Subject, desk: Desk) -> Finding:
+    """Sweep the rates of the two added layers on every encoder."""
+    found: dict[str, dict[str, Any]] = {}  # Any: plain JSON values
+    sentences: list[str] = []
+    blocks: list[Any] = []  # Any: blocks of a report
+    several = len(subject.views) > 1
+    for view in subject.views:
+        result = _sweep(subject, view, desk)
+        found[view.name] = result
+        lead = f"On {view.name}: " if several else ""
+        sentences.append(lead + str(result["recommendation"]["text"]))
+        stem, suffix = (f"-{slug(view.name)}", f", {view.name}") if several else ("", "")
+        blocks.append(
+            desk.chart(
+                _curves(result),
+                f"rates{stem}",
+                alt="Validation accuracy against the learning rate",
+                caption=f"Validation accuracy of {_METHOD} against its learning rate{suffix}; the "
+                "band spans the seeds, the dashed line is the model before training.",
+            )
+        )
+        blocks.append(_table(result, f"rates{stem}", suffix))
+    n_seeds = len({trial["seed"] for result in found.values() for trial in result["trials"]})
+    notes = (
+        f"Added layers ({_METHOD}) on the frozen model, {n_seeds} seeds of each rate; chosen on "
+        f"{len(subject.partition.val):,} validation images.",
+    )
+    return Finding(" ".join(sentences), {"models": found}, tuple(blocks), notes)
+
+
+def _sweep(subject: Subject, view: View, desk: Desk) -> dict[str, Any]:  # Any: plain JSON values
+    task = subject.task(view, desk.template_set(view.name))
+    options = SweepOptions(method=_METHOD, seed=subject.seed)
+    sweep = HeadSweep(
+        task,
+        read_grid(None, options),
+        options,
+        began=time.monotonic(),
+        budget_seconds=desk.settings["seconds"] / len(subject.views),
+    )
+    # The section's key holds what shapes its trials, so a store in its scratch is its own.
+    desk.scratch.mkdir(parents=True, exist_ok=True)
+    address = f"sqlite:///{(desk.scratch / f'{slug(view.name)}.sqlite3').absolute()}"
+    with StudyStore.open(address, view.name, sweep.identity) as store:
+        for count, _ in enumerate(sweep.worker(store).run(), start=1):
+            desk.progress("trials", count, max(count, sweep.n_planned))
+        trials = store.trials()
+    return summarise(sweep.conclude(trials))
+
+
+def _curves(result: Mapping[str, Any]) -> Any:  # Any: plain JSON values; a chart
+    """One line a weight decay: mean over seeds, and their range."""
+    points = _points(result)
+    lines = []
+    for decay in sorted({wd for _, wd in points}):
+        rates = sorted(lr for lr, wd in points if wd == decay)
+        scores = [100 * np.asarray([t["val_accuracy"] for t in points[lr, decay]]) for lr in rates]
+        lines.append(
+            Line(
+                f"weight decay {decay:g}",
+                rates,
+                [float(s.mean()) for s in scores],
+                [float(s.min()) for s in scores],
+                [float(s.max()) for s in scores],
+            )
+        )
+    every = sorted({lr for lr, _ in points})
+    start = 100 * result["before_training"]["val_accuracy"]
+    ends = [every[0], every[-1]]
+    lines.append(Line("before training", ends, [start, start], dashed=True))
+    return plot_lines(
+        lines, x_label="learning rate, logarithmic", y_label="accuracy in %", logarithmic=True
+    )
+
+
+def _points(
+    result: Mapping[str, Any],
+) -> dict[tuple[float, float], list[Mapping[str, Any]]]:  # Any: plain JSON values
+    points: dict[tuple[float, float], list[Mapping[str, Any]]] = {}  # Any: as above
+    for trial in result["trials"]:
+        if trial["purpose"] in _COMPETING:
+            points.setdefault((trial["lr"], trial.get("wd", 0.0)), []).append(trial)
+    return points
+
+
+def _table(result: Mapping[str, Any], name: str, suffix: str) -> Table:  # Any: plain JSON values
+    columns = (
+        Column("lr", "rate", "rate"),
+        Column("wd", "weight decay", "rate"),
+        Column("mean", "mean of the seeds", "percent"),
+        Column("lowest", "lowest", "percent"),
+        Column("highest", "highest", "percent"),
+        Column("diverged", "diverged", "integer"),
+        Column("verdict", "against the best"),
+    )
+    noise = result["within_noise"]
+    as_good = {(p["lr"], p.get("wd", 0.0)) for p in noise["points"]} if noise else set()
+    best = result["best"]
+    rows: list[tuple[Any, ...]] = []  # Any: cells
+    marked: int | None = None
+    for point, trials in sorted(_points(result).items()):
+        scores = [trial["val_accuracy"] for trial in trials]
+        is_best = best is not None and point == (best["lr"], best.get("wd", 0.0))
+        if is_best:
+            marked = len(rows)
+        verdict = "the best" if is_best else "within noise" if point in as_good else "worse"
+        rows.append(
+            (*point, sum(scores) / len(scores), min(scores), max(scores),
+             sum(t["diverged"] for t in trials), verdict)
+        )  # fmt: skip
+    note = ""
+    if noise:
+        note = f"Within noise of the best: {join_words([f'{v:g}' for v in noise['values']])}."
+    return Table(name, f"Rates{suffix}", columns, tuple(rows), note=note, marked=marked, shown=30)
