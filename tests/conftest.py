@@ -64,9 +64,9 @@ def make_tree(tmp_path, make_picture, encode_picture):
     return make
 
 
-@pytest.fixture(scope="session")
-def visit():
-    """Open a page and return it with what it complained about and asked for."""
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; while it is open the thread has a running event loop."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser at {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -74,15 +74,21 @@ def visit():
         chromium = driver.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
         )
-
-        def open_page(path, width=1440, scheme="light"):
-            page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            complaints, requests = [], []
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda request: requests.append(request.url))
-            page.goto(path.resolve().as_uri())
-            return page, complaints, [url for url in requests if not url.startswith("data:")]
-
-        yield open_page
+        yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def visit(browser):
+    """Open a page and return it with what it complained about and asked for."""
+
+    def open_page(path, width=1440, scheme="light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        complaints, requests = [], []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.resolve().as_uri())
+        return page, complaints, [url for url in requests if not url.startswith("data:")]
+
+    return open_page

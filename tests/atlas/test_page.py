@@ -2,7 +2,6 @@ import json
 import re
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from cliptune.atlas.page import page_html
 from cliptune.atlas.render import render_map
 from cliptune.atlas.result import DrawnView, MapResult, load_map, save_map
 from cliptune.errors import MissingExtraError
+from visits import Visit
 
-CHROMIUM = Path("/usr/bin/chromium")
 RANGES = (
     "(({xaxis, yaxis}) => [...xaxis.range, ...yaxis.range])"
     "(document.getElementById('plot')._fullLayout)"
@@ -41,67 +40,13 @@ def captioned(make_caption_inputs, tmp_path_factory):
     return render_map(build_map(make_caption_inputs(n=20)), tmp_path_factory.mktemp("captions"))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """An open page with everything it said and asked for."""
-
-    def __init__(self, browser, path, **options):
-        self.page = browser.new_page(viewport={"width": 1300, "height": 850}, **options)
-        self.errors, self.requests = [], []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._listen)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.began = time.monotonic()
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html[data-ready=true]", timeout=60_000)
-
-    def _listen(self, message):
-        if message.type == "error":
-            self.errors.append(message.text)
-
-    def hover(self, trace, point):
-        """Bring the pointer to a point of a trace."""
-        x, y = self.page.evaluate(
-            """([t, k]) => {
-                const plot = document.getElementById('plot'), box = plot.getBoundingClientRect();
-                const {xaxis, yaxis} = plot._fullLayout, data = plot.data[t];
-                return [box.x + xaxis._offset + xaxis.l2p(data.x[k]),
-                        box.y + yaxis._offset + yaxis.l2p(data.y[k])];
-            }""",
-            [trace, point],
-        )
-        self.page.mouse.move(x - 3, y)
-        self.page.mouse.move(x, y)
-        self.page.wait_for_selector("#tip:not([hidden])")
-
-    def colours(self):
-        return self.page.evaluate("document.getElementById('plot').data[1].marker.color")
-
-    def shown(self):
-        return self.page.evaluate("document.getElementById('plot').data[1].x.length")
-
-
 @pytest.fixture
 def visit(browser, rendered):
     visit = Visit(browser, rendered["html"])
     yield visit
     visit.page.close()
     assert visit.errors == []
-    assert [u for u in visit.requests if not u.startswith(("data:", "blob:"))] == [
-        rendered["html"].as_uri()
-    ]
+    assert visit.foreign_requests(rendered["html"]) == []
 
 
 def test_hover_shows_the_picture_the_label_and_the_prediction(visit, result):

@@ -50,6 +50,14 @@ def test_the_conclusion_follows_from_the_numbers(distance, accuracy, words):
     assert "arXiv:2603.29080" in verdict
 
 
+def test_an_unmoved_space_has_no_part_in_a_better_classifier():
+    at, still = {"centroid_distance": score(0.8)}, {"centroid_distance": score(0.0, 0.0)}
+    verdict = describe_change(at, at, still, comparison(0.1))
+    assert verdict.startswith("Images and texts lie exactly where they lay")
+    assert "Accuracy rose, by +10.0 points" in verdict
+    assert "The gap has no part in it" in verdict
+
+
 def test_says_by_how_much():
     verdict = change(-0.2, 0.1)
     assert "fell, from 0.8 to 0.6 (-0.2, 95 % interval -0.21 to -0.19)" in verdict

@@ -59,6 +59,13 @@ def describe_change(
         accuracy: The classifiers on the same images; with captions there is none, and recall
             at 1 from images to texts stands in its place.
     """
+    quality = accuracy or change.get("image_to_text_recall_at_1")
+    told = _quality_sentence(before, after, change, accuracy)
+    if all(score.value == score.low == score.high == 0 for score in change.values()):
+        return (
+            f"Images and texts lie exactly where they lay; only the classifier differs. {told} "
+            f"The gap has no part in it; {_CAUTION}."
+        )
     sentences = [
         _sentence("The centroid distance", "centroid_distance", before, after, change),
         _sentence(
@@ -69,9 +76,8 @@ def describe_change(
             change,
         ),
         _structure_sentence(before, after, change),
-        _quality_sentence(before, after, change, accuracy),
+        told,
     ]
-    quality = accuracy or change.get("image_to_text_recall_at_1")
     sentences.append(_conclusion(change["centroid_distance"], quality, accuracy is not None))
     return " ".join(sentence for sentence in sentences if sentence)
 

@@ -103,10 +103,10 @@ def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: 
     }
     found = [_describe(kind, names) for kind, names in faults.items() if names]
     if found:
-        raise CheckpointError(
-            f"{source} does not fit the model: {'; '.join(found)}; "
-            f"name the right architecture as ARCHITECTURE@FILE, or check the file"
-        )
+        remedy = "name the right architecture as ARCHITECTURE@FILE, or check the file"
+        if tensors and all(name.startswith("visual.") for name in tensors):
+            remedy = "it holds an image tower and no text tower: give an encoder with both"
+        raise CheckpointError(f"{source} does not fit the model: {'; '.join(found)}; {remedy}")
     model.load_state_dict(dict(tensors), strict=True)
 
 
