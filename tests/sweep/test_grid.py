@@ -49,11 +49,13 @@ def test_an_unknown_axis_lists_the_known_ones():
 
 
 def test_an_axis_goes_on_past_its_edge_in_its_own_steps():
-    axis = Axis("lr", (0.01, 0.1, 1.0), spaced=True)
+    axis = Axis("lr", (0.01, 0.1, 1.0))
     assert axis.beyond(1.0, 2) == (10.0, 100.0)
     assert axis.beyond(0.01, 1) == (0.001,)
     assert axis.beyond(0.1, 2) == ()
-    assert Axis("lr", (0.01, 0.1), spaced=False).beyond(0.1, 2) == ()
+    assert Axis("backbone", (0.0, 0.01, 0.1)).beyond(0.1, 1) == (1.0,)
+    assert Axis("backbone", (0.0, 0.01, 0.1)).beyond(0.01, 1) == (0.001,)
+    assert Axis("lr", (0.1,)).beyond(0.1, 2) == ()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 9, 10])

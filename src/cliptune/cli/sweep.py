@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cliptune.sweep.options import SweepOptions
     from cliptune.sweep.records import Trial
     from cliptune.sweep.report import Conclusion
+    from cliptune.sweep.tower_sweep import TowerSweep
 
 __all__ = ["sweep"]
 
@@ -284,7 +285,22 @@ def _prepare(
 
 def _open_sweep(
     prepared: _Prepared, grid: Grid, options: SweepOptions, *, began: float, seconds: float
-) -> HeadSweep:
+) -> HeadSweep | TowerSweep:
+    from cliptune.sweep.options import TOWER_METHODS
+
+    if options.method in TOWER_METHODS:
+        from cliptune.sweep.tower_sweep import TowerSweep
+
+        return TowerSweep(
+            prepared.encoder,
+            prepared.table,
+            prepared.task,
+            grid,
+            options,
+            templates=prepared.templates,
+            began=began,
+            budget_seconds=seconds,
+        )
     from cliptune.sweep.head_sweep import HeadSweep
 
     return HeadSweep(prepared.task, grid, options, began=began, budget_seconds=seconds)
@@ -308,7 +324,7 @@ def _place_of_study(
 
 
 def _run(
-    one: HeadSweep, address: str, name: str, identity: Mapping[str, Any]
+    one: HeadSweep | TowerSweep, address: str, name: str, identity: Mapping[str, Any]
 ) -> tuple[list[Trial], dict[str, Any]]:  # Any: plain JSON values
     """Work on the study until nothing is left, the time is over, or someone presses Ctrl-C."""
     from cliptune.sweep.store import StudyStore

@@ -19,7 +19,7 @@ from cliptune.finetune.records import EpochRecord, HeadRecord, Scores
 from cliptune.finetune.scoring import score_captions, score_logits
 from cliptune.finetune.session import Session
 
-__all__ = ["fit_session_head", "measure_epoch", "score_validation", "score_watched"]
+__all__ = ["class_logits", "fit_session_head", "measure_epoch", "score_validation", "score_watched"]
 
 _TRAIN_SCORED = 1000
 
@@ -104,11 +104,12 @@ def _score(session: Session, images: Images, rows: NDArray[np.int64]) -> Scores:
         counts = torch.tensor([len(images.captions[row]) for row in rows])
         owner = torch.repeat_interleave(torch.arange(len(rows)), counts)
         return score_captions(embedded, session.embedder.embed_texts(texts), owner, _scale(session))
-    return score_logits(_logits(session, embedded), torch.from_numpy(images.labels[rows]))
+    return score_logits(class_logits(session, embedded), torch.from_numpy(images.labels[rows]))
 
 
 @torch.no_grad()
-def _logits(session: Session, rows: Tensor) -> Tensor:
+def class_logits(session: Session, rows: Tensor) -> Tensor:
+    """Return logits (n, C) for unit rows (n, D): by the head, or else by the class texts."""
     head = session.trainee.head
     if head is not None:
         logits: Tensor = head(rows.to(session.processes.device))

@@ -25,19 +25,20 @@ class Axis:
     Attributes:
         name: Its name, such as ``lr``.
         values: In rising order, each once.
-        spaced: The values are evenly spaced in their logarithm, so that there is a next one.
     """
 
     name: str
     values: tuple[float, ...]
-    spaced: bool
 
     def beyond(self, edge: float, n: int) -> tuple[float, ...]:
-        """Return the next ``n`` values past the lowest or highest one; none where unspaced."""
-        if not self.spaced or edge not in (self.values[0], self.values[-1]):
+        """Return the next ``n`` values past the lowest or highest one above 0, if it is one.
+
+        The steps go on as between the edge and its neighbour; a lone value has no next one.
+        """
+        positive = [value for value in self.values if value > 0]
+        if len(positive) < 2 or edge not in (positive[0], positive[-1]):
             return ()
-        ratio = self.values[1] / self.values[0]
-        step = ratio if edge == self.values[-1] else 1 / ratio
+        step = edge / positive[1 if edge == positive[0] else -2]
         return tuple(float(f"{edge * step**k:.4g}") for k in range(1, n + 1))
 
 
@@ -110,7 +111,7 @@ def _read_range(name: str, text: str) -> Axis:
         )
     steps = (math.log(high) - math.log(low)) / (count - 1)
     values = tuple(float(f"{math.exp(math.log(low) + k * steps):.4g}") for k in range(count))
-    return Axis(name, values, spaced=True)
+    return Axis(name, values)
 
 
 def _read_list(name: str, text: str) -> Axis:
@@ -119,7 +120,7 @@ def _read_list(name: str, text: str) -> Axis:
         raise InputError(f"--grid {name}={text} holds no value; {_EXAMPLE}")
     if values[0] < 0:
         raise InputError(f"--grid {name}={text}: {values[0]:g} came; expected numbers from 0")
-    return Axis(name, tuple(values), spaced=False)
+    return Axis(name, tuple(values))
 
 
 def _number(name: str, text: str) -> float:

@@ -117,8 +117,7 @@ class HeadStrategy:
         if not ranked:
             return ()
         best = dict(ranked[0].point)[self._main.name]
-        axis = Axis(self._main.name, tuple(values), self._main.spaced)
-        return axis.beyond(best, _BEYOND)
+        return Axis(self._main.name, tuple(values)).beyond(best, _BEYOND)
 
     def _suggested(
         self, finished: Sequence[Trial], running: Sequence[Cell], suggest: Suggest

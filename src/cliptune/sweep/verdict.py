@@ -121,14 +121,21 @@ class Verdict:
             high += 1
         return tuple(values[low : high + 1])
 
+    def bands(self) -> dict[str, dict[str, Any]]:  # Any: plain JSON values
+        """Return the band along every axis."""
+        found = {}
+        for axis in self.best.rates:
+            values = self.band(axis)
+            found[axis] = {"low": values[0], "high": values[-1], "values": list(values)}
+        return found
+
     def to_dict(self, axis: str) -> dict[str, Any]:  # Any: plain JSON values
         """Return the noise band along an axis, and all points in it."""
-        band = self.band(axis)
+        bands = self.bands()
         return {
             "rate": axis,
-            "low": band[0],
-            "high": band[-1],
-            "values": list(band),
+            **bands[axis],
+            "bands": bands,
             "points": [
                 {
                     **b.score.rates,

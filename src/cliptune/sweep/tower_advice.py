@@ -1,0 +1,185 @@
+"""From a sweep over moving weights to a recommendation: freeze or not, at which rates.
+
+It knows nothing about training or files. Rule: the model stays frozen unless moving it is
+better on the same validation images by an exact McNemar test at 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.paired import Comparison, compare_correct
+from cliptune.sweep.advice import points
+from cliptune.sweep.halving import Costs, HalvingPlan
+from cliptune.sweep.records import Trial
+from cliptune.sweep.verdict import PointScore, Verdict
+
+__all__ = ["FrozenHead", "advise_towers", "comparable"]
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class FrozenHead:
+    """The linear head on the frozen model, solved to its minimum: what moving must beat.
+
+    Attributes:
+        val_accuracy: On validation.
+        hits: bool (V,), which validation images are right.
+    """
+
+    val_accuracy: float
+    hits: NDArray[np.bool_]
+
+
+def comparable(trials: Sequence[Trial], *, frozen_row: bool) -> list[Trial]:
+    """Keep the trials that may compete: those of the longest schedule, and the frozen row."""
+    moving = [t for t in trials if not (frozen_row and t.cell.rates["backbone"] == 0)]
+    longest = max((t.cell.steps for t in moving), default=0)
+    kept = {t.cell.key for t in moving if t.cell.steps == longest}
+    return [
+        t for t in trials if t.cell.key in kept or (frozen_row and t.cell.rates["backbone"] == 0)
+    ]
+
+
+def advise_towers(
+    trials: Sequence[Trial],
+    verdict: Verdict,
+    frozen: FrozenHead,
+    *,
+    plan: HalvingPlan,
+    costs: Costs,
+    full_steps: int,
+    method: str,
+) -> dict[str, Any]:  # Any: plain JSON values
+    """Recommend rates and what to freeze.
+
+    Args:
+        trials: All that are finished.
+        verdict: Of the comparable ones.
+        frozen: What moving must beat.
+        plan: Who was trained for how long.
+        costs: What training costs here.
+        full_steps: Steps of all epochs that were asked for.
+        method: ``full`` or ``lora``.
+    """
+    moving = [s for s in _scores(verdict) if s.rates["backbone"] > 0 and not s.diverged]
+    resting = [s for s in _scores(verdict) if s.rates["backbone"] == 0 and not s.diverged]
+    best_resting = max(resting, key=lambda s: s.accuracy, default=None)
+    reference, what = frozen.hits, "a linear head, solved, on the frozen model"
+    if best_resting is not None and best_resting.accuracy > frozen.val_accuracy:
+        reference = best_resting.trials[0].hits
+        what = f"the frozen model with a head at rate {best_resting.rates['head']:g}"
+    best = max(moving, key=lambda s: s.accuracy, default=None)
+    if best is None:
+        text = "Freeze the model: no training that moved it ended without diverging."
+        return {"text": text, "freeze": ["image", "text"], "train": True}
+    gain = compare_correct(reference, best.trials[0].hits)
+    unfreeze = gain.p_value < _SIGNIFICANT and gain.difference > 0
+    chosen = _choose(best, best_resting, unfreeze)
+    edges = _edges(best, plan, trials)
+    sentences = [
+        _lead(method, best, gain, unfreeze, what),
+        *_bands(verdict),
+        *(_edge_sentence(axis, side) for axis, side in edges.items()),
+        *_broken(trials),
+        _cost_sentence(plan, costs, full_steps),
+    ]
+    return {
+        **chosen,
+        "text": " ".join(sentences),
+        "train": True,
+        "freeze": _frozen_parts(method, unfreeze),
+        "against_frozen": vars(gain),
+        "frozen": {"what": what, "val_accuracy": float(np.mean(reference))},
+        "best_moving": {**best.rates, "val_accuracy": best.accuracy, "seeds": len(best.trials)},
+        "edge": edges,
+        "cost": {
+            "step_seconds": costs.step_seconds,
+            "trial_seconds": costs.trial_seconds,
+            "steps_compared": plan.final_steps,
+            "steps_of_all_epochs": full_steps,
+            "seconds_of_all_epochs": costs.of(full_steps),
+        },
+    }
+
+
+def _scores(verdict: Verdict) -> list[PointScore]:
+    return [b.score for b in verdict.behind]
+
+
+def _choose(
+    best: PointScore, resting: PointScore | None, unfreeze: bool
+) -> dict[str, float | None]:
+    if unfreeze:
+        return {"backbone": best.rates["backbone"], "head": best.rates["head"]}
+    return {"backbone": 0.0, "head": resting.rates["head"] if resting is not None else None}
+
+
+def _frozen_parts(method: str, unfreeze: bool) -> list[str]:
+    if not unfreeze:
+        return ["image", "text"]
+    return ["text"] if method == "full" else []
+
+
+def _lead(method: str, best: PointScore, gain: Comparison, unfreeze: bool, what: str) -> str:
+    rates = f"backbone rate {best.rates['backbone']:g} and head rate {best.rates['head']:g}"
+    change = (
+        f"{100 * gain.difference:+.1f} points against {what} "
+        f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n}, "
+        f"p = {gain.p_value:.2g})"
+    )
+    if unfreeze:
+        return f"Unfreeze ({method}) with {rates}: {points(best.accuracy)} on validation, {change}."
+    return f"Freeze the model and train a head: moving it with {rates} is {change}."
+
+
+def _bands(verdict: Verdict) -> list[str]:
+    sentences = []
+    for axis in ("backbone", "head"):
+        band = verdict.band(axis)
+        shown = f"{band[0]:g} to {band[-1]:g}" if len(band) > 1 else f"only {band[0]:g}"
+        sentences.append(f"Within noise of the best along the {axis} rate: {shown}.")
+    return sentences
+
+
+def _edges(best: PointScore, plan: HalvingPlan, trials: Sequence[Trial]) -> dict[str, str]:
+    """Return the axes on whose end the best lies, past extensions that were trained."""
+    found = {}
+    planned = {"backbone": plan.backbones, "head": plan.heads}
+    for axis, values in planned.items():
+        extended = {t.cell.rates[axis] for t in trials if t.cell.purpose == "extension"}
+        tried = sorted({v for v in {*values, *extended} if v > 0})
+        value = best.rates[axis]
+        if len(tried) > 1 and value in (tried[0], tried[-1]):
+            found[axis] = "lowest" if value == tried[0] else "highest"
+    return found
+
+
+def _edge_sentence(axis: str, side: str) -> str:
+    return (
+        f"The best {axis} rate is the {side} one tried: a better one may lie beyond; "
+        "give a wider grid or more --budget."
+    )
+
+
+def _broken(trials: Sequence[Trial]) -> list[str]:
+    rates = sorted({t.cell.rates["backbone"] for t in trials if t.diverged})
+    moved = [rate for rate in rates if rate > 0]
+    return [f"Trainings diverged from a backbone rate of {moved[0]:g} on."] if moved else []
+
+
+def _cost_sentence(plan: HalvingPlan, costs: Costs, full_steps: int) -> str:
+    whole = costs.of(full_steps)
+    time = f"{whole / 60:.0f} minutes" if whole > 120 else f"{whole:.0f} s"
+    if plan.final_steps >= full_steps:
+        return f"One training of all epochs takes about {time}."
+    return (
+        f"Compared after {plan.final_steps} of {full_steps} steps: doing better may take all "
+        f"epochs, about {time} a training ({costs.step_seconds:.1f} s a step)."
+    )
