@@ -81,8 +81,7 @@ class StudyStore:
         try:
             yield store
         finally:
-            store._release()
-            locks.close()
+            store._close()
 
     def claim(
         self, choose: Callable[[Sequence[Trial], Sequence[Cell], Suggest], Sequence[Cell]]
@@ -200,15 +199,26 @@ class StudyStore:
         self._suggested.append((rates, asked._trial_id))
         return rates
 
-    def _release(self) -> None:
-        """Give back what was claimed and not finished."""
+    def _close(self) -> None:
+        """Give back what was claimed and not finished, and let go of the database."""
         for number in self._open:
             self._fail(number)
+        self._locks.close()
+        _disconnect(self._study)
 
     def _fail(self, number: int) -> None:
         from optuna.trial import TrialState
 
         self._study._storage.set_trial_state_values(number, TrialState.FAIL)
+
+
+def _disconnect(study: Study) -> None:
+    from optuna.storages import RDBStorage
+
+    study._storage.remove_session()
+    backend = getattr(study._storage, "_backend", study._storage)  # Optuna wraps it in a cache
+    if isinstance(backend, RDBStorage):
+        backend.engine.dispose()
 
 
 @contextmanager
@@ -259,7 +269,12 @@ def _open_study(url: str, name: str, identity: Mapping[str, Any]) -> tuple[Study
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        _require_same_identity(study, name, identity)
+        try:
+            _require_same_identity(study, name, identity)
+        except RunError:
+            locks.close()
+            _disconnect(study)
+            raise
     return study, locks
 
 
