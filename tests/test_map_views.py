@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cliptune.classifier import Classifier, EncoderRecord
-from cliptune.errors import InputError
+from cliptune.errors import DataError
 from cliptune.heads.dual_linear import DualLinearHead
 from cliptune.heads.linear import LinearHead
 from cliptune.map_views import Viewer, make_inputs, make_view
@@ -36,7 +36,7 @@ def make_viewer(tmp_path, encoder):
     """A viewer of a finished run with a head fitted on classes in this order."""
 
     def make(head, names=NAMES, partition=()):
-        run = RunDir.create(tmp_path / "run", {})
+        run = RunDir.create(tmp_path / "run", {"data": "data"})
         classifier = Classifier(head, names, TEMPLATES, EncoderRecord.of(encoder))
         classifier.save(run)
         lines = ["id,part", *(f"{row}.png,{part}" for row, part in partition)]
@@ -85,7 +85,7 @@ def test_added_layers_move_images_and_texts(encoder, table, vectors, make_viewer
 def test_a_run_on_other_classes_is_refused(encoder, table, vectors, make_viewer):
     head = LinearHead().fit(vectors, table.labels)
     viewer = make_viewer(head, ("ant", "bee", "dog"))
-    with pytest.raises(InputError, match="'cat' is only in one of both"):
+    with pytest.raises(DataError, match=r"unknown to the classifier \('cat'\)"):
         make_view(viewer, table, vectors, encoder.encode_texts)
 
 
@@ -110,5 +110,6 @@ def test_what_misleads_is_said(encoder, table, vectors, make_viewer):
     views = [make_view(v, table, vectors, encoder.encode_texts) for v in (base, run)]
     inputs = make_inputs("data", table, [base, run], views, remarks=["first"])
     assert inputs.remarks[0] == "first"
-    assert "trained or selected on 2 of the 30 images" in inputs.remarks[1]
+    assert "learned or chosen on 2 of the 30 images" in inputs.remarks[1]
     assert "different templates" in inputs.remarks[2]
+    assert len(make_inputs("other data", table, [base, run], views).remarks) == 1

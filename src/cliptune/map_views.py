@@ -6,7 +6,6 @@ calls it embeds images and texts.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,13 @@ from cliptune.atlas import MapInputs, MapView
 from cliptune.classifier import Classifier
 from cliptune.encoders import load_encoder
 from cliptune.encoders.names import LITE
-from cliptune.errors import InputError
 from cliptune.fitting import join_tokens
 from cliptune.heads.dual_linear import DualLinearHead
 from cliptune.images import ImageTable, list_captions
 from cliptune.map_data import describes_images
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, TemplateSet, ensemble_rows, load_template_set
 from cliptune.run_encoder import load_run_encoder
+from cliptune.run_evaluation import count_learned_from, match_classes
 from cliptune.runs import RunDir
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def make_view(
         tokens: (N, T, D), where the viewer needs them.
 
     Raises:
-        InputError: The run's classes are not those of the data.
+        DataError: The run's classes are not those of the data.
     """
     if describes_images(table):
         text_vectors = encode_texts(list(list_captions(table)[0]))
@@ -138,7 +137,7 @@ def make_view(
     predictions = None
     if not describes_images(table):
         X = vectors if tokens is None else join_tokens(vectors, tokens)
-        predictions = _predict(viewer.classifier, X, table, viewer.name)
+        predictions = _predict(viewer.classifier, X, table)
     head = viewer.classifier.head
     if isinstance(head, DualLinearHead):
         vectors = head.transform(vectors, "image")
@@ -151,16 +150,9 @@ def _predict(
     classifier: Classifier,
     X: NDArray[np.floating[Any]],  # Any: tokens may be of half precision
     table: ImageTable,
-    name: str,
 ) -> NDArray[np.int64]:
     """Predict classes, numbered as in the table."""
-    differing = sorted(set(classifier.class_names) ^ set(table.class_names))
-    if differing:
-        raise InputError(
-            f"run {name!r} knows {len(classifier.class_names)} classes and {table.root!r} has "
-            f"{len(table.class_names)}; {differing[0]!r} is only in one of both: give a run on "
-            "the same classes, or name them alike with --class-names"
-        )
+    match_classes(table, classifier.class_names)  # a table of other classes stops here
     number_of = {class_name: c for c, class_name in enumerate(table.class_names)}
     numbers = np.asarray([number_of[class_name] for class_name in classifier.class_names])
     predicted: NDArray[np.int64] = numbers[classifier.predict_proba(X).argmax(axis=1)]
@@ -184,7 +176,7 @@ def make_inputs(
         views: One for each.
         remarks: What is known about the choice of images.
     """
-    remarks = (*remarks, *_seen_in_training(table, viewers), *_templates_differ(viewers))
+    remarks = (*remarks, *_seen_in_training(data, table, viewers), *_templates_differ(viewers))
     if describes_images(table):
         texts, groups = list_captions(table)
         return MapInputs(
@@ -209,21 +201,14 @@ def make_inputs(
     )
 
 
-def _seen_in_training(table: ImageTable, viewers: Sequence[Viewer]) -> list[str]:
-    remarks = []
-    for viewer in viewers:
-        partition = None if viewer.run is None else viewer.run.path / "partition.csv"
-        if partition is None or not partition.is_file():
-            continue
-        with partition.open(newline="", encoding="utf-8") as file:
-            seen = {row["id"] for row in csv.DictReader(file) if row["part"] != "test"}
-        n = len(seen.intersection(table.ids))
-        if n:
-            remarks.append(
-                f"{viewer.name} was trained or selected on {n} of the {len(table)} images, going "
-                "by their names: its accuracy here is no test."
-            )
-    return remarks
+def _seen_in_training(data: str, table: ImageTable, viewers: Sequence[Viewer]) -> list[str]:
+    counts = {v.name: count_learned_from(v.run, data, table) for v in viewers if v.run is not None}
+    return [
+        f"{name} was learned or chosen on {n} of the {len(table)} images: its accuracy here "
+        "flatters it."
+        for name, n in counts.items()
+        if n
+    ]
 
 
 def _templates_differ(viewers: Sequence[Viewer]) -> list[str]:
