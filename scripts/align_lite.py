@@ -27,13 +27,9 @@ from lite_heldout import HeldOut, Labels, Rows, judge, unit
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from cliptune.encoders.lite import MAPS_PATH, TextTower
-from cliptune.encoders.lite_wheels import (
-    WHEEL_FILES,
-    LiteTokenizer,
-    load_classifier,
-    load_sentence_encoder,
-)
+from cliptune.encoders.lite import TextTower
+from cliptune.encoders.lite_wheels import LiteTokenizer, load_classifier, load_sentence_encoder
+from cliptune.encoders.wheel_files import MAPS_PATH, WHEEL_FILES
 from cliptune.prompts import published_class_names
 
 Maps = Mapping[str, NDArray[np.float16] | Rows]

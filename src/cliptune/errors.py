@@ -8,6 +8,7 @@
     ├── DataError (ValueError)        the images, a manifest or their labels are wrong
     │   └── BadImageError             one image cannot be read
     ├── CheckpointError (ValueError)  weights that are refused, broken or of another shape
+    ├── ConversionError (RuntimeError)  a model cannot be converted for an engine
     ├── RunError (ValueError)         a run directory is missing, unfinished or was altered
     ├── DeviceError (RuntimeError)    the device or precision asked for is not here
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
@@ -26,6 +27,7 @@ __all__ = [
     "BadImageError",
     "CheckpointError",
     "CliptuneError",
+    "ConversionError",
     "DataError",
     "DeviceError",
     "InputError",
@@ -74,6 +76,10 @@ class BadImageError(DataError):
 
 class CheckpointError(CliptuneError, ValueError):
     """Weights that are refused, broken or of another shape than the model."""
+
+
+class ConversionError(CliptuneError, RuntimeError):
+    """A model cannot be converted for an engine."""
 
 
 class RunError(CliptuneError, ValueError):

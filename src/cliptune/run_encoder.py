@@ -7,6 +7,7 @@ architecture, tokenizer and preprocessing are those of the model that it started
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cliptune.classifier import EncoderRecord
@@ -66,7 +67,11 @@ def save_run_encoder(run: RunDir, encoder: DualEncoder) -> EncoderRecord:
 
 
 def load_run_encoder(
-    run: str | RunDir, *, device: str = "auto", precision: str = "auto"
+    run: str | RunDir,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    load: Callable[..., DualEncoder] = load_encoder,
 ) -> DualEncoder:
     """Load the encoder whose embeddings the classifier of a finished run takes.
 
@@ -75,6 +80,8 @@ def load_run_encoder(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; another than in the run rounds
             otherwise, but is the same encoder.
+        load: What loads an encoder by its name, ``device`` and ``precision``; only called where
+            the run has no weights of its own, which torch runs.
 
     Raises:
         RunError: The run is missing, unfinished or altered, holds no classifier, or the encoder
@@ -87,7 +94,7 @@ def load_run_encoder(
     if record.weights_in_run:
         encoder = _fill(opened, record, device=device, precision=precision)
     else:
-        encoder = load_encoder(record.name, device=device, precision=precision)
+        encoder = load(record.name, device=device, precision=precision)
     record.require_same(encoder)
     return encoder
 

@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from cliptune.encoders.lite import MAPS_PATH, build_lite, load_lite
-from cliptune.encoders.lite_wheels import WHEEL_FILES, read_wheel_file
+from cliptune.encoders.lite import build_lite, load_lite
 from cliptune.encoders.torch_encoder import TorchEncoder
+from cliptune.encoders.wheel_files import MAPS_PATH, WHEEL_FILES, read_wheel_file
 from cliptune.errors import CheckpointError, InputError, MissingExtraError
 
 pytestmark = pytest.mark.skipif(

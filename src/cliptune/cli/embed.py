@@ -37,7 +37,7 @@ def embed(
 
     start = time.perf_counter()
     table = open_whole_table(data, dataset)
-    encoder, store = open_encoder(model), open_store(model)
+    encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     written = export_parquet(embedded.features, embedded.table, out)
     result = {

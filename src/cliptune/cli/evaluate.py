@@ -83,7 +83,7 @@ def evaluate(
     table = open_table(data, dataset)
     require_labels(table)
     require_classes(table)
-    encoder, store = open_encoder(model), open_store(model)
+    encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     scores = _score(embedded, encoder, store, sets, model, output.seed)
     comparisons = compare_with_first(scores, embedded.table.labels, seed=output.seed)

@@ -42,9 +42,9 @@ def evaluate_run(
     start = time.perf_counter()
     place = out or default_run_path("evaluate", data)
     require_free_place(place)
-    opened = open_run(run, model)
     table = open_table(data, dataset)
     require_labels(table)
+    opened = open_run(run, model, table)
     table = match_classes(table, opened.classifier.class_names)
     learned_from = count_learned_from(opened.run, data, table)
     if learned_from:

@@ -92,7 +92,7 @@ def fit(
     table = open_whole_table(data, dataset)
     require_labels(table)
     require_classes(table)
-    encoder, store = open_encoder(model), open_store(model)
+    encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     task, partition = _make_task(
         embedded, encoder, store, sets[0], methods, val, model, output.seed

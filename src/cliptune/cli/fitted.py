@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.cli.options import ModelOptions
-from cliptune.cli.session import Embedded, embed_table, embed_tokens
+from cliptune.cli.session import Embedded, embed_table, embed_tokens, engine_loader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,13 +47,14 @@ class OpenedRun:
         return embedded, X
 
 
-def open_run(path: Path, model: ModelOptions) -> OpenedRun:
-    """Load the classifier of a finished run, and its encoder with the device that is asked for."""
+def open_run(path: Path, model: ModelOptions, table: ImageTable) -> OpenedRun:
+    """Load the classifier of a finished run, and its encoder for the images of a table."""
     from cliptune.classifier import Classifier
     from cliptune.run_encoder import load_run_encoder
     from cliptune.runs import RunDir
 
     run = RunDir.open(path)
     classifier = Classifier.load(run)
-    encoder = load_run_encoder(run, device=model.device, precision=model.precision)
+    load = engine_loader(model, table, labels=classifier.class_names)
+    encoder = load_run_encoder(run, device=model.device, precision=model.precision, load=load)
     return OpenedRun(run, classifier, encoder)

@@ -49,8 +49,11 @@ class ComputeOptions:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """What the encoder computes in."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """What the encoder computes in; int8 quantises the image tower on your first images."""
+
+    engine: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    """What runs the encoder; auto takes the fastest here that keeps the answers."""
 
     truncate: Annotated[bool, Parameter(negative="")] = False
     """Cut texts that are longer than the model's context instead of refusing them."""

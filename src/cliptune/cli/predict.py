@@ -140,7 +140,7 @@ def _zero_shot(
     from cliptune.heads.zero_shot import ZeroShotHead
     from cliptune.prompts import ensemble_rows
 
-    encoder = open_encoder(model)
+    encoder = open_encoder(model, table, labels=names)
     rows = ensemble_rows(text_encoder(encoder, store, model), names, template_set.templates)
     embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
     head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=encoder.logit_scale)
@@ -163,7 +163,7 @@ def _fitted(
     model: ModelOptions,
     on_bad_image: Literal["fail", "skip"],
 ) -> _Answers:
-    opened = open_run(run, model)
+    opened = open_run(run, model, table)
     classifier, encoder = opened.classifier, opened.encoder
     embedded, X = opened.embed(table, store, on_bad_image=on_bad_image)
     probabilities = classifier.predict_proba(X)

@@ -38,7 +38,7 @@ def evaluate_retrieval(
     require_free_place(place)
     table = open_table(data, dataset)
     list_captions(table)
-    encoder, store = open_encoder(model), open_store(model)
+    encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     captions, _ = list_captions(embedded.table)
     texts = text_encoder(encoder, store, model)(list(captions))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.cli.console import note, progress_bar
@@ -27,6 +28,7 @@ __all__ = [
     "choose_template_sets",
     "embed_table",
     "embed_tokens",
+    "engine_loader",
     "open_encoder",
     "open_store",
     "open_table",
@@ -99,11 +101,46 @@ def _parse_where(conditions: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return parsed
 
 
-def open_encoder(options: ModelOptions) -> DualEncoder:
-    """Load the encoder that the options name."""
-    from cliptune.encoders import load_encoder
+def open_encoder(
+    options: ModelOptions, table: ImageTable | None = None, *, labels: Sequence[str] = ()
+) -> DualEncoder:
+    """Load the encoder that the options name, to embed with; see ``engine_loader``."""
+    load = engine_loader(options, table, labels=labels)
+    return load(options.model, device=options.device, precision=options.precision)
 
-    return load_encoder(options.model, device=options.device, precision=options.precision)
+
+def engine_loader(
+    options: ComputeOptions, table: ImageTable | None = None, *, labels: Sequence[str] = ()
+) -> Callable[..., DualEncoder]:
+    """Return what loads an encoder by name and says on which engine and why.
+
+    Args:
+        options: Which engine, and where graphs are kept.
+        table: The images to embed: an engine is tried on the first of them.
+        labels: Classes to tell apart in that trial; those of the table otherwise.
+    """
+
+    def load(name: str, *, device: str, precision: str) -> DualEncoder:
+        from cliptune.encoders.engines import Work, open_on_engine
+        from cliptune.features import load_first_pixels
+
+        work = Work()
+        if table is not None:
+            names = tuple(labels) or table.class_names
+            work = Work(len(table), partial(load_first_pixels, table), names)
+        encoder = open_on_engine(
+            name,
+            device=device,
+            precision=precision,
+            engine=options.engine,
+            cache_dir=options.cache_dir,
+            work=work,
+        )
+        if reason := getattr(encoder, "news", ""):
+            note(f"{name} on {reason}")
+        return encoder
+
+    return load
 
 
 def open_store(options: ComputeOptions) -> FeatureStore:

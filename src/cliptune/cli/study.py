@@ -114,7 +114,9 @@ def _prepare(
         open_images([str(options.image)])  # what is not there is said before anything is written
     table, n_unlabelled = labelled_part(open_whole_table(options.data, dataset))
     chosen = {
-        name: ModelOptions(model=name, device=compute.device, precision=compute.precision)
+        name: ModelOptions(
+            model=name, device=compute.device, precision=compute.precision, engine="torch"
+        )
         for name in options.models
     }
     encoders = {name: open_encoder(one) for name, one in chosen.items()}

@@ -260,7 +260,7 @@ def _prepare(
     table = whole.select(rows_to_embed(whole, n_images=n_images, seed=seed))
     if options.method in TOWER_METHODS:  # weights that move are kept in fp32
         model = replace(model, precision="fp32")
-    encoder, store = open_encoder(model), open_store(model)
+    encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     table, vectors = embedded.table, embedded.features.vectors
     seen = cut_seen(

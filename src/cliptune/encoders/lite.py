@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,12 +27,12 @@ from torch.nn import functional as F
 from cliptune.encoders.lite_wheels import LiteTokenizer, load_classifier, load_sentence_encoder
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.encoders.wheel_files import MAPS_PATH
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
 __all__ = [
-    "MAPS_PATH",
     "Alignment",
     "ImageTower",
     "LiteModel",
@@ -43,7 +42,6 @@ __all__ = [
     "load_lite",
 ]
 
-MAPS_PATH = Path(__file__).with_name("lite_maps.safetensors")
 # The evaluation transform that the classifier's authors publish.
 _PREPROCESS = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_fraction=0.875)
 _ARCHITECTURE = (

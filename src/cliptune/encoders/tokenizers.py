@@ -121,6 +121,18 @@ class FolderTokenizer:
         )
         return len(encoded.input_ids) + (_MARKS + 1 if clips else 0)
 
+    def padded_definition(self) -> str | None:
+        """Return the JSON of the ``tokenizers`` library with this cut and padding, if it can do it.
+
+        It cannot where ids are rearranged afterwards, or the tokenizer is not of that library.
+        """
+        backend = getattr(self._tokenizer.tokenizer, "backend_tokenizer", None)
+        if backend is None or self._mode or self._options:
+            return None
+        self([""])  # stores the padding and truncation in the backend
+        definition: str = backend.to_str()
+        return definition
+
     def _digest(self) -> str:
         inner = self._tokenizer.tokenizer
         backend = getattr(inner, "backend_tokenizer", None)

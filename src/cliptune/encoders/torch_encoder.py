@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
+from cliptune.encoders.halving import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
@@ -146,8 +147,12 @@ class TorchEncoder:
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed images (B, 3, H, W); see ``DualEncoder``."""
-        embedded = self._on_images(self._towers.encode_image, pixels)
-        return _to_numpy(F.normalize(embedded.float(), dim=-1))
+
+        def encode(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+            embedded = self._on_images(self._towers.encode_image, part)
+            return _to_numpy(F.normalize(embedded.float(), dim=-1))
+
+        return encode_in_parts(encode, pixels)
 
     def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give one vector per patch, not normalised; see ``DualEncoder``."""

@@ -17,7 +17,7 @@ from cliptune.features.cache import (
     verify_cache,
 )
 from cliptune.features.export import export_parquet
-from cliptune.features.extract import extract
+from cliptune.features.extract import extract, load_first_pixels
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
 
@@ -33,6 +33,7 @@ __all__ = [
     "export_parquet",
     "extract",
     "list_cache",
+    "load_first_pixels",
     "prune_cache",
     "verify_cache",
 ]

@@ -18,7 +18,7 @@ from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features.extract import read_ahead, require_finite
 from cliptune.features.folder import ShardFolder
-from cliptune.features.keys import content_digest
+from cliptune.features.keys import content_digest, reduces_input
 from cliptune.features.types import Progress
 from cliptune.images.decode import decode_image
 
@@ -124,6 +124,7 @@ def _embed_batch(
 def _loader(job: Job) -> Callable[[int], Image.Image]:
     """Return what reads and decodes a row, and makes sure that its bytes are those digested."""
     sources, contents = job.table.sources, job.contents
+    min_side = job.encoder.preprocess.min_side if reduces_input(job.encoder) else None
 
     def load(row: int) -> Image.Image:
         source = sources[row]
@@ -133,6 +134,6 @@ def _loader(job: Job) -> Callable[[int], Image.Image]:
                 f"image {source.location!r} changed while it was being embedded (expected it to "
                 "stay as it is); repeat the command"
             )
-        return decode_image(data, name=source.location)
+        return decode_image(data, name=source.location, min_side=min_side)
 
     return load

@@ -9,7 +9,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from cliptune.allocator import keep_freed_memory
 from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
+from cliptune.features.keys import reduces_input
 from cliptune.features.types import Batch
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from cliptune.images import ImageTable
 
-__all__ = ["checked_workers", "extract", "read_ahead", "require_finite"]
+__all__ = ["checked_workers", "extract", "load_first_pixels", "read_ahead", "require_finite"]
 
 _BATCHES_AHEAD = 2
 _IMAGES_PER_TASK = 8
@@ -60,8 +62,11 @@ def extract(
         DataError: An embedding is not finite; the message names the image.
     """
     preprocess, rows = encoder.preprocess, np.arange(len(table))
+    load = partial(
+        table.load_image, min_side=preprocess.min_side if reduces_input(encoder) else None
+    )
     ahead = read_ahead(
-        table.load_image, rows, ids=table.ids, preprocess=preprocess, batch_size=batch_size,
+        load, rows, ids=table.ids, preprocess=preprocess, batch_size=batch_size,
         workers=workers,
     )  # fmt: skip
     with closing(ahead):
@@ -72,6 +77,29 @@ def extract(
                 require_finite(encoder.encode_tokens(pixels), part, table.ids) if tokens else None
             )
             yield Batch(part, vectors, cells, input_seconds, perf_counter() - start)
+
+
+def load_first_pixels(
+    table: ImageTable, preprocess: Preprocess, n_images: int
+) -> NDArray[np.uint8]:
+    """Decode the first readable images of a table, those of a test split last.
+
+    Args:
+        table: Of it, as few images are read as are needed.
+        preprocess: From an image to an encoder's pixels.
+        n_images: How many are wanted.
+
+    Returns:
+        uint8, shape (N, 3, H, W), N at most ``n_images``.
+    """
+    order = np.argsort(table.splits == "test", kind="stable")
+    pixels: list[NDArray[np.uint8]] = []
+    for row in order[: 2 * n_images].tolist():
+        with suppress(BadImageError, ValueError, MemoryError):  # embedding tells of them
+            pixels.append(preprocess(table.load_image(row, min_side=preprocess.min_side)))
+        if len(pixels) == n_images:
+            break
+    return np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
 
 
 def checked_workers(batch_size: int, workers: int | None) -> int:

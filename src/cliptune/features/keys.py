@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 
-__all__ = ["CONTENT_BYTES", "StoreKey", "content_digest", "table_digest"]
+__all__ = ["CONTENT_BYTES", "StoreKey", "content_digest", "reduces_input", "table_digest"]
 
 CONTENT_BYTES = 16
 _LAYOUT = 1  # of the files; raise it when they change
 _PIXELS = 1  # of decoding and resizing; raise it when they give other pixels
+_REDUCED_PIXELS = 2  # of decoding large JPEGs at a reduced scale first
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class StoreKey:
         precision: What the towers compute in.
         engine: What runs them, e.g. ``torch``.
         kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut`` (to the context's length).
+        reduced: Large JPEGs are decoded at a reduced scale.
     """
 
     fingerprint: str
@@ -39,22 +41,40 @@ class StoreKey:
     precision: str
     engine: str
     kind: str
+    reduced: bool = False
 
     @classmethod
     def of(cls, encoder: DualEncoder, kind: str) -> StoreKey:
         """Describe one kind of output of an encoder.
 
-        An encoder without an ``engine`` attribute computes in torch.
+        An encoder without ``computed_by`` computes everything in torch.
         """
-        engine = str(getattr(encoder, "engine", "torch"))
-        preprocess = encoder.preprocess.to_dict()
-        return cls(encoder.fingerprint, preprocess, encoder.precision, engine, kind)
+        ask = getattr(encoder, "computed_by", None)
+        engine, precision = ask(kind) if ask else ("torch", encoder.precision)
+        return cls(
+            fingerprint=encoder.fingerprint,
+            preprocess=encoder.preprocess.to_dict(),
+            precision=precision,
+            engine=engine,
+            kind=kind,
+            reduced=reduces_input(encoder) and not kind.startswith("texts"),
+        )
 
     @property
     def digest(self) -> str:
         """Hex digest, 32 characters."""
-        text = json.dumps({"layout": _LAYOUT, "pixels": _PIXELS, **asdict(self)}, sort_keys=True)
+        facts = {name: value for name, value in asdict(self).items() if name != "reduced"}
+        pixels = _REDUCED_PIXELS if self.reduced else _PIXELS
+        text = json.dumps({"layout": _LAYOUT, "pixels": pixels, **facts}, sort_keys=True)
         return content_digest(text.encode()).hex()
+
+
+def reduces_input(encoder: DualEncoder) -> bool:
+    """Say whether large JPEGs are decoded at a reduced scale for an encoder.
+
+    The reference, torch on a processor, sees open_clip's own pixels, byte for byte.
+    """
+    return bool(getattr(encoder, "reduced_input", False))
 
 
 def content_digest(data: bytes) -> bytes:

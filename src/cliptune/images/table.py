@@ -120,14 +120,17 @@ class ImageTable:
             raise InputError(f"{self.root!r} has no split {name!r}; {has}")
         return self.select(mask)
 
-    def load_image(self, row: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    def load_image(
+        self, row: int, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
+    ) -> Image.Image:
         """Read and decode one image; see ``decode_image``.
 
         Raises:
             BadImageError: It cannot be read.
         """
         source = self.sources[row]
-        return decode_image(source.read(), name=source.location, max_pixels=max_pixels)
+        name = source.location
+        return decode_image(source.read(), name=name, max_pixels=max_pixels, min_side=min_side)
 
     def digest(self) -> str:
         """Return a SHA-256 over ids, labels, splits, names and captions, in hex; reads no image."""

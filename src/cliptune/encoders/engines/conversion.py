@@ -1,0 +1,113 @@
+"""From a torch encoder's tower to a graph on disk: OpenVINO's format or ONNX.
+
+It knows both formats and neither where graphs are kept nor how they are run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.encoders.engines.graphs import example_input, tower_module
+
+if TYPE_CHECKING:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+__all__ = ["FAILURES", "convert_to_onnx", "convert_to_openvino", "quantize"]
+
+# What the converters raise over a model that they cannot follow.
+FAILURES = (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, KeyError)
+_OPSET = 18
+_CALIBRATION_BATCH = 1
+
+
+def convert_to_openvino(encoder: TorchEncoder, tower: str, folder: Path) -> None:
+    """Write ``<tower>.xml`` and ``<tower>.bin``, float32, for batches of any size.
+
+    Raises:
+        RuntimeError: Or another of ``FAILURES``: the tower cannot be converted.
+    """
+    import openvino
+
+    example = example_input(encoder, tower, cut=True)
+    with _tracing():
+        graph = openvino.convert_model(tower_module(encoder, tower), example_input=example)
+    graph.reshape([-1, -1] if tower == "text" else [-1, *example.shape[1:]])
+    openvino.save_model(graph, folder / f"{tower}.xml", compress_to_fp16=False)
+
+
+def convert_to_onnx(encoder: TorchEncoder, tower: str, folder: Path) -> None:
+    """Write ``<tower>.onnx``, float32, for batches of any size; texts keep their full length.
+
+    The exporter turns the length of attention's rows into a constant.
+
+    Raises:
+        RuntimeError: Or another of ``FAILURES``: the tower cannot be converted.
+    """
+    with _tracing():
+        torch.onnx.export(
+            tower_module(encoder, tower),
+            (example_input(encoder, tower, cut=False),),
+            str(folder / f"{tower}.onnx"),
+            input_names=["input"],
+            output_names=["rows"],
+            dynamic_axes={name: {0: "batch"} for name in ("input", "rows")},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+
+
+def quantize(source: Path, pixels: NDArray[np.uint8], folder: Path) -> None:
+    """Write an image tower's graph with 8-bit weights and activations.
+
+    Post-training quantisation with the ranges that some images cause; transformers' settings
+    of the ``nncf`` library.
+
+    Args:
+        source: ``image.xml`` in float32.
+        pixels: Images to calibrate on, uint8 (N, 3, H, W).
+        folder: Where ``image.xml`` and ``image.bin`` go.
+
+    Raises:
+        RuntimeError: Or another of ``FAILURES``: the graph cannot be quantised.
+    """
+    import openvino
+
+    with contextlib.redirect_stdout(sys.stderr):  # it draws bars, where results should stand
+        import nncf
+
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        rows = [pixels[i : i + _CALIBRATION_BATCH] for i in range(len(pixels))]
+        graph: Any = openvino.Core().read_model(source)  # Any: nncf's own types
+        quantized = nncf.quantize(
+            graph,
+            nncf.Dataset(rows),
+            subset_size=len(rows),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+        )
+    openvino.save_model(quantized, folder / "image.xml", compress_to_fp16=False)
+
+
+@contextlib.contextmanager
+def _tracing() -> Iterator[None]:
+    """Trace without gradients and without the fused attention, which has no counterpart."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            # tracing is deprecated, and is what both converters rest on; what it warns of are
+            # shapes that become constants, which the comparison with torch would show
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

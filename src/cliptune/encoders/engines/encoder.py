@@ -1,0 +1,185 @@
+"""A dual encoder over converted graphs: torch is loaded only for what has no graph yet.
+
+It does not know how it came to be chosen, nor how graphs are made beyond asking for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders.engines.facts import EncoderFacts
+from cliptune.encoders.engines.machine import this_machine
+from cliptune.encoders.engines.making import find_or_make
+from cliptune.encoders.engines.runtimes import Run, open_graph
+from cliptune.encoders.engines.storage import GraphStore
+from cliptune.encoders.engines.ways import Way
+from cliptune.encoders.halving import encode_in_parts
+from cliptune.encoders.preprocess import Preprocess
+from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
+from cliptune.errors import InputError
+
+if TYPE_CHECKING:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+__all__ = ["EngineEncoder", "Reference"]
+
+Reference = Callable[[], "TorchEncoder"]
+
+
+class EngineEncoder:
+    """A ``DualEncoder`` whose towers are graphs.
+
+    Args:
+        name: What the user calls the model.
+        facts: The encoder without its towers.
+        way: Engine and number format.
+        store: Where its graphs are kept.
+        reference: Loads the same model in torch, float32, on the processor; called only for
+            what is not in the store.
+        calibration: Gives the images (N, 3, H, W) that an 8-bit graph is calibrated on.
+
+    Attributes:
+        reason: Why this engine, for records; whoever chose it writes it here.
+        news: What is worth telling the user: a choice made just now, or what 8 bits cost.
+    """
+
+    device = "cpu"
+    reduced_input = True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        facts: EncoderFacts,
+        way: Way,
+        store: GraphStore,
+        reference: Reference,
+        calibration: Callable[[], NDArray[np.uint8]],
+    ) -> None:
+        self.name = name
+        self.facts = facts
+        self.way = way
+        self.reason = way.reason
+        self.news = ""
+        self._store = store
+        self._reference = reference
+        self._calibration = calibration
+        self._runs: dict[str, Run] = {}
+
+    @property
+    def engine(self) -> str:
+        """What runs the towers: ``openvino`` or ``onnx``."""
+        return self.way.engine
+
+    @property
+    def precision(self) -> str:
+        """What the image tower computes in: ``fp32``, ``bf16`` or ``int8``."""
+        return self.way.precision
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.facts.dim
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor, already exponentiated, that the model multiplies cosines by."""
+        return self.facts.logit_scale
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that fit into the text tower, begin and end marks included."""
+        return self.facts.context_length
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """From a picture to bytes; normalisation is part of the graph."""
+        return self.facts.preprocess
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the weights that the graphs were made from, of preprocessing and tokenizer."""
+        return self.facts.fingerprint
+
+    def prepare(self) -> bool:
+        """Open both towers' graphs; make what is missing, and say whether anything was.
+
+        Raises:
+            ConversionError: A tower cannot be converted or run.
+        """
+        return any([self._open("image"), self._open("text")])
+
+    def computed_by(self, kind: str) -> tuple[str, str]:
+        """Return engine and number format behind an output, for the key of what is kept.
+
+        An 8-bit graph depends on the images it was calibrated on; so it is named by its digest.
+
+        Args:
+            kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut``.
+        """
+        if kind == "pooled" and self.precision == "int8":
+            self._open("image")
+            files = (self._store.record("openvino-int8", "image") or {})["files"]
+            return f"openvino {files['image.bin']['sha256'][:16]}", "int8"
+        tower = {"pooled": "image", "tokens": "tokens"}.get(kind, "text")
+        return self.engine, self.way.tower_precision(tower, this_machine())
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images (B, 3, H, W); see ``DualEncoder``."""
+        return encode_in_parts(self._run("image"), self._checked(pixels))
+
+    def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give one vector per patch, not normalised; see ``DualEncoder``."""
+        return encode_in_parts(self._run("tokens"), self._checked(pixels))
+
+    def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
+        """Embed texts; see ``DualEncoder``.
+
+        Raises:
+            InputError: A text is too long and ``truncate`` is false, or there is no text.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InputError(f"texts to embed: got {texts!r}, expected a non-empty list of strings")
+        tokenize, count_tokens = self._tokenizer
+        ids, end = tokenize(list(texts)), self.facts.text_end
+        if not truncate:
+            reject_long(texts, ids, end=end, count_tokens=count_tokens, name=self.name)
+        cut = TextEnd() if self.engine == "onnx" else end  # its graph has the full length
+        return encode_by_length(self._run("text"), ids, cut)
+
+    @cached_property
+    def _tokenizer(self) -> tuple[Callable[[list[str]], NDArray[np.int64]], Callable[[str], int]]:
+        stored = self._store.read_tokenizer()
+        if stored is not None:
+            return stored, stored.count_tokens
+        original = self._reference().tokenizer
+        return lambda texts: np.asarray(original(texts)), original.count_tokens
+
+    def _run(self, tower: str) -> Run:
+        self._open(tower)
+        return self._runs[tower]
+
+    def _open(self, tower: str) -> bool:
+        if tower in self._runs:
+            return False
+        kind = self.way.graph_kind(tower)
+        path, made = find_or_make(
+            self._store, kind, tower, reference=self._reference, calibration=self._calibration
+        )
+        precision = self.way.tower_precision(tower, this_machine())
+        self._runs[tower] = open_graph(self.engine, path, precision=precision)
+        return made
+
+    def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        expected = (3, *self.preprocess.size)
+        if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise InputError(
+                f"pixels of shape {pixels.shape} and type {pixels.dtype}, "
+                f"expected (B, {', '.join(map(str, expected))}) uint8; use preprocess"
+            )
+        return pixels

@@ -1,0 +1,75 @@
+"""An encoder's towers as modules to be traced: bytes or token ids in, float32 rows out.
+
+Normalisation of pixels and of embeddings is part of a graph, so that nothing has to be copied
+outside of it. It knows no file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cliptune.encoders.causal_text import encode_cut_text
+from cliptune.encoders.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+__all__ = ["TOWERS", "example_input", "tower_module"]
+
+TOWERS = ("image", "text", "tokens")
+
+
+def tower_module(encoder: TorchEncoder, tower: str) -> nn.Module:
+    """Wrap a tower: ``image`` and ``text`` give unit rows, ``tokens`` one vector per patch."""
+    if tower == "text":
+        return _TextGraph(encoder.model).eval()
+    return _ImageGraph(encoder.model, encoder.preprocess, tokens=tower == "tokens").eval()
+
+
+def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
+    """Return a batch of two as the tower's graph takes it; ``cut`` shortens rows of token ids."""
+    if tower == "text":
+        ids = encoder.tokenizer(["a photo of a cat.", "a bee"])
+        length = int(encoder.text_end.lengths(ids.numpy()).max()) if cut else ids.shape[1]
+        return ids[:, :length]
+    shape = (2, 3, *encoder.preprocess.size)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+class _ImageGraph(nn.Module):
+    """Bytes (B, 3, H, W) to unit rows (B, D), or to vectors per patch (B, N, D)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess, *, tokens: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.tokens = tokens
+        std = torch.tensor(preprocess.std).view(1, 3, 1, 1)
+        self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("scale", 1 / (std * 255))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        images = (pixels.float() - self.mean) * self.scale
+        name = "encode_image_tokens" if self.tokens else "encode_image"
+        # Modules give Any-typed attributes; see DualModel.
+        rows = cast(Callable[[Tensor], Tensor], getattr(self.model, name))(images)
+        return rows if self.tokens else F.normalize(rows, dim=-1)
+
+
+class _TextGraph(nn.Module):
+    """Token ids (T, L), cut to the longest text where the tower allows it, to unit rows (T, D)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.normalize(encode_cut_text(self.model, tokens), dim=-1)

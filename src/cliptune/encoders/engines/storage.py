@@ -1,0 +1,181 @@
+"""Converted graphs on disk: kept by an encoder's fingerprint, checked whenever they are used.
+
+::
+
+    CACHE/engines/
+      names/<key>.json             which fingerprint a model's files gave, see ``identity``
+      <fingerprint>/
+        facts.json tokenizer.json  the encoder without its towers
+        choice-<...>.json          what was measured and chosen, see ``choice``
+        <format>/                  openvino, openvino-int8 or onnx
+          <tower>.json             versions, and size and SHA-256 of each file
+          <tower>.xml, .bin, .onnx the graph
+
+A graph is used if its record was written, by the same versions, and its files are those that
+were written; otherwise it is made again. This module knows nothing about what is in a graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from cliptune.encoders.engines.facts import EncoderFacts
+from cliptune.encoders.engines.token_ids import StoredTokenizer
+from cliptune.errors import UnavailableError
+from cliptune.runs import atomic_path
+
+__all__ = ["GraphStore", "read_json", "write_json"]
+
+_LOG = logging.getLogger(__name__)
+_LAYOUT = 1  # of graphs and records; raise it when they change
+_PACKAGES = {"openvino": ("openvino",), "openvino-int8": ("openvino", "nncf"), "onnx": ("torch",)}
+_SUFFIXES = {"onnx": ".onnx"}
+
+
+class GraphStore:
+    """What is kept of one encoder.
+
+    Args:
+        cache_dir: The cache of everything that can be made again.
+        fingerprint: The encoder's.
+    """
+
+    def __init__(self, cache_dir: Path, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self.path = cache_dir / "engines" / fingerprint[:32]
+
+    def read_facts(self) -> EncoderFacts | None:
+        """Return the encoder without its towers, or None where it is not (rightly) recorded."""
+        try:
+            facts = EncoderFacts.from_dict(read_json(self.path / "facts.json") or {})
+        except (KeyError, TypeError):
+            return None
+        return facts if facts.fingerprint == self.fingerprint else None
+
+    def write_facts(self, facts: EncoderFacts, tokenizer: StoredTokenizer | None) -> None:
+        """Record the encoder without its towers; without a tokenizer where none can be stored."""
+        if tokenizer is not None:
+            with atomic_path(self.path / "tokenizer.json") as temporary:
+                temporary.write_text(tokenizer.to_json(), encoding="utf-8")
+        write_json(self.path / "facts.json", facts.to_dict())
+
+    def read_tokenizer(self) -> StoredTokenizer | None:
+        """Return the stored tokenizer, or None."""
+        path = self.path / "tokenizer.json"
+        try:
+            return StoredTokenizer.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def find(self, kind: str, tower: str) -> Path | None:
+        """Return the graph's file if it is whole and of these versions; else say why, or None."""
+        record = self.record(kind, tower)
+        if record is None:
+            return None
+        if record.get("versions") != _versions(kind):
+            _LOG.warning("the %s graph of another version is made again", kind)
+            return None
+        for name, known in record["files"].items():
+            if not _is_whole(self.path / kind / name, known):
+                _LOG.warning("the %s graph was cut short or altered; it is made again", kind)
+                return None
+        return self.path / kind / f"{tower}{_SUFFIXES.get(kind, '.xml')}"
+
+    def record(self, kind: str, tower: str) -> dict[str, Any] | None:  # Any: plain JSON values
+        """Return what was noted of a graph when it was made."""
+        return read_json(self.path / kind / f"{tower}.json")
+
+    @contextmanager
+    def making(self, kind: str, tower: str, notes: Mapping[str, Any]) -> Iterator[Path]:
+        """Give a folder for a graph's files; they are taken over when the block ends well.
+
+        Args:
+            kind: The format.
+            tower: Which tower's graph.
+            notes: What else to remember of it, plain JSON values; filled within the block.
+
+        Raises:
+            UnavailableError: The cache cannot be written to.
+        """
+        target = self.path / kind
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self.path, prefix=".making-"))
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        try:
+            yield folder
+            files = {path.name: _describe(path) for path in sorted(folder.iterdir())}
+            with FileLock(self.path / "lock"):
+                (target / f"{tower}.json").unlink(missing_ok=True)
+                for name in files:
+                    (folder / name).replace(target / name)
+                record = {"versions": _versions(kind), "files": files, **notes}
+                write_json(target / f"{tower}.json", record)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read an object from a file; None where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object to a file in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _versions(kind: str) -> dict[str, Any]:
+    found = {package: _version(package) for package in _PACKAGES[kind]}
+    return {"layout": _LAYOUT, **found}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _is_whole(path: Path, known: Mapping[str, Any]) -> bool:
+    try:
+        return bool(path.stat().st_size == known["bytes"] and _digest(path) == known["sha256"])
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unwritable(path: Path, error: OSError) -> UnavailableError:
+    if isinstance(error, UnavailableError):
+        return error
+    return UnavailableError(
+        f"cannot write to the cache {str(path)!r} ({error.strerror or error}); make room or name "
+        "another --cache-dir"
+    )

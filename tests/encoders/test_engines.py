@@ -1,0 +1,232 @@
+"""Engines give torch's answers, keep their graphs, and notice when these are not theirs."""
+
+import json
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+
+from cliptune.encoders import DualEncoder, load_encoder
+from cliptune.encoders.engines import Work, identity, open_on_engine, opening
+from cliptune.encoders.engines.agreement import compare_rows, photo_like
+from cliptune.encoders.engines.encoder import EngineEncoder
+from cliptune.encoders.engines.machine import Machine
+from cliptune.encoders.engines.trial import Trial
+from cliptune.encoders.engines.ways import possible_ways
+from cliptune.encoders.torch_encoder import TorchEncoder
+from cliptune.errors import ConversionError, DeviceError, InputError, MissingExtraError
+from cliptune.features.keys import StoreKey
+
+TEXTS = ["a photo of a bee", "ant", "a long description of a red bicycle that leans on a wall"]
+WITH = Machine("one", 2, bf16=True, system="Linux x86_64")
+WITHOUT = Machine("two", 2, bf16=False, system="Linux x86_64")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache that trusts the times of files however young they are, and short trials."""
+    monkeypatch.setattr(identity, "_SETTLED_NS", -1)
+    monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0.01))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tiny_folder(make_folder, tiny_config):
+    return str(make_folder(tiny_config))
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_an_engine_gives_torchs_rows(tiny_folder, cache, pixels, engine):
+    torch_encoder = load_encoder(tiny_folder, device="cpu", precision="fp32")
+    encoder = open_on_engine(tiny_folder, engine=engine, precision="fp32", cache_dir=cache)
+    assert isinstance(encoder, EngineEncoder)
+    assert isinstance(encoder, DualEncoder)
+    assert (encoder.engine, encoder.precision) == (engine, "fp32")
+    for same in ("dim", "logit_scale", "context_length", "preprocess", "fingerprint"):
+        assert getattr(encoder, same) == getattr(torch_encoder, same)
+    for name in ("encode_images", "encode_tokens"):
+        ours, theirs = getattr(encoder, name)(pixels), getattr(torch_encoder, name)(pixels)
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    rows = encoder.encode_texts(TEXTS)
+    np.testing.assert_allclose(rows, torch_encoder.encode_texts(TEXTS), atol=2e-5)
+    assert rows.dtype == np.float32
+    with pytest.raises(InputError, match="80 tokens"):
+        encoder.encode_texts(["ant", "bee " * 78])
+    cut = encoder.encode_texts(["bee " * 78], truncate=True)
+    np.testing.assert_allclose(
+        cut, torch_encoder.encode_texts(["bee " * 78], truncate=True), atol=2e-5
+    )
+    with pytest.raises(InputError, match="uint8"):
+        encoder.encode_images(pixels.astype(np.float32))
+
+
+def test_a_later_start_needs_neither_weights_nor_torch(tiny_folder, cache, monkeypatch, pixels):
+    first = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+    rows = first.encode_images(pixels)
+    monkeypatch.setattr(opening, "load_encoder", lambda *_, **__: pytest.fail("torch was loaded"))
+    later = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+    np.testing.assert_array_equal(later.encode_images(pixels), rows)
+    assert later.encode_texts(TEXTS).shape == (3, first.dim)
+    assert (later.reason, later.news) == (first.reason, "")
+    assert first.news
+
+
+def test_changed_weights_are_another_encoder(make_folder, tiny_config, cache):
+    folder = str(make_folder(tiny_config))
+    before = open_on_engine(folder, engine="openvino", precision="fp32", cache_dir=cache)
+    make_folder(tiny_config, seed=1)
+    after = open_on_engine(folder, engine="openvino", precision="fp32", cache_dir=cache)
+    assert after.fingerprint == load_encoder(folder).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("damage", ["cut", "version"])
+def test_a_graph_that_is_not_whole_or_of_another_version_is_made_again(
+    tiny_folder, cache, pixels, caplog, damage
+):
+    rows = open_on_engine(
+        tiny_folder, engine="openvino", precision="fp32", cache_dir=cache
+    ).encode_images(pixels)
+    (weights,) = cache.rglob("image.bin")
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    else:
+        record = weights.with_name("image.json")
+        facts = json.loads(record.read_text())
+        facts["versions"]["openvino"] = "2020.1"
+        record.write_text(json.dumps(facts))
+    again = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+    np.testing.assert_allclose(again.encode_images(pixels), rows, atol=1e-6)
+    said = [record.message for record in caplog.records if "made again" in record.message]
+    assert len(said) == 1
+
+
+def test_a_small_first_start_converts_nothing_and_a_second_one_does(tiny_folder, cache):
+    few = Work(n_images=1)
+    first = open_on_engine(tiny_folder, cache_dir=cache, work=few)
+    assert isinstance(first, TorchEncoder)
+    assert not list(cache.rglob("*.xml"))
+    open_on_engine(tiny_folder, cache_dir=cache, work=few)
+    assert list(cache.rglob("image.xml"))
+
+
+def test_a_tower_that_cannot_be_converted_goes_on_in_torch(tiny_folder, cache, monkeypatch, caplog):
+    import openvino
+
+    def refuse(*_, **__):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(openvino, "convert_model", refuse)
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    encoder = open_on_engine(tiny_folder, cache_dir=cache)
+    assert isinstance(encoder, TorchEncoder)
+    assert "no such operation" in caplog.text
+    with pytest.raises(ConversionError, match="no such operation"):
+        open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+
+
+def test_a_conversion_that_changes_the_answers_is_not_taken(
+    tiny_folder, cache, monkeypatch, caplog
+):
+    def wrong(self, pixels):
+        rows = np.random.default_rng(0).standard_normal((len(pixels), self.dim))
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    monkeypatch.setattr(EngineEncoder, "encode_images", wrong)
+    encoder = open_on_engine(tiny_folder, cache_dir=cache, engine="openvino", precision="fp32")
+    assert isinstance(encoder, TorchEncoder)
+    (said,) = [r.message for r in caplog.records if "not taken" in r.message]
+    assert "mean-centred cosine" in said
+
+
+def test_eight_bits_are_calibrated_on_the_users_images_and_their_cost_is_told(
+    tiny_folder, cache, pixels
+):
+    def own(preprocess, n):
+        return photo_like(n, preprocess.size, seed=3)
+
+    work = Work(load_pixels=own, labels=("ant", "bee"))
+    encoder = open_on_engine(tiny_folder, precision="int8", cache_dir=cache, work=work)
+    assert (encoder.engine, encoder.precision) == ("openvino", "int8")
+    assert re.search(r"mean-centred cosine at least 0?\.?\d.*of your images", encoder.news)
+    full = open_on_engine(tiny_folder, precision="fp32", engine="openvino", cache_dir=cache)
+    rows = encoder.encode_images(pixels)
+    assert 0.9 < float((rows * full.encode_images(pixels)).sum(1).min()) < 0.999999
+    pooled, texts = (StoreKey.of(encoder, kind) for kind in ("pooled", "texts"))
+    assert pooled.engine.startswith("openvino ")
+    assert texts.engine == "openvino"
+    later = open_on_engine(tiny_folder, precision="int8", cache_dir=cache)
+    assert later.news == encoder.news
+
+
+def test_keys_tell_engines_and_formats_apart_and_leave_torchs_as_they_were(tiny_folder, cache):
+    torch_encoder = load_encoder(tiny_folder)
+    encoder = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+    digests = {StoreKey.of(e, "pooled").digest for e in (torch_encoder, encoder)}
+    assert len(digests) == 2
+    key = StoreKey("f", {"size": [1, 1]}, "fp32", "torch", "pooled")
+    assert key.digest == "d2c5168920595aaa67fd28f56b7aa8e5"
+
+
+@pytest.mark.parametrize(
+    ("request_", "convolutional", "machine", "expected"),
+    [
+        (("auto", "auto"), False, WITH, ["openvino bf16", "openvino fp32", "onnx fp32"]),
+        (("auto", "auto"), False, WITHOUT, ["openvino fp32", "onnx fp32"]),
+        (("auto", "auto"), True, WITH, ["openvino fp32", "onnx fp32"]),
+        (("openvino", "bf16"), True, WITH, ["openvino bf16"]),
+        (("openvino", "bf16"), False, WITHOUT, ["openvino fp32"]),
+        (("auto", "int8"), False, WITHOUT, ["openvino int8"]),
+        (("onnx", "auto"), False, WITH, ["onnx fp32"]),
+    ],
+)
+def test_what_comes_into_question(request_, convolutional, machine, expected):
+    ways = possible_ways(*request_, convolutional=convolutional, machine=machine)
+    assert [str(way) for way in ways] == expected
+    if not machine.bf16 and request_[1] != "int8":
+        assert ways[0].reason == "this processor has no bf16"
+
+
+def test_an_engine_that_is_not_installed_names_the_extra(monkeypatch, cache):
+    monkeypatch.setattr("cliptune.encoders.engines.runtimes.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'cliptune[fast]'")):
+        open_on_engine("lite", engine="openvino", cache_dir=cache)
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'cliptune[onnx]'")):
+        open_on_engine("lite", engine="onnx", cache_dir=cache)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"engine": "tpu"}, InputError, "unknown engine 'tpu'"),
+        ({"engine": "onnx", "precision": "int8"}, InputError, "it takes fp32"),
+        ({"engine": "openvino", "device": "cuda"}, DeviceError, "computes on the processor"),
+    ],
+)
+def test_refuses_what_an_engine_cannot_do(tiny_folder, cache, options, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        open_on_engine(tiny_folder, cache_dir=cache, **options)
+
+
+def test_agreement_is_judged_after_the_common_mean_is_gone():
+    rng = np.random.default_rng(0)
+    own = rng.standard_normal((200, 16))
+    noise = 0.1 * rng.standard_normal(own.shape)
+    rows, moved = (
+        (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+        for x in (own + 10, own + 10 + noise)
+    )
+    texts = np.eye(16, dtype=np.float32)
+    plain = float((rows * moved).sum(1).min())
+    found = compare_rows(moved, texts, rows, texts)
+    assert plain > 0.999
+    assert found.min_cosine < 0.99
+    centred = [x - rows.mean(0, dtype=np.float64) for x in (rows, moved)]
+    cosines = (centred[0] * centred[1]).sum(1) / np.prod(
+        [np.linalg.norm(x, axis=1) for x in centred], axis=0
+    )
+    assert found.min_cosine == pytest.approx(cosines.min(), abs=1e-9)
+    assert found.top1 == ((rows @ texts.T).argmax(1) == (moved @ texts.T).argmax(1)).mean()
+    assert not found.keeps_answers
+    assert compare_rows(rows, texts, rows, texts).keeps_answers
