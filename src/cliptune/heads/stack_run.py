@@ -23,7 +23,7 @@ from cliptune.heads.options import EpochRecord, Member, TrainingPlan
 __all__ = ["Stack", "StackRun", "Trained", "read_rows"]
 
 # With one batch an epoch, the loss of epoch 1 is that of epoch 0 but for rounding.
-_ROUNDING = 1 + 1e-5
+_ROUNDING = 1e-4  # nats
 
 
 class Stack(Protocol):
@@ -208,7 +208,7 @@ class StackRun:
     def _result(self, place: int, seconds: float) -> Trained:
         index, member = self._members[place]
         history = self._histories[place]
-        above_start = not history[-1].train_loss <= _ROUNDING * history[0].train_loss
+        above_start = not history[-1].train_loss <= history[0].train_loss + _ROUNDING
         return Trained(
             index=index,
             member=member,
