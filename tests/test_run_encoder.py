@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+import cliptune.encoders.lite
+import cliptune.encoders.lite_wheels
 from cliptune.classifier import Classifier, EncoderRecord
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
-from cliptune.errors import CheckpointError, InputError, RunError
+from cliptune.errors import CheckpointError, InputError, MissingExtraError, RunError
 from cliptune.heads.zero_shot import ZeroShotHead
 from cliptune.run_encoder import load_run_encoder, save_run_encoder
 from cliptune.runs import RunDir
@@ -125,3 +127,29 @@ def test_only_weights_in_fp32_are_kept(tmp_path):
     with pytest.raises(InputError, match="torch model"):
         save_run_encoder(run, TinyEncoder())
     assert not (run.path / "encoder.safetensors").exists()
+
+
+def test_lite_needs_neither_its_wheels_nor_its_maps(changed, run_path, monkeypatch):
+    """As on a machine that has the run and the package, but not the extra."""
+
+    def nothing_is_installed(package, name):
+        raise MissingExtraError("lite", "the model 'lite'")
+
+    monkeypatch.setattr(cliptune.encoders.lite_wheels, "read_wheel_file", nothing_is_installed)
+    monkeypatch.setattr(cliptune.encoders.lite, "MAPS_PATH", run_path / "no such file")
+    with pytest.raises(MissingExtraError):
+        load_encoder("lite", device="cpu")
+    loaded = load_run_encoder(str(run_path), device="cpu", precision="fp32")
+    assert loaded.fingerprint == changed.fingerprint
+    assert (loaded.encode_texts(["a bee"]) == changed.encode_texts(["a bee"])).all()
+
+
+def test_a_run_can_be_embedded_again(run_path, tmp_path, changed):
+    """What was rebuilt can be written and rebuilt once more."""
+    loaded = load_run_encoder(str(run_path), device="cpu", precision="fp32")
+    run = RunDir.create(tmp_path / "run", {})
+    write(run, save_run_encoder(run, loaded), loaded)
+    assert load_run_encoder(run, device="cpu").fingerprint == changed.fingerprint
+    (run.path / "encoder.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="description of encoder 'lite' lacks 'kind'"):
+        load_run_encoder(run)

@@ -44,8 +44,8 @@ class EncoderRecord:
         logit_scale: Its factor on cosines.
         context_length: Tokens that fit into its text tower.
         preprocess: Its input transform, as plain values.
-        weights_in_run: Its weights changed and are in the run's ``encoder.safetensors``; the
-            name says what they started from.
+        weights_in_run: The run holds the encoder itself, because its weights changed or because
+            that was asked for; the name says what they started from.
     """
 
     name: str

@@ -58,6 +58,11 @@ def render_model_card(result: Json) -> str:
             f"- temperature {result['temperature']:.4g}, fitted on validation",
             f"- {_threshold(result['threshold'])}",
             f"- seed {result['seed']}",
+            *(
+                ["- the encoder: its weights are in this run"]
+                if result.get("encoder_in_run")
+                else []
+            ),
             "",
             "## Use",
             "",

@@ -1,8 +1,12 @@
-"""The encoder of a run: its own weights where they changed, else the one that is named.
+"""The encoder of a run: the one in it, where its weights changed or were asked for, else by name.
 
-It knows nothing about heads, training or images. A run whose encoder was trained holds
-``encoder.safetensors`` with every tensor of the model, in fp32 under the model's own names; the
-architecture, tokenizer and preprocessing are those of the model that it started from.
+It knows nothing about heads, training or images. A run that holds its encoder needs no other
+weights::
+
+    RUN/
+      encoder.safetensors  every tensor of the model, in fp32 under the model's own names
+      encoder.json         architecture and preprocessing
+      encoder/             tokenizer and description of a text tower, where the model has such files
 """
 
 from __future__ import annotations
@@ -12,17 +16,29 @@ from typing import TYPE_CHECKING
 
 from cliptune.classifier import EncoderRecord
 from cliptune.encoders import load_encoder
-from cliptune.errors import CheckpointError, InputError, UnavailableError
+from cliptune.encoders.blueprint import rebuild_encoder
+from cliptune.errors import InputError, UnavailableError
 from cliptune.runs import RunDir
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cliptune.encoders import DualEncoder
 
-__all__ = ["load_run_encoder", "save_run_encoder"]
+__all__ = ["encoder_in_fp32", "load_run_encoder", "save_run_encoder"]
 
-_WEIGHTS = "encoder.safetensors"
+_WEIGHTS, _BLUEPRINT, _FILES = "encoder.safetensors", "encoder.json", "encoder"
+
+
+def encoder_in_fp32(encoder: DualEncoder) -> DualEncoder:
+    """Return an encoder with its weights unrounded, the same or loaded anew by its name.
+
+    Raises:
+        CliptuneError: It cannot be loaded; see ``load_encoder``.
+    """
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+    if isinstance(encoder, TorchEncoder) and encoder.precision == "fp32":
+        return encoder
+    return load_encoder(encoder.name, device="cpu", precision="fp32")
 
 
 def save_run_encoder(run: RunDir, encoder: DualEncoder) -> EncoderRecord:
@@ -46,7 +62,8 @@ def save_run_encoder(run: RunDir, encoder: DualEncoder) -> EncoderRecord:
 
     from cliptune.encoders.torch_encoder import TorchEncoder
 
-    if not isinstance(encoder, TorchEncoder) or encoder.precision != "fp32":
+    blueprint = encoder.blueprint if isinstance(encoder, TorchEncoder) else None
+    if not isinstance(encoder, TorchEncoder) or blueprint is None or encoder.precision != "fp32":
         raise InputError(
             f"encoder {encoder.name!r} came in {encoder.precision}; only weights of a torch model "
             "in fp32 are kept in a run: load it with precision fp32"
@@ -63,6 +80,10 @@ def save_run_encoder(run: RunDir, encoder: DualEncoder) -> EncoderRecord:
             raise UnavailableError(
                 f"cannot write {str(run.path / _WEIGHTS)!r} ({error}); free some space"
             ) from error
+    for name, content in blueprint.files.items():
+        with run.writing(f"{_FILES}/{name}") as temporary:
+            temporary.write_bytes(content)
+    run.write_json(_BLUEPRINT, blueprint.to_dict())
     return replace(EncoderRecord.of(encoder), weights_in_run=True)
 
 
@@ -91,36 +112,17 @@ def load_run_encoder(
     """
     opened = run if isinstance(run, RunDir) else RunDir.open(run)
     record = EncoderRecord.read(opened)
+    encoder: DualEncoder
     if record.weights_in_run:
-        encoder = _fill(opened, record, device=device, precision=precision)
+        encoder = rebuild_encoder(
+            record.name,
+            opened.read_json(_BLUEPRINT),
+            weights=opened.path / _WEIGHTS,
+            folder=opened.path / _FILES,
+            device=device,
+            precision=precision,
+        )
     else:
         encoder = load(record.name, device=device, precision=precision)
     record.require_same(encoder)
     return encoder
-
-
-def _fill(run: RunDir, record: EncoderRecord, *, device: str, precision: str) -> DualEncoder:
-    """Put the run's weights into the architecture that the record names."""
-    from cliptune.encoders.torch_encoder import TorchEncoder
-
-    base = load_encoder(record.name, device="cpu", precision="fp32")
-    assert isinstance(base, TorchEncoder), "every encoder that is loaded in fp32 is one"
-    try:
-        base.model.load_state_dict(_read(run), strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the weights in {str(run.path)!r} do not fit the model {record.name!r}: {reason}; "
-            "use the version of the model that the run was started from"
-        ) from error
-    return base.rewrapped(device=device, precision=precision)
-
-
-def _read(run: RunDir) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(run.path / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {str(run.path / _WEIGHTS)!r} ({error})") from error

@@ -6,9 +6,9 @@ It knows heads and files, and nothing about how options are read or results show
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,12 @@ from cliptune.model_card import render_model_card
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import TemplateSet
 from cliptune.protocol import Partition
+from cliptune.run_encoder import save_run_encoder
 from cliptune.run_views import write_label_errors, write_partition
 from cliptune.runs import RunDir
+
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
 
 __all__ = ["FitSettings", "Scored", "finish_run", "score_on_test"]
 
@@ -144,6 +148,7 @@ def finish_run(
     features_key: str,
     encoder: EncoderRecord,
     trials: Sequence[Trial] = (),
+    weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
     """Choose on validation, open the test, and fill a run directory.
 
@@ -157,6 +162,7 @@ def finish_run(
         features_key: Digest of all that made the features.
         encoder: The encoder that made them.
         trials: Few-shot trials, which are scored on the test at the same opening.
+        weights_of: The same encoder in fp32, to be kept in the run.
 
     Returns:
         What is reported, as plain JSON values.
@@ -183,7 +189,10 @@ def finish_run(
         result["recommendation"] = choice.sentence(scored[choice.method].test.accuracy)
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)
+    result["encoder_in_run"] = weights_of is not None
     run = RunDir.create(place, {**settings.to_dict(encoder), "method": settings.method})
+    if weights_of is not None:
+        encoder = replace(save_run_encoder(run, weights_of), precision=encoder.precision)
     _write_classifier(run, scored[shipped], table, encoder, settings.template_set.templates)
     test_table = table.select(test_rows)
     write_predictions(run, test_table, {name: s.probabilities for name, s in scored.items()})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
 from cliptune.cli.few_shot import read_shots, run_trials, show_few_shot
@@ -45,6 +47,7 @@ def fit(
     weight_decay: float | None = None,
     epochs: int | None = None,
     abstain_precision: float | None = None,
+    embed_encoder: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
     prompts: TemplateOptions = TemplateOptions(),
@@ -68,6 +71,7 @@ def fit(
         epochs: Its passes over the training images.
         abstain_precision: Choose a threshold below which the classifier abstains, so that this
             share of its answers is right on validation.
+        embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
         out: Folder for the classifier; runs/fit-... otherwise.
         dataset: How to read the data set.
         prompts: How class names become texts.
@@ -83,6 +87,7 @@ def fit(
 
     from cliptune.classifier import EncoderRecord
     from cliptune.images import require_classes, require_labels
+    from cliptune.run_encoder import encoder_in_fp32
     from cliptune.runs import default_run_path, require_free_place
     from cliptune.training_run import FitSettings, finish_run
 
@@ -117,6 +122,7 @@ def fit(
         features_key=embedded.features.key,
         encoder=EncoderRecord.of(encoder),
         trials=trials,
+        weights_of=encoder_in_fp32(encoder) if embed_encoder else None,
     )
     if output.json:
         print_json(result | {"seconds_total": time.perf_counter() - start})

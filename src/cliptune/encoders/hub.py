@@ -18,7 +18,14 @@ from pathlib import Path
 
 from cliptune.errors import UnavailableError
 
-__all__ = ["cached_file", "fetch_file", "fetch_tokenizer", "has_tokenizer", "old_cache_file"]
+__all__ = [
+    "cached_file",
+    "fetch_file",
+    "fetch_tokenizer",
+    "has_tokenizer",
+    "old_cache_file",
+    "tokenizer_files",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +120,11 @@ def fetch_tokenizer(repo: str, *, purpose: str) -> Path:
 def has_tokenizer(folder: Path) -> bool:
     """Say whether a folder holds a tokenizer's vocabulary."""
     return any((folder / name).is_file() for name in _VOCABULARIES)
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that a tokenizer may read."""
+    return [path for name in _TOKENIZER_FILES if (path := folder / name).is_file()]
 
 
 def _require_hub(purpose: str) -> None:

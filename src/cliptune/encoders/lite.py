@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cliptune.encoders.blueprint import Blueprint
 from cliptune.encoders.lite_wheels import LiteTokenizer, load_classifier, load_sentence_encoder
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
 __all__ = [
+    "TOKENIZER_FILE",
     "Alignment",
     "ImageTower",
     "LiteModel",
     "LiteParts",
     "TextTower",
+    "assemble_lite",
     "build_lite",
     "load_lite",
+    "make_parts",
+    "wrap_lite",
 ]
 
 # The evaluation transform that the classifier's authors publish.
@@ -48,6 +53,8 @@ _ARCHITECTURE = (
     "tf_efficientnet_lite0, mean over cells, unit ridge + unit ConSE; "
     "BERT L6 H384 with gelu, mean over tokens, unit length, centred"
 )
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,14 @@ class LiteParts:
         tokenizer: The sentence encoder's own.
         preprocess: Input transform.
         architecture: All that shapes the computation and is not among the weights.
+        blueprint: What rebuilds the model around its weights, without the wheels.
     """
 
     model: LiteModel
     tokenizer: LiteTokenizer
     preprocess: Preprocess
     architecture: str
+    blueprint: Blueprint
 
 
 def load_lite(*, device: str = "auto", precision: str = "auto") -> DualEncoder:
@@ -80,11 +89,15 @@ def load_lite(*, device: str = "auto", precision: str = "auto") -> DualEncoder:
         DeviceError: The device or precision is not to be had here.
         UnknownNameError: The device's or precision's name means nothing.
     """
+    return wrap_lite(build_lite(), device=device, precision=precision)
+
+
+def wrap_lite(parts: LiteParts, *, device: str, precision: str) -> DualEncoder:
+    """Make an encoder of the parts; options and errors are those of ``load_lite``."""
     from cliptune.encoders.torch_encoder import TorchEncoder
 
     place = choose_device(device)
     choice = choose_precision(precision, place, convolutional=True)
-    parts = build_lite()
     return TorchEncoder(
         name="lite",
         model=parts.model,
@@ -94,6 +107,7 @@ def load_lite(*, device: str = "auto", precision: str = "auto") -> DualEncoder:
         precision=choice.precision,
         precision_reason=choice.reason,
         architecture=parts.architecture,
+        blueprint=parts.blueprint,
     )
 
 
@@ -109,12 +123,37 @@ def build_lite() -> LiteParts:
     trunk, classifier = load_classifier()
     transformer, tokenizer = load_sentence_encoder()
     maps = {name: tensor.float() for name, tensor in load_file(MAPS_PATH).items()}
-    model = LiteModel(
+    model = assemble_lite(trunk, classifier, transformer, maps)
+    # transformers' own attribute, which nn.Module does not declare
+    settings: dict[str, Any] = transformer.config.to_dict()  # type: ignore[operator,union-attr]
+    return make_parts(model, tokenizer, settings)
+
+
+def assemble_lite(
+    trunk: nn.Module,
+    classifier: nn.Linear,
+    transformer: nn.Module,
+    maps: Mapping[str, torch.Tensor],
+) -> LiteModel:
+    """Put trunk, classifier, sentence encoder and maps together, in evaluation mode."""
+    return LiteModel(
         ImageTower(trunk, Alignment(classifier, maps)),
         TextTower(transformer, maps["text_mean"]),
         maps["logit_scale"],
-    )
-    return LiteParts(model.eval(), tokenizer, _PREPROCESS, _ARCHITECTURE)
+    ).eval()
+
+
+def make_parts(model: LiteModel, tokenizer: LiteTokenizer, text: Mapping[str, Any]) -> LiteParts:
+    """Add to a model what is the same whatever its weights are.
+
+    Args:
+        model: Whole, in evaluation mode.
+        tokenizer: Its own.
+        text: Settings of its sentence encoder, nested JSON.
+    """
+    config = {"context_length": tokenizer.context_length, "text": dict(text)}
+    blueprint = Blueprint("lite", config, files={TOKENIZER_FILE: tokenizer.definition})
+    return LiteParts(model, tokenizer, _PREPROCESS, _ARCHITECTURE, blueprint)
 
 
 class LiteModel(nn.Module):

