@@ -109,21 +109,27 @@ const atlas = (() => {
       state.colour === "class" ? textRows.map((t) => groupColour(textGroups[t]))
         : state.colour === "modality" ? data.textColour : UNKNOWN;
     const named = state.names && textRows.length <= 400;
+    const textPlaces = places("texts", textRows, view);
     return [
       { ...axes, ...linkPlaces(view), type: "scattergl", mode: "lines", hoverinfo: "skip",
         line: { color: style("--faint"), width: 0.6 }, opacity: 0.45 },
       { ...axes, ...places("images", imageRows, view), type: "scattergl", mode: "markers",
         hoverinfo: "none", meta: "images",
         marker: { color: imageColours(correct), size: nImages > 5000 ? 4 : 6, opacity: 0.6 } },
-      { ...axes, ...places("texts", textRows, view), meta: "texts", hoverinfo: "none",
+      { ...axes, ...textPlaces, meta: "texts", hoverinfo: "none",
         type: textRows.length > 400 ? "scattergl" : "scatter",
         mode: named ? "markers+text" : "markers",
         text: named ? textRows.map((t) => plain(shorten(data.texts[t], 28))) : undefined,
-        textposition: "middle right", textfont: { size: 11, color: style("--ink") },
+        textposition: Array.from(textPlaces.x, besideInside),
+        textfont: { size: 11, color: style("--ink") },
         marker: { symbol: "triangle-up", color: textColour, size: textRows.length > 400 ? 5 : 9,
           line: { width: 0.5, color: style("--ground") } } },
     ];
   }
+
+  // Names at the right edge stand to the left of their mark, or the edge would cut them.
+  const [left, right] = data.ranges[0];
+  const besideInside = (x) => (x > left + 0.75 * (right - left) ? "middle left" : "middle right");
 
   const shorten = (text, n) => (text.length > n ? `${text.slice(0, n - 1)}…` : text);
 
