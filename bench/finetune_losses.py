@@ -2,10 +2,13 @@
 
     python bench/finetune_losses.py DATA [--train 5000] [--seeds 3] [--rate 1e-4] [--size 112]
 
-DATA holds ``train.parquet`` and ``test.parquet``. Every run starts from ``lite``, sees the same
-images in the same batches of 64 and differs in the loss alone. Nothing is chosen: the weights
-of the last step are scored on the same test images. The pictures have 32 pixels a side; the
-model gets them at ``--size`` instead of its 224, which makes a step that much cheaper.
+DATA holds ``train.parquet`` and ``test.parquet``. Every run starts from ``lite`` and sees the same
+images in the same batches of 64. With the diagonal each image brings a caption of its own, its
+class in one of the templates drawn at random, and every other caption is a negative; class-aware
+has one prompt a class and step. (With one prompt a class both losses are the same number: equal
+columns share their probability.) Nothing is chosen: the weights of the last step are scored on
+the same test images. The pictures have 32 pixels a side; the model gets them at ``--size``
+instead of its 224, which makes a step that much cheaper.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from seed_means import mean_difference
 
 from cliptune.encoders import load_encoder
 from cliptune.encoders.torch_encoder import TorchEncoder
@@ -28,11 +32,10 @@ from cliptune.finetune.records import StepRecord
 from cliptune.images import ImageTable
 from cliptune.metrics import wilson_interval
 from cliptune.paired import compare_correct
-from cliptune.prompts import ensemble_rows, load_template_set
+from cliptune.prompts import ensemble_rows, fill_template, load_template_set
 
 LOSSES = ("class-aware", "clip")
 RESULTS = Path(__file__).parent / "results"
-RESAMPLES = 10_000
 
 
 def main() -> None:
@@ -55,7 +58,8 @@ def main() -> None:
             templates,
         )
         for loss in LOSSES:
-            hits[seed, loss], facts = train_and_score(data, test, loss, seed, arguments)
+            seen = data if loss == "class-aware" else with_captions(data, seed)
+            hits[seed, loss], facts = train_and_score(seen, test, loss, seed, arguments)
             runs.append(report(loss, seed, hits[seed, loss], **facts))
     found = {"arguments": {k: str(v) for k, v in vars(arguments).items() if k != "data"}}
     found |= {"classes_a_batch": classes_a_batch(train.labels), "runs": runs}
@@ -63,7 +67,9 @@ def main() -> None:
         compare(seed, hits[seed, "clip"], hits[seed, "class-aware"])
         for seed in range(arguments.seeds)
     ]
-    found["mean"] = mean_difference(hits, arguments.seeds)
+    found["mean"] = mean_difference(
+        *([hits[seed, loss] for seed in range(arguments.seeds)] for loss in reversed(LOSSES))
+    )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "finetune_losses.json").write_text(json.dumps(found, indent=2) + "\n")
     (RESULTS / "finetune_losses.md").write_text(as_markdown(found))
@@ -80,6 +86,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
+
+
+def with_captions(data: TrainingData, seed: int) -> TrainingData:
+    """Give each image one caption: its class in a template drawn at random."""
+    rng = np.random.default_rng([2, seed])
+    parts = []
+    for part in (data.train, data.val):
+        drawn = rng.integers(len(data.templates), size=len(part))
+        texts = [
+            (fill_template(data.templates[t], part.class_names[label]),)
+            for t, label in zip(drawn, part.labels, strict=True)
+        ]
+        parts.append(replace(part, captions=tuple(texts)))
+    return TrainingData(*parts, data.templates)
 
 
 def make_encoder(size: int) -> TorchEncoder:
@@ -107,7 +127,7 @@ def train_and_score(data, test, loss, seed, arguments) -> tuple[np.ndarray, dict
                 weights = {n: t.clone() for n, t in encoder.model.state_dict().items()}
                 break
     encoder.model.load_state_dict(weights)
-    facts = {"loss": round(final_loss, 4), "steps": n_steps}
+    facts = {"last_loss": round(final_loss, 4), "steps": n_steps}
     facts["seconds"] = round(time.monotonic() - began)
     return score(encoder, test, data.templates), facts
 
@@ -139,19 +159,6 @@ def compare(seed: int, diagonal: np.ndarray, class_aware: np.ndarray) -> dict[st
     return {"seed": seed, **numbers, "method": found.method}
 
 
-def mean_difference(hits, n_seeds: int) -> dict[str, object]:
-    """Class-aware less diagonal, mean over the seeds; images are resampled, seeds are not."""
-    differences = np.mean(
-        [hits[s, "class-aware"].astype(float) - hits[s, "clip"] for s in range(n_seeds)], axis=0
-    )
-    rng = np.random.default_rng(0)
-    n_images = len(differences)
-    means = [differences[rng.integers(0, n_images, n_images)].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    interval = [round(float(low), 4), round(float(high), 4)]
-    return {"difference": round(float(differences.mean()), 4), "interval": interval, "n": n_images}
-
-
 def classes_a_batch(labels: np.ndarray) -> float:
     rng = np.random.default_rng(0)
     draws = [len(np.unique(rng.choice(labels, 64, replace=False))) for _ in range(200)]
@@ -168,7 +175,7 @@ def as_markdown(found) -> str:
         lines.append(
             f"| {run['run']} | {'' if run['seed'] is None else run['seed']} "
             f"| {100 * run['accuracy']:.1f} % | {100 * low:.1f} to {100 * high:.1f} "
-            f"| {run.get('loss', '')} | {run.get('seconds', '')} |"
+            f"| {run.get('last_loss', '')} | {run.get('seconds', '')} |"
         )
     mean = found["mean"]
     low, high = mean["interval"]

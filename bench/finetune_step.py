@@ -73,6 +73,31 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     name = f"finetune_step_{arguments.device.replace(':', '')}.json"
     (RESULTS / name).write_text(json.dumps(found, indent=2) + "\n")
+    (RESULTS / name).with_suffix(".md").write_text(as_markdown(found, arguments.precision))
+
+
+def as_markdown(found, precisions) -> str:
+    lines = [
+        "| precision | study, s | open_clip, s | cliptune, s | times study | times open_clip |",
+        "|---|---|---|---|---|---|",
+    ]
+    for precision in precisions:
+        if isinstance(found[precision], str):
+            continue
+        seconds = found[precision]["seconds"]
+        cells = [f"{seconds[way]:.2f}" for way in ("study", "open_clip", "cliptune")]
+        cells += [
+            str(found[precision][f"times_faster_than_{way}"]) for way in ("study", "open_clip")
+        ]
+        lines.append(f"| {precision} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"One step of {found['batch']} images with {found['distinct_prompts']} distinct prompts, "
+        f"ViT-B/32, {found['threads']} threads of {found['machine']} ({found['device']}); loss "
+        f"differs from open_clip's by {found['agreement']['loss_difference']:.1e}, the worst "
+        f"gradient by {found['agreement']['worst_gradient']:.1e} of its norm.",
+    ]
+    return "\n".join([*lines, ""])
 
 
 def class_names(path: Path | None) -> list[str]:

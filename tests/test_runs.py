@@ -30,7 +30,7 @@ def test_an_unfinished_run_is_plainly_unfinished(tmp_path):
 def test_an_unfinished_run_is_taken_up_only_with_the_same_options(tmp_path):
     RunDir.create(tmp_path / "run", {"seed": 0, "shots": (1, 2)})
     RunDir.create(tmp_path / "run", {"seed": 0, "shots": (1, 2)})
-    with pytest.raises(RunError, match="seed differ"):
+    with pytest.raises(RunError, match=r"seed \(0 there, 1 here\)"):
         RunDir.create(tmp_path / "run", {"seed": 1, "shots": (1, 2)})
 
 

@@ -26,6 +26,7 @@ from cliptune.usage import Usage
 __all__ = [
     "Fitted",
     "Task",
+    "calibrate_head",
     "fit_head",
     "fit_methods",
     "head_input",
@@ -133,8 +134,23 @@ def fit_head(
             logit_scale=task.logit_scale,
             validation=(val, task.labels[task.val]),
         )
+    return calibrate_head(task, head, name=name, abstain_precision=abstain_precision, usage=usage)
+
+
+def calibrate_head(
+    task: Task, head: Head, *, name: str, abstain_precision: float | None, usage: Usage
+) -> Fitted:
+    """Fit temperature and threshold of a fitted head on validation, and score it there.
+
+    Args:
+        task: Data and partition.
+        head: A fitted head.
+        name: Of the method that the head came from.
+        abstain_precision: Choose a threshold whose answers reach this precision.
+        usage: What the method took.
+    """
     labels = task.labels[task.val]
-    logits = head.predict_logits(val)
+    logits = head.predict_logits(head_input(task, head, task.val))
     temperature = fit_temperature(logits, labels)
     probabilities = apply_temperature(logits, temperature)
     threshold = None

@@ -52,7 +52,7 @@ def render_model_card(result: Json) -> str:
             "## How it was made",
             "",
             f"- data: `{result['data']}`, digest `{result['data_digest'][:16]}`",
-            f"- encoder: `{result['model']}` in {result['precision']}, frozen",
+            f"- encoder: `{result['model']}` in {result['precision']}, {_training(result)}",
             f"- templates: {_listed(result['templates']['texts'])}",
             f"- trained parameters: {result['trained_parameters']:,}",
             f"- temperature {result['temperature']:.4g}, fitted on validation",
@@ -88,6 +88,18 @@ def _score_row(name: str, scores: Json) -> str:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:20])
     return f"{shown}, ... ({len(names)} in all)" if len(names) > 20 else shown
+
+
+def _training(result: Json) -> str:
+    if "groups" not in result:
+        return "frozen"
+    mixed = result["interpolation"]
+    share = "" if mixed is None else f"; {mixed['alpha']:.1f} of the change kept"
+    return (
+        f"trained by {result['method']} with the {result['loss']} loss, best of "
+        f"{len(result['epochs']) - 1} epochs on validation: {result['best_epoch']}{share}; "
+        "its weights are in this run"
+    )
 
 
 def _threshold(threshold: Json | None) -> str:

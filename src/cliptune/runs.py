@@ -10,6 +10,7 @@ is plainly unfinished.
       config.json      the options that made it
       metrics.json     the scores
       predictions.parquet, *.csv, *.png, *.safetensors ...
+      checkpoint/      what an unfinished run needs to go on; removed at its end
       manifest.json    format version, versions, seed, machine, digest of each file; written last
 """
 
@@ -33,15 +34,18 @@ from typing import Any
 from cliptune.errors import RunError, UnavailableError
 
 __all__ = [
+    "CHECKPOINT",
     "FORMAT_VERSION",
     "RunDir",
     "atomic_path",
     "default_run_path",
     "describe_machine",
     "require_free_place",
+    "require_same_options",
 ]
 
 FORMAT_VERSION = 1
+CHECKPOINT = "checkpoint"  # the folder of an unfinished run's state; no part of a finished run
 _MANIFEST = "manifest.json"
 _RECORDED_PACKAGES = ("cliptune", "torch", "open_clip_torch", "timm", "transformers", "numpy")
 
@@ -80,7 +84,7 @@ class RunDir:
         except OSError as error:
             raise _unwritable(run.path, error) from error
         if "config.json" in entries:
-            _require_same_options(run.read_json("config.json"), config, run.path)
+            require_same_options(run.read_json("config.json"), config, run.path)
         run.write_json("config.json", config)
         return run
 
@@ -119,6 +123,12 @@ class RunDir:
                     f"{str(file)!r} was altered or cut since the run wrote it (SHA-256 differs); "
                     "restore it or run again"
                 )
+
+    def _own_files(self) -> Iterator[Path]:
+        for path in self.path.rglob("*"):
+            within = path.relative_to(self.path)
+            if path.is_file() and path.name != _MANIFEST and within.parts[0] != CHECKPOINT:
+                yield path
 
     @property
     def manifest(self) -> Json:
@@ -173,7 +183,7 @@ class RunDir:
         Args:
             facts: What else the manifest holds: seeds, data digest, encoder fingerprint.
         """
-        files = sorted(p for p in self.path.rglob("*") if p.is_file() and p.name != _MANIFEST)
+        files = sorted(self._own_files())
         digests = {p.relative_to(self.path).as_posix(): _file_digest(p) for p in files}
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -273,14 +283,35 @@ def default_run_path(command: str, data: str) -> Path:
     return path
 
 
-def _require_same_options(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    expected = json.loads(json.dumps(wanted))
-    differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+def require_same_options(found: Json, wanted: Mapping[str, Any], path: Path) -> None:
+    """Make sure that an unfinished run is taken up with the options it began with.
+
+    Args:
+        found: The options there, as plain JSON values.
+        wanted: The options here.
+        path: Of the run, for the message.
+
+    Raises:
+        RunError: Some differ; the message says which, and both values.
+    """
+    there, here = _flatten(found), _flatten(json.loads(json.dumps(wanted)))
+    differing = sorted(k for k in there.keys() | here.keys() if there.get(k) != here.get(k))
     if differing:
+        shown = ", ".join(f"{k} ({there.get(k)!r} there, {here.get(k)!r} here)" for k in differing)
         raise RunError(
-            f"{str(path)!r} holds an unfinished run with other options "
-            f"({', '.join(differing)} differ); repeat its options or name another place with --out"
+            f"{str(path)!r} holds an unfinished run that was started with other options: {shown}; "
+            "repeat its options, or name another place with --out"
         )
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Json:
+    flat: Json = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def _file_digest(path: Path) -> str:

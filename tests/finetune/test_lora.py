@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny_training import HashTokenizer, make_model
+from tiny_training import HashTokenizer, make_model, run
 from torch import nn
 
 from cliptune.errors import CheckpointError, InputError
 from cliptune.finetune.groups import name_groups
 from cliptune.finetune.lora import add_lora, lora_targets, merge_lora
-from cliptune.finetune.options import LoraOptions
+from cliptune.finetune.options import FinetuneOptions, LoraOptions
 from cliptune.finetune.towers import encode_images, encode_tokens
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -132,3 +132,12 @@ def test_updates_that_are_not_finite_are_refused(tiny_model):
     disturb(tiny_model, float("inf"))
     with pytest.raises(CheckpointError, match="cannot be merged"):
         merge_lora(update, lambda: [torch.zeros(1)])
+
+
+def test_a_run_in_bf16_is_held_to_the_same_parity():
+    """Rounding to bf16 alone would differ by more than the merge may."""
+    options = FinetuneOptions(
+        method="lora", precision="bf16", learning_rate=1e-2, epochs=1, batch_size=8
+    )
+    _, events = run(options=options)
+    assert 0 < events[-1].merge_error <= 1e-4

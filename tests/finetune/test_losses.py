@@ -75,6 +75,16 @@ def test_class_aware_loss_without_repeated_classes_is_the_clip_loss():
     torch.testing.assert_close(class_aware_loss(images, texts, torch.arange(8), SCALE), expected)
 
 
+def test_with_one_prompt_a_class_the_diagonal_is_the_class_aware_loss():
+    """Equal columns share their probability: only differing texts of a class are pushed apart."""
+    images, prompts = rows(8), rows(8, seed=1)[LABELS]
+    expected = class_aware_loss(images, prompts, LABELS, SCALE)
+    torch.testing.assert_close(clip_loss(images, prompts, SCALE), expected)
+    captions = normalize(prompts + 0.1 * rows(8, seed=2), dim=-1)
+    apart = class_aware_loss(images, captions, LABELS, SCALE) - clip_loss(images, captions, SCALE)
+    assert abs(apart.item()) > 1e-3
+
+
 def test_perfect_features_reach_the_floor_while_the_diagonal_loss_cannot():
     """One direction a class: the class-aware gradient vanishes, the diagonal one sits above."""
     directions = torch.eye(4, dtype=torch.float64)

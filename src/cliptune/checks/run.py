@@ -5,7 +5,7 @@ It knows nothing about how results are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetune.data import TrainingData
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.finetune.setup import open_session
-from cliptune.images import ImageTable, drop_bad, scan_images
+from cliptune.images import ImageTable, ScanReport, drop_bad, scan_images
 from cliptune.prompts import ensemble_rows
 
 __all__ = ["run_checks"]
@@ -52,6 +52,8 @@ def run_checks(
     options: FinetuneOptions | None = None,
     folder: Path | None = None,
     seed: int = 0,
+    report: ScanReport | None = None,
+    embed: Callable[[ImageTable], NDArray[np.float32]] | None = None,
 ) -> Iterator[CheckResult]:
     """Run all checks; the encoder's weights stay as they are.
 
@@ -63,6 +65,9 @@ def run_checks(
         options: Of the fine-tuning to come; nothing skips the checks of training.
         folder: Where the contact sheet goes; nothing draws none.
         seed: Of samples and folds.
+        report: Which images cannot be read, where that is known: ``table`` then holds only
+            readable ones.
+        embed: Gives the encoder's rows of a table, such as kept ones.
 
     Yields:
         One result for each of ``CHECK_NAMES``, in that order, each as soon as it is known.
@@ -70,16 +75,17 @@ def run_checks(
     Raises:
         InputError: The options contradict each other or the data.
     """
-    report = scan_images(table)
+    if report is None:
+        report = scan_images(table)
+        table = drop_bad(table, report)
     yield check_readable(report)
-    table = drop_bad(table, report)
     train = table.split("train")
     yield check_class_counts(train)
     yield check_imbalance(train)
     yield check_image_sizes(table, encoder.preprocess)
     rows = _sample(table, seed)
     sampled = table.select(rows)
-    vectors = _embed(encoder, sampled)
+    vectors = _embed(encoder, sampled) if embed is None else embed(sampled)
     yield check_duplicates(vectors, sampled.ids, sampled.splits)
     augment = options.augment if options is not None else "light"
     yield check_contact_sheet(train, encoder.preprocess, augment, folder)

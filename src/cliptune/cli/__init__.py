@@ -22,7 +22,8 @@ __all__ = ["build_app", "main", "run_command_line"]
 _COMMANDS = {
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification, a fitted classifier, or retrieval, on a data set.",
-    "fit": "Learn a classifier on cached features, or compare all methods.",
+    "fit": "Learn a classifier on cached features, compare all methods, or train the model.",
+    "check": "Look at data and training set-up before a long run.",
     "sweep": "Find learning rates and what to freeze, with the noise around the best.",
     "map": "Draw images and texts in one plane; measure the gap, before and after.",
     "study": "Investigate a data set from the data to what to ship, as one report.",

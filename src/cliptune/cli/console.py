@@ -9,9 +9,17 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["note", "percent", "print_json", "print_table", "print_text", "progress_bar"]
+__all__ = [
+    "note",
+    "note_table",
+    "percent",
+    "print_json",
+    "print_table",
+    "print_text",
+    "progress_bar",
+]
 
 
 _WIDTH_OF_FILES = 120
@@ -35,6 +43,17 @@ def note(text: str) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table to standard output; columns of numbers stand to the right."""
+    _write_table(sys.stdout, title, columns, rows)
+
+
+def note_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to standard error."""
+    _write_table(sys.stderr, title, columns, rows)
+
+
+def _write_table(
+    file: TextIO, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -48,8 +67,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     # A file or a pipe has no width; it should not cut what a wide terminal would show.
-    width = None if sys.stdout.isatty() else _WIDTH_OF_FILES
-    Console(file=sys.stdout, width=width).print(table)
+    width = None if file.isatty() else _WIDTH_OF_FILES
+    Console(file=file, width=width).print(table)
 
 
 def _is_number(cell: str) -> bool:

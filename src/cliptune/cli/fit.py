@@ -11,10 +11,19 @@ from cyclopts import Parameter
 
 from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
 from cliptune.cli.few_shot import read_shots, run_trials, show_few_shot
+from cliptune.cli.finetune import fit_encoder
+from cliptune.cli.finetune_options import (
+    RunOptions,
+    TuningOptions,
+    make_finetune_options,
+    name_given,
+    read_single_rate,
+)
+from cliptune.cli.finetune_start import FinetuneRequest
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
-    choose_template_sets,
+    choose_one_template_set,
     embed_table,
     embed_tokens,
     open_encoder,
@@ -23,6 +32,7 @@ from cliptune.cli.session import (
     text_encoder,
 )
 from cliptune.errors import InputError, UnknownNameError
+from cliptune.finetune.options import METHODS
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -43,7 +53,7 @@ def fit(
     val: float = 0.2,
     shots: str | None = None,
     seeds: int = 1,
-    lr: float | None = None,
+    lr: str | None = None,
     weight_decay: float | None = None,
     epochs: int | None = None,
     abstain_precision: float | None = None,
@@ -53,20 +63,24 @@ def fit(
     prompts: TemplateOptions = TemplateOptions(),
     model: ModelOptions = ModelOptions(),
     output: OutputOptions = OutputOptions(),
+    tuning: TuningOptions = TuningOptions(),
+    around: RunOptions = RunOptions(),
 ) -> None:
-    """Learn a classifier on a frozen model; each image is encoded once.
+    """Learn a classifier: a head on a frozen model, or the model itself.
 
     Everything is chosen on validation; the test split stays locked until the end.
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         method: zero-shot, linear, dual-linear, attention, cache, discriminant, prototype, knn,
-            or ladder: all of them, compared, with a recommendation.
+            or ladder: all of them, compared, with a recommendation; they encode each image
+            once. full, lora or head-then-full train the model itself.
         val: Share of the training images cut for validation where there is no such split.
         shots: Learn from so many images of each class: one number, or several such as
             1,2,4,8,16 for a learning curve.
         seeds: Draws of these images for each number; mean and deviation are over them.
-        lr: Learning rate of a method that trains by gradient.
+        lr: Learning rate of a method that trains by gradient; for the model itself one number
+            or GROUP=NUMBER[,GROUP=NUMBER...], e.g. head=1e-2,image=1e-5,text=0.
         weight_decay: Its weight decay.
         epochs: Its passes over the training images.
         abstain_precision: Choose a threshold below which the classifier abstains, so that this
@@ -77,11 +91,43 @@ def fit(
         prompts: How class names become texts.
         model: Which encoder, where and how it computes.
         output: How results are shown.
+        tuning: How the model itself is trained.
+        around: What surrounds that training.
     """
-    sets = choose_template_sets(prompts)
-    if len(sets) > 1:
-        raise InputError(f"fit takes one template set, {len(sets)} came; compare with evaluate")
-    options = _options(lr=lr, weight_decay=weight_decay, epochs=epochs)
+    template_set = choose_one_template_set(prompts, "fit")
+    if method in METHODS:
+        if shots is not None:
+            raise InputError(f"method {method} takes no --shots; few-shot trials are for heads")
+        fit_encoder(
+            FinetuneRequest(
+                data=data,
+                options=make_finetune_options(
+                    tuning,
+                    method=method,
+                    lr=lr,
+                    weight_decay=weight_decay,
+                    epochs=epochs,
+                    precision=model.precision,
+                    seed=output.seed,
+                    checkpoint_seconds=around.checkpoint_seconds,
+                ),
+                template_set=template_set,
+                val=val,
+                abstain_precision=abstain_precision,
+                out=out,
+                around=around,
+                dataset=dataset,
+                model=model,
+                output=output,
+            )
+        )
+        return
+    if given := name_given(tuning, around):
+        raise InputError(
+            f"method {method} trains a head and takes no {', '.join(given)}; they belong to "
+            f"{', '.join(METHODS)}"
+        )
+    options = _options(lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs)
     methods = _methods(method, options)
     counts = read_shots(shots, seeds)
 
@@ -100,7 +146,7 @@ def fit(
     encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     task, partition = _make_task(
-        embedded, encoder, store, sets[0], methods, val, model, output.seed
+        embedded, encoder, store, template_set, methods, val, model, output.seed
     )
     for sentence in partition.notes:
         note(sentence)
@@ -114,7 +160,7 @@ def fit(
         fitted = _fit_all(task, methods, options, abstain_precision)
     result = finish_run(
         place,
-        FitSettings(data, method, sets[0], val, options, output.seed, counts, seeds),
+        FitSettings(data, method, template_set, val, options, output.seed, counts, seeds),
         fitted,
         task=task,
         partition=partition,
@@ -140,7 +186,7 @@ def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 
     if method != "ladder":
         if method not in HEADS:
-            raise UnknownNameError("method", method, [*HEADS, "ladder"])
+            raise UnknownNameError("method", method, [*HEADS, "ladder", *METHODS])
         return (method,)
     if options:
         raise InputError(

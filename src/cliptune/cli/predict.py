@@ -16,7 +16,7 @@ from cliptune.cli.fitted import open_run
 from cliptune.cli.options import ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
-    choose_template_sets,
+    choose_one_template_set,
     embed_table,
     open_encoder,
     open_store,
@@ -66,7 +66,7 @@ def predict(
     if (labels is None) == (run is None):
         raise InputError("give either --labels or --run: labels to compare with, or a classifier")
     names = None if labels is None else _read_labels(labels)
-    template_set = _only_one(prompts)
+    template_set = choose_one_template_set(prompts, "predict")
     paths = _read_arguments(images)
 
     from cliptune.images import open_images
@@ -196,16 +196,6 @@ def _read_labels(labels: str) -> list[str]:
             "e.g. --labels ant,bee"
         )
     return names
-
-
-def _only_one(prompts: TemplateOptions) -> TemplateSet:
-    sets = choose_template_sets(prompts)
-    if len(sets) > 1:
-        raise InputError(
-            f"predict takes one template set, {len(sets)} came "
-            f"({', '.join(s.name for s in sets)}); compare sets with 'cliptune evaluate'"
-        )
-    return sets[0]
 
 
 def _read_arguments(images: tuple[str, ...]) -> list[str]:

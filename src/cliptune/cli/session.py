@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cliptune.encoders import DualEncoder
+    from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import Features, FeatureStore, Progress
     from cliptune.images import BadImage, ImageTable
     from cliptune.prompts import TemplateSet
 
 __all__ = [
     "Embedded",
+    "choose_one_template_set",
     "choose_template_sets",
     "embed_table",
     "embed_tokens",
@@ -32,6 +34,7 @@ __all__ = [
     "open_encoder",
     "open_store",
     "open_table",
+    "open_trainable_encoder",
     "open_whole_table",
     "text_encoder",
 ]
@@ -143,6 +146,22 @@ def engine_loader(
     return load
 
 
+def open_trainable_encoder(options: ModelOptions) -> TorchEncoder:
+    """Load the encoder that the options name with weights in fp32, as training keeps them.
+
+    Raises:
+        InputError: Another engine than torch was asked for.
+    """
+    from cliptune.encoders import load_encoder
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+    if options.engine not in ("auto", "torch"):
+        raise InputError(f"--engine {options.engine} cannot train; use torch, or drop the option")
+    encoder = load_encoder(options.model, device=options.device, precision="fp32")
+    assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
+    return encoder
+
+
 def open_store(options: ComputeOptions) -> FeatureStore:
     """Open the feature cache at the place that the options name."""
     from cliptune.features import FeatureStore
@@ -235,3 +254,18 @@ def choose_template_sets(options: TemplateOptions) -> list[TemplateSet]:
     if options.template:
         sets.append(custom_template_set(options.template))
     return sets or [load_template_set(DEFAULT_TEMPLATE_SET)]
+
+
+def choose_one_template_set(options: TemplateOptions, command: str) -> TemplateSet:
+    """Return the template set asked for, or the default one.
+
+    Raises:
+        InputError: Several came.
+    """
+    sets = choose_template_sets(options)
+    if len(sets) > 1:
+        raise InputError(
+            f"{command} takes one template set, {len(sets)} came "
+            f"({', '.join(s.name for s in sets)}); compare sets with 'cliptune evaluate'"
+        )
+    return sets[0]

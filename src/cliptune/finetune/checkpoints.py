@@ -25,7 +25,6 @@ __all__ = [
     "has_state",
     "load_best",
     "load_state",
-    "require_same",
     "save_best",
     "save_state",
 ]
@@ -122,32 +121,6 @@ def load_best(folder: Path, epoch: int) -> dict[str, Tensor]:
 def best_name(epoch: int | None) -> str:
     """Return the file name of an epoch's weights."""
     return f"best-{epoch}.safetensors"
-
-
-def require_same(there: Mapping[str, Any], here: Mapping[str, Any], folder: Path) -> None:
-    """Make sure that a run is taken up with the options it began with.
-
-    Raises:
-        RunError: Some differ; the message says which, and both values.
-    """
-    old, new = _flatten(there), _flatten(json.loads(json.dumps(here)))
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    if differing:
-        shown = ", ".join(f"{k} ({old.get(k)!r} there, {new.get(k)!r} here)" for k in differing)
-        raise RunError(
-            f"the run in {str(folder)!r} was started with other options: {shown}; "
-            "repeat its options, or start anew in another place"
-        )
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Json:
-    flat: Json = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

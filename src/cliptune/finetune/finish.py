@@ -15,6 +15,7 @@ from torch import Tensor
 from cliptune.finetune.lora import merge_lora
 from cliptune.finetune.merge import ALPHAS, choose_alpha, interpolate
 from cliptune.finetune.records import AlphaPoint, EpochRecord, FinetuneResult, Interpolation, Scores
+from cliptune.finetune.scoring import make_embedder
 from cliptune.finetune.session import Session
 from cliptune.finetune.validation import score_validation, score_watched
 
@@ -73,9 +74,10 @@ def _merge(session: Session) -> float | None:
     images = session.data.val
     rows = np.arange(min(_PARITY_IMAGES, len(images)))
     names = images.class_names[:_PARITY_IMAGES] or ("a photo",)
+    # In half precision rounding alone would differ by more than a faulty merge.
+    embedder = make_embedder(session.encoder, session.processes, "fp32")
 
     def embed() -> list[Tensor]:
-        embedder = session.embedder
         return [embedder.embed_images(images, rows), embedder.embed_texts(names)]
 
     return merge_lora(session.lora, embed)

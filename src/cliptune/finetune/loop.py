@@ -40,6 +40,7 @@ def finetune(
     resume: bool = False,
     watch: Mapping[str, WatchData] | None = None,
     trackers: Sequence[str] = (),
+    log_folder: Path | None = None,
 ) -> Iterator[Event]:
     """Fine-tune an encoder's module in place.
 
@@ -52,6 +53,7 @@ def finetune(
         resume: Take up the run whose checkpoint is in ``folder``.
         watch: Data that is only looked at, by name.
         trackers: Some of ``TRACKERS``.
+        log_folder: Where trackers that write files put them.
 
     Yields:
         ``TrainingPlan``; ``EpochRecord`` of epoch 0; ``HeadRecord`` with ``head-then-full``;
@@ -71,7 +73,7 @@ def finetune(
         _with_saved_sizes(options, saved),
         watch=watch or {},
         trackers=trackers,
-        folder=folder,
+        folder=log_folder,
     ) as session:
         progress = Progress(session, folder)
         if saved is not None:

@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from cliptune.errors import DeviceError, InputError, UnknownNameError
 from cliptune.finetune.options import TRACKERS
 
-__all__ = ["Processes", "start_processes"]
+__all__ = ["Processes", "launched_as", "leave_processes", "start_processes"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ def start_processes(
         accelerator.init_trackers("cliptune", config=_flat(config or {}))
     own = str(accelerator.device) if accelerator.num_processes > 1 else device
     return Processes(accelerator, accelerator.process_index, accelerator.num_processes, own)
+
+
+def launched_as() -> tuple[int, int]:
+    """Return this process's rank and the number of processes, as the launcher told them.
+
+    Reads the environment only, so that a command line knows who may write before torch is here.
+    """
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leave_processes() -> None:
+    """Part from the other processes: what follows is done by one of them alone."""
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
 
 
 def _require_tracker(name: str) -> None:

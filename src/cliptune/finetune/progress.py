@@ -17,12 +17,12 @@ from torch import Tensor
 from cliptune.finetune.checkpoints import (
     SavedState,
     load_best,
-    require_same,
     save_best,
     save_state,
 )
 from cliptune.finetune.records import EpochRecord, HeadRecord, Scores
 from cliptune.finetune.session import Session
+from cliptune.runs import require_same_options
 
 __all__ = ["Progress"]
 
@@ -81,7 +81,7 @@ class Progress:
         """
         session, facts = self._session, saved.facts
         assert self._folder is not None, "the state came from there"
-        require_same(facts["identity"], session.identity(), self._folder)
+        require_same_options(facts["identity"], session.identity(), self._folder)
         session.load_weights(saved.weights)
         session.load_moments(saved.optimizer)
         torch.set_rng_state(saved.generator)

@@ -1,0 +1,240 @@
+"""Options of training the model itself, as the command line has them.
+
+The library's own options say what is allowed and what the defaults are; here they only get
+their names and explanations. It imports no torch, so that reading options stays quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cliptune.errors import InputError
+from cliptune.finetune.options import (
+    METHODS,
+    FinetuneOptions,
+    LoraOptions,
+    OptimizerOptions,
+    TrainableOptions,
+    parse_rates,
+    parse_unfreeze,
+)
+
+__all__ = [
+    "RunOptions",
+    "TuningOptions",
+    "make_finetune_options",
+    "name_given",
+    "read_single_rate",
+]
+
+_DEFAULT = FinetuneOptions()
+_LORA_ONLY = ("rank", "alpha", "towers")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TuningOptions:
+    """How full, lora and head-then-full train the model itself."""
+
+    loss: Literal["class-aware", "clip", "cross-entropy", "sigmoid"] | None = None
+    """class-aware for labels unless named; cross-entropy for head-then-full."""
+
+    batch_size: str | None = None
+    """Images a step, over all processes, or auto: as many as fit into memory."""
+
+    micro_batch_size: str = "auto"
+    """Images encoded at once; the negatives of the whole batch are kept."""
+
+    train: str = ""
+    """Only these groups train, e.g. image,text,head or image.last4,projection; else all."""
+
+    freeze: str = ""
+    """These groups do not train, e.g. text,logit_scale."""
+
+    unfreeze: str = ""
+    """When groups begin to train, e.g. "0:head 2:image.last4 4:all"."""
+
+    layer_decay: float = _DEFAULT.trainable.layer_decay
+    """Factor on the rate for each block further from the output, e.g. 0.8."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with momentum."""
+
+    momentum: float = _DEFAULT.optimizer.momentum
+    """Momentum of sgd."""
+
+    nesterov: Annotated[bool, Parameter(negative="")] = False
+    """The look-ahead form of sgd's momentum."""
+
+    warmup: float = _DEFAULT.optimizer.warmup
+    """Share of all steps in which the rate rises; then it falls as a cosine."""
+
+    clip_norm: float = _DEFAULT.optimizer.clip_norm
+    """Largest norm of the whole gradient."""
+
+    augment: Literal["none", "light", "strong"] = "light"
+    """Random views of the training images."""
+
+    balance: Annotated[bool, Parameter(negative="")] = False
+    """Draw every class equally often."""
+
+    patience: int | None = _DEFAULT.patience
+    """Stop after so many epochs without a better validation."""
+
+    interpolate: Annotated[bool, Parameter(negative="--no-interpolate")] = True
+    """Mix the result with the starting weights, the share chosen on validation."""
+
+    rank: int = _DEFAULT.lora.rank
+    """Rank of the updates of lora."""
+
+    alpha: int = _DEFAULT.lora.alpha
+    """The updates of lora are multiplied by alpha / rank."""
+
+    towers: str = ",".join(_DEFAULT.lora.towers)
+    """Towers that get updates of lora: image, text or both."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What surrounds the training of full, lora and head-then-full."""
+
+    watch: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """Data that are only looked at: what does the model still know? Can be given several times."""
+
+    track: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """tensorboard, mlflow or wandb; can be given several times."""
+
+    resume: Path | None = None
+    """Take up the unfinished run in this folder; repeat its options."""
+
+    check: Annotated[bool, Parameter(negative="--no-check")] = True
+    """Look at data and training set-up before a new run, as 'cliptune check' does."""
+
+    checkpoint_seconds: float = _DEFAULT.checkpoint_seconds
+    """Least time between checkpoints within an epoch."""
+
+
+def name_given(*options: TuningOptions | RunOptions) -> list[str]:
+    """Name the options that differ from their defaults, as the command line writes them."""
+    return [
+        "--" + field.name.replace("_", "-")
+        for group in options
+        for field in fields(group)
+        if getattr(group, field.name) != field.default
+    ]
+
+
+def make_finetune_options(
+    tuning: TuningOptions,
+    *,
+    method: str,
+    lr: str | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    precision: str = "auto",
+    seed: int = 0,
+    checkpoint_seconds: float = _DEFAULT.checkpoint_seconds,
+) -> FinetuneOptions:
+    """Turn what the command line says into the library's options.
+
+    Args:
+        tuning: Options that only fine-tuning has.
+        method: ``full``, ``lora`` or ``head-then-full``.
+        lr: A number, or GROUP=NUMBER[,GROUP=NUMBER...].
+        weight_decay: Of the optimiser.
+        epochs: Passes over the training images.
+        precision: What the towers compute in.
+        seed: Of everything random.
+        checkpoint_seconds: Least time between checkpoints within an epoch.
+
+    Raises:
+        InputError: A value has another form or is out of range.
+    """
+    wrong = [] if method == "lora" else [n for n in name_given(tuning) if n[2:] in _LORA_ONLY]
+    if wrong:
+        raise InputError(
+            f"method {method} takes no {', '.join(wrong)}; they belong to --method lora"
+        )
+    rate, rates = _read_rate(lr)
+    return FinetuneOptions(
+        method=method,
+        loss=tuning.loss,
+        epochs=_DEFAULT.epochs if epochs is None else epochs,
+        batch_size=_read_size("--batch-size", tuning.batch_size),
+        micro_batch_size=_read_size("--micro-batch-size", tuning.micro_batch_size) or "auto",
+        learning_rate=rate,
+        augment=tuning.augment,
+        balance=tuning.balance,
+        patience=tuning.patience,
+        precision=precision,
+        interpolate=tuning.interpolate,
+        seed=seed,
+        checkpoint_seconds=checkpoint_seconds,
+        trainable=_read_trainable(tuning, rates),
+        optimizer=_read_optimizer(tuning, weight_decay),
+        lora=LoraOptions(rank=tuning.rank, alpha=tuning.alpha, towers=_read_list(tuning.towers)),
+    )
+
+
+def _read_trainable(
+    tuning: TuningOptions, rates: tuple[tuple[str, float], ...]
+) -> TrainableOptions:
+    return TrainableOptions(
+        train=_read_list(tuning.train),
+        freeze=_read_list(tuning.freeze),
+        rates=rates,
+        unfreeze=parse_unfreeze(tuning.unfreeze),
+        layer_decay=tuning.layer_decay,
+    )
+
+
+def _read_optimizer(tuning: TuningOptions, weight_decay: float | None) -> OptimizerOptions:
+    return OptimizerOptions(
+        name=tuning.optimizer,
+        momentum=tuning.momentum,
+        nesterov=tuning.nesterov,
+        weight_decay=_DEFAULT.optimizer.weight_decay if weight_decay is None else weight_decay,
+        warmup=tuning.warmup,
+        clip_norm=tuning.clip_norm,
+    )
+
+
+def read_single_rate(text: str | None) -> float | None:
+    """Read the rate of a head, which has no groups.
+
+    Raises:
+        InputError: It is no number.
+    """
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise InputError(
+            f"--lr {text!r} came for a head; expected a number (rates by group are for "
+            f"{', '.join(METHODS)})"
+        ) from None
+
+
+def _read_rate(text: str | None) -> tuple[float | None, tuple[tuple[str, float], ...]]:
+    if text is None:
+        return None, ()
+    try:
+        return float(text), ()
+    except ValueError:
+        return None, parse_rates(text)
+
+
+def _read_size(option: str, text: str | None) -> int | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return "auto" if text else None
+    if not text.isdecimal():
+        raise InputError(f"{option} {text!r} came; expected a whole number from 1, or auto")
+    return int(text)
+
+
+def _read_list(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.replace(" ", ",").split(",") if part)

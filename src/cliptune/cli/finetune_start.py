@@ -1,0 +1,181 @@
+"""Where a training of the model itself starts: its place, its data, the checks before it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli.check import collect_checks, require_none_failed
+from cliptune.cli.console import note
+from cliptune.cli.finetune_options import RunOptions
+from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
+from cliptune.cli.session import embed_table, open_whole_table, text_encoder
+from cliptune.errors import InputError, RunError
+from cliptune.finetune.processes import launched_as
+
+if TYPE_CHECKING:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+    from cliptune.features import FeatureStore
+    from cliptune.finetune.options import FinetuneOptions
+    from cliptune.finetune_run import FinetuneSettings, Start
+    from cliptune.prompts import TemplateSet
+
+__all__ = ["Checked", "FinetuneRequest", "begin_run", "check_first", "choose_place", "open_start"]
+
+_CHECKS, _SHEET = "checks.json", "what-the-model-sees.jpg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRequest:
+    """What the command line asked for.
+
+    Attributes:
+        data: The data set, as it was named.
+        options: Of the training.
+        template_set: How class names become texts.
+        val: Share of the training images cut for validation.
+        abstain_precision: Wanted precision of answers, or None.
+        out: Where the run goes.
+        around: What surrounds the training.
+        dataset: How to read the data set.
+        model: Which encoder, where and how it computes.
+        output: How results are shown.
+    """
+
+    data: str
+    options: FinetuneOptions
+    template_set: TemplateSet
+    val: float
+    abstain_precision: float | None
+    out: Path | None
+    around: RunOptions
+    dataset: DataOptions
+    model: ModelOptions
+    output: OutputOptions
+
+
+def choose_place(request: FinetuneRequest, rank: int, count: int) -> Path:
+    """Say where the run goes, without writing anything.
+
+    Raises:
+        InputError: The options name no place, or two.
+        RunError: There is a finished run, other files, or nothing to resume.
+    """
+    from cliptune.runs import default_run_path, require_free_place
+
+    resume, out = request.around.resume, request.out
+    if resume is not None:
+        if out is not None and out != resume:
+            raise InputError(f"--resume {resume} and --out {out} name two places; give one")
+        if (resume / "manifest.json").exists():
+            raise RunError(f"the run in {str(resume)!r} is finished; there is nothing to resume")
+        if not (resume / "config.json").is_file():
+            raise RunError(
+                f"there is no unfinished run in {str(resume)!r}; start it without --resume"
+            )
+        return resume
+    if out is None and count > 1:
+        raise InputError("several processes came without --out; name one place for all of them")
+    place = out or default_run_path("fit", request.data)
+    if rank == 0:  # the others may come when the first has begun to write
+        require_free_place(place)
+    return place
+
+
+def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureStore) -> Start:
+    """Open the data set, divide it, and see what the model makes of it before training."""
+    from cliptune.finetune_run import Start
+    from cliptune.fitting import Task, fit_head
+    from cliptune.images import require_classes, require_labels
+    from cliptune.prompts import ensemble_rows
+    from cliptune.protocol import partition_table
+
+    table = open_whole_table(request.data, request.dataset)
+    require_labels(table)
+    require_classes(table)
+    embedded = embed_table(encoder, table, store, on_bad_image=request.dataset.on_bad_image)
+    table, vectors = embedded.table, embedded.features.vectors
+    seed = request.output.seed
+    partition = partition_table(table, vectors, val_fraction=request.val, seed=seed)
+    encode = text_encoder(encoder, store, request.model)
+    task = Task(
+        vectors=vectors,
+        tokens=None,
+        labels=table.labels,
+        class_names=table.class_names,
+        text_rows=ensemble_rows(encode, table.class_names, request.template_set.templates),
+        logit_scale=encoder.logit_scale,
+        train=partition.train,
+        val=partition.val,
+        seed=seed,
+    )
+    return Start(table, partition, task, fit_head(task, "zero-shot"))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was looked at before: results as plain JSON values, and what the model sees."""
+
+    results: Sequence[Mapping[str, Any]] = ()
+    picture: bytes | None = None
+
+
+def check_first(
+    request: FinetuneRequest,
+    encoder: TorchEncoder,
+    store: FeatureStore,
+    start: Start,
+    place: Path,
+) -> Checked:
+    """Check a new run; one that is taken up was checked at its start.
+
+    Raises:
+        DataError: A check failed.
+    """
+    from cliptune.images import ScanReport
+    from cliptune.runs import RunDir
+
+    rank, count = launched_as()
+    if (place / _CHECKS).is_file():
+        picture = place / _SHEET
+        return Checked(RunDir(place).read_json(_CHECKS)["checks"], picture.read_bytes())
+    if not request.around.check:
+        return Checked()
+    if count > 1:
+        if rank == 0:
+            note("several processes: not checked; run 'cliptune check' on one before")
+        return Checked()
+    with tempfile.TemporaryDirectory() as folder:
+        results = collect_checks(
+            encoder,
+            store,
+            start.table,
+            start.partition,
+            report=ScanReport(len(start.table), ()),
+            templates=request.template_set.templates,
+            options=request.options,
+            folder=Path(folder),
+            seed=request.output.seed,
+        )
+        for result in results:
+            if result.status == "warned":
+                note(f"{result.name}: {result.meaning} {result.advice}")
+        require_none_failed(results, " --no-check trains all the same.")
+        picture = Path(folder) / _SHEET
+        # The picture's folder is gone when anyone reads this.
+        kept = [replace(r, value=_SHEET) if r.name == "contact_sheet" else r for r in results]
+        return Checked([result.to_dict() for result in kept], picture.read_bytes())
+
+
+def begin_run(place: Path, settings: FinetuneSettings, checked: Checked) -> None:
+    """Begin the run on disk, or take it up; only now is it known that it can be trained."""
+    from cliptune.runs import RunDir
+
+    run = RunDir.create(place, settings.to_dict())
+    if checked.picture is not None:
+        with run.writing(_SHEET) as temporary:
+            temporary.write_bytes(checked.picture)
+        run.write_json(_CHECKS, {"checks": list(checked.results)})
