@@ -1,7 +1,6 @@
 """``cliptune fit`` that trains the model itself: real images, a tiny model of the real kind."""
 
 import csv
-import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,31 +10,10 @@ from cliptune.classifier import Classifier
 from cliptune.cli import run_command_line
 from cliptune.runs import RunDir
 
-VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
-TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
-CONFIG = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": TEXT}
-
 
 @pytest.fixture(autouse=True)
 def shared_encoders():
     """Training moves weights: every command here loads its own."""
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    import torch
-    from safetensors.torch import save_file
-
-    from cliptune.encoders.open_clip_encoder import build_model
-
-    folder = tmp_path_factory.mktemp("tiny")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        weights = build_model(CONFIG).state_dict()
-    described = {"model_cfg": CONFIG, "preprocess_cfg": {}}
-    (folder / "open_clip_config.json").write_text(json.dumps(described))
-    save_file(weights, folder / "open_clip_model.safetensors")
-    return folder
 
 
 @pytest.fixture
