@@ -27,7 +27,7 @@ from cliptune.cli.session import (
     open_trainable_encoder,
     text_encoder,
 )
-from cliptune.finetune.processes import launched_as, leave_processes
+from cliptune.finetune.processes import launched_as, leave_processes, require_tracker
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -50,6 +50,8 @@ def fit_encoder(request: FinetuneRequest) -> None:
     began = time.perf_counter()
     rank, count = launched_as()
     place = choose_place(request, rank, count)
+    for name in request.around.track:
+        require_tracker(name)
     encoder = open_trainable_encoder(request.model)
     store = open_store(request.model)
     start = open_start(request, encoder, store)

@@ -15,7 +15,7 @@ from typing import Any
 from cliptune.errors import DeviceError, InputError, UnknownNameError
 from cliptune.finetune.options import TRACKERS
 
-__all__ = ["Processes", "launched_as", "leave_processes", "start_processes"]
+__all__ = ["Processes", "launched_as", "leave_processes", "require_tracker", "start_processes"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def start_processes(
     from accelerate import Accelerator
 
     for name in trackers:
-        _require_tracker(name)
+        require_tracker(name)
     try:
         accelerator = Accelerator(
             cpu=device == "cpu", log_with=list(trackers) or None, project_dir=folder
@@ -118,7 +118,13 @@ def leave_processes() -> None:
     PartialState().destroy_process_group()
 
 
-def _require_tracker(name: str) -> None:
+def require_tracker(name: str) -> None:
+    """Make sure that a tracker is known and installed.
+
+    Raises:
+        UnknownNameError: There is no such tracker.
+        InputError: It is not installed.
+    """
     from accelerate import utils
 
     if name not in TRACKERS:
