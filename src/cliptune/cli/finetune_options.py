@@ -27,8 +27,8 @@ __all__ = [
     "RunOptions",
     "TuningOptions",
     "make_finetune_options",
-    "name_given",
     "read_single_rate",
+    "refuse_for_head",
 ]
 
 _DEFAULT = FinetuneOptions()
@@ -119,13 +119,25 @@ class RunOptions:
     """Least time between checkpoints within an epoch."""
 
 
-def name_given(*options: TuningOptions | RunOptions) -> list[str]:
+def refuse_for_head(method: str, *options: TuningOptions | RunOptions) -> None:
+    """Make sure that no option of training the model itself came with a head.
+
+    Raises:
+        InputError: Some did; the message names them.
+    """
+    if given := [name for group in options for name in _given(group)]:
+        raise InputError(
+            f"method {method} trains a head and takes no {', '.join(given)}; they belong to "
+            f"{', '.join(METHODS)}"
+        )
+
+
+def _given(options: TuningOptions | RunOptions) -> list[str]:
     """Name the options that differ from their defaults, as the command line writes them."""
     return [
         "--" + field.name.replace("_", "-")
-        for group in options
-        for field in fields(group)
-        if getattr(group, field.name) != field.default
+        for field in fields(options)
+        if getattr(options, field.name) != field.default
     ]
 
 
@@ -155,7 +167,7 @@ def make_finetune_options(
     Raises:
         InputError: A value has another form or is out of range.
     """
-    wrong = [] if method == "lora" else [n for n in name_given(tuning) if n[2:] in _LORA_ONLY]
+    wrong = [] if method == "lora" else [n for n in _given(tuning) if n[2:] in _LORA_ONLY]
     if wrong:
         raise InputError(
             f"method {method} takes no {', '.join(wrong)}; they belong to --method lora"

@@ -16,8 +16,8 @@ from cliptune.cli.finetune_options import (
     RunOptions,
     TuningOptions,
     make_finetune_options,
-    name_given,
     read_single_rate,
+    refuse_for_head,
 )
 from cliptune.cli.finetune_start import FinetuneRequest
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
@@ -122,11 +122,7 @@ def fit(
             )
         )
         return
-    if given := name_given(tuning, around):
-        raise InputError(
-            f"method {method} trains a head and takes no {', '.join(given)}; they belong to "
-            f"{', '.join(METHODS)}"
-        )
+    refuse_for_head(method, tuning, around)
     options = _options(lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs)
     methods = _methods(method, options)
     counts = read_shots(shots, seeds)
