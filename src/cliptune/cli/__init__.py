@@ -29,6 +29,7 @@ _COMMANDS = {
     "study": "Investigate a data set from the data to what to ship, as one report.",
     "report": "Render the report of finished runs again, computing nothing.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
+    "doctor": "Measure the engines on this machine and say which one to take.",
     "cache": "List, verify or prune the kept embeddings.",
     "models": "List the encoders that can be named.",
     "templates": "List the named prompt template sets.",

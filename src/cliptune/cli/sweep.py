@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from cliptune.cli.session import (
     embed_tokens,
     open_encoder,
     open_store,
+    open_trainable_encoder,
     open_whole_table,
     text_encoder,
 )
@@ -258,9 +259,9 @@ def _prepare(
     require_labels(whole)
     require_classes(whole)
     table = whole.select(rows_to_embed(whole, n_images=n_images, seed=seed))
-    if options.method in TOWER_METHODS:  # weights that move are kept in fp32
-        model = replace(model, precision="fp32")
-    encoder, store = open_encoder(model, table), open_store(model)
+    moves = options.method in TOWER_METHODS
+    encoder = open_trainable_encoder(model) if moves else open_encoder(model, table)
+    store = open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     table, vectors = embedded.table, embedded.features.vectors
     seen = cut_seen(

@@ -40,11 +40,13 @@ class Work:
         n_images: How many images are to be embedded; None for many.
         load_pixels: Gives up to so many of the user's images, uint8 (N, 3, H, W).
         labels: The user's labels, if any are known.
+        whose: What the images are, in words.
     """
 
     n_images: int | None = None
     load_pixels: Callable[[Preprocess, int], NDArray[np.uint8]] | None = None
     labels: tuple[str, ...] = ()
+    whose: str = "your images"
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ def take_sample(preprocess: Preprocess, work: Work) -> Sample:
         own = work.load_pixels(preprocess, _MAX_IMAGES)
     lacking = _MIN_IMAGES - len(own)
     if lacking <= 0:
-        return Sample(own, texts, f"{len(own)} of your images")
+        return Sample(own, texts, f"{len(own)} of {work.whose}")
     drawn = photo_like(lacking, preprocess.size)
-    words = f"{len(own)} of your images and {lacking} drawn ones" if len(own) else "drawn images"
+    words = f"{len(own)} of {work.whose} and {lacking} drawn ones" if len(own) else "drawn images"
     return Sample(np.concatenate([own, drawn]), texts, words)
 
 

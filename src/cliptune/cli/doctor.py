@@ -1,0 +1,96 @@
+"""``cliptune doctor``: this machine, the engines, their speed and fidelity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cliptune.cli.console import note, percent, print_json, print_table, print_text
+from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
+from cliptune.cli.session import open_whole_table
+from cliptune.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from cliptune.encoders.engines.doctor import Diagnosis
+    from cliptune.images import ImageTable
+
+__all__ = ["doctor"]
+
+_SAMPLES = "samples"
+
+
+def doctor(
+    data: str | None = None,
+    /,
+    *,
+    dataset: DataOptions = DataOptions(),
+    model: ModelOptions = ModelOptions(),
+    output: OutputOptions = OutputOptions(),
+) -> None:
+    """Measure every engine on this machine and say which one to take.
+
+    Args:
+        data: Images to compare the engines on; the packaged photographs, or drawn images where
+            these are not installed, otherwise.
+        dataset: How to read the data set.
+        model: Which encoder; --precision int8 measures 8 bits too.
+        output: How results are shown.
+    """
+    from functools import partial
+
+    from cliptune.encoders.engines import Work
+    from cliptune.encoders.engines.doctor import examine
+    from cliptune.features import load_first_pixels
+    from cliptune.paths import cache_dir
+
+    table = _sample_table(data, dataset)
+    work = Work()
+    if table is not None:
+        whose = "your images" if data is not None else "the packaged photographs"
+        load = partial(load_first_pixels, table)
+        work = Work(load_pixels=load, labels=table.class_names, whose=whose)
+    found = examine(
+        model.model,
+        cache_dir=model.cache_dir or cache_dir(),
+        work=work,
+        with_int8=model.precision == "int8",
+    )
+    if output.json:
+        print_json(found.to_dict())
+    else:
+        _show(found)
+
+
+def _sample_table(data: str | None, dataset: DataOptions) -> ImageTable | None:
+    from cliptune.errors import MissingExtraError
+
+    if data is not None:
+        return open_whole_table(data, dataset)
+    try:
+        return open_whole_table(_SAMPLES, dataset)
+    except (MissingExtraError, UnavailableError) as error:
+        note(f"comparing on drawn images: {error}")
+        return None
+
+
+def _show(found: Diagnosis) -> None:
+    print_text(f"Machine: {found.machine}")
+    rows = []
+    for row in found.engines:
+        if row.measured is None:
+            rows.append((row.name, row.precision, "", "", "", "", row.note))
+            continue
+        scores = row.measured
+        rows.append(
+            (
+                row.name,
+                row.precision,
+                f"{scores.images_per_second:.1f}",
+                f"{scores.texts_per_second:.0f}",
+                f"{scores.agreement.min_cosine:.5f}",
+                percent(scores.agreement.top1),
+                row.note,
+            )
+        )
+    columns = ("engine", "precision", "images/s", "texts/s", "min cosine", "same label", "")
+    print_table(f"{found.model} on {found.sample}; cosines are mean-centred", columns, rows)
+    print_text(f"Choice: {found.choice} ({found.reason})")

@@ -1,0 +1,107 @@
+"""A model by name as far as the disk knows it: facts, graphs, and torch only if need be.
+
+It remembers choices and does not make them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders import load_encoder
+from cliptune.encoders.engines.encoder import EngineEncoder, Reference
+from cliptune.encoders.engines.facts import EncoderFacts
+from cliptune.encoders.engines.identity import Identity, identify
+from cliptune.encoders.engines.machine import this_machine
+from cliptune.encoders.engines.storage import GraphStore, read_json, write_json
+from cliptune.encoders.engines.token_ids import write_down
+from cliptune.encoders.engines.ways import Way
+from cliptune.encoders.model_files import find_files
+from cliptune.encoders.names import Embedded, parse_name
+
+if TYPE_CHECKING:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+__all__ = ["TORCH", "ResolvedModel", "resolve"]
+
+TORCH = "torch"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model that was asked for by name.
+
+    Attributes:
+        name: What the user calls it.
+        facts: The encoder without its towers.
+        store: Where its graphs are kept.
+        reference: Loads it in torch, float32, on the processor; once.
+        is_new: Its weights had never been read with this cache, until now.
+    """
+
+    name: str
+    facts: EncoderFacts
+    store: GraphStore
+    reference: Reference
+    is_new: bool
+
+    def encoder(self, way: Way, *, calibration: Callable[[], NDArray[np.uint8]]) -> EngineEncoder:
+        """Return the model on an engine; nothing is loaded yet."""
+        return EngineEncoder(
+            name=self.name,
+            facts=self.facts,
+            way=way,
+            store=self.store,
+            reference=self.reference,
+            calibration=calibration,
+        )
+
+    def recall_choice(self, engine: str, precision: str) -> dict[str, Any]:  # Any: JSON values
+        """Return ``way`` and ``reason`` of the last choice on such a machine, or nothing."""
+        return read_json(self._choice_path(engine, precision)) or {}
+
+    def remember_choice(self, engine: str, precision: str, way: str, reason: str) -> None:
+        """Remember what was chosen for a request."""
+        write_json(self._choice_path(engine, precision), {"way": way, "reason": reason})
+
+    def _choice_path(self, engine: str, precision: str) -> Path:
+        return self.store.path / f"choice-{this_machine().key}-{engine}-{precision}.json"
+
+
+def resolve(name: str, cache_dir: Path) -> ResolvedModel:
+    """Find a model's files and what is known of them; read the weights if that is nothing.
+
+    Raises:
+        CliptuneError: The model cannot be found or loaded; see ``load_encoder``.
+    """
+    ref = parse_name(name)
+    files = None if isinstance(ref, Embedded) else find_files(ref, name)
+    identity = identify(files, cache_dir)
+    reference = cache(lambda: _load(name))
+    known = identity.fingerprint()
+    if known and (facts := GraphStore(cache_dir, known).read_facts()):
+        return ResolvedModel(name, facts, GraphStore(cache_dir, known), reference, is_new=False)
+    facts = _record(reference(), identity, cache_dir)
+    store = GraphStore(cache_dir, facts.fingerprint)
+    return ResolvedModel(name, facts, store, reference, is_new=True)
+
+
+def _load(name: str) -> TorchEncoder:
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+    encoder = load_encoder(name, device="cpu", precision="fp32")
+    assert isinstance(encoder, TorchEncoder), "load_encoder builds on torch"
+    return encoder
+
+
+def _record(encoder: TorchEncoder, identity: Identity, cache_dir: Path) -> EncoderFacts:
+    facts = EncoderFacts.of(encoder)
+    GraphStore(cache_dir, facts.fingerprint).write_facts(facts, write_down(encoder))
+    identity.remember(facts.fingerprint)
+    return facts
