@@ -47,7 +47,7 @@ check: $(VENV)/.dev-installed ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev-installed ## ours beside its peers in one run; prints ratios
-	for script in bench/*.py; do $(BIN)/python "$$script"; done
+	$(BIN)/python bench/run.py
 
 docs: $(VENV)/.dev-installed ## the documentation site, into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from cliptune import encoders
 from cliptune.encoders import DualEncoder, load_encoder
 from cliptune.encoders.engines import Work, identity, open_on_engine, opening
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
@@ -64,7 +65,7 @@ def test_an_engine_gives_torchs_rows(tiny_folder, cache, pixels, engine):
 def test_a_later_start_needs_neither_weights_nor_torch(tiny_folder, cache, monkeypatch, pixels):
     first = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
     rows = first.encode_images(pixels)
-    monkeypatch.setattr(opening, "load_encoder", lambda *_, **__: pytest.fail("torch was loaded"))
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: pytest.fail("torch was loaded"))
     later = open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
     np.testing.assert_array_equal(later.encode_images(pixels), rows)
     assert later.encode_texts(TEXTS).shape == (3, first.dim)

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptune.encoders import load_encoder
+from cliptune import encoders
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import may_have_gpu, this_machine
 from cliptune.encoders.engines.measuring import Work
@@ -71,7 +71,7 @@ def open_on_engine(
     if precision == "int8" and engine == "auto":
         require_installed("openvino")
     if _is_for_torch(engine, device, precision):
-        return load_encoder(name, device=device, precision=precision)
+        return encoders.load_encoder(name, device=device, precision=precision)
     resolved = resolve(name, cache_dir or default_cache_dir())
     few = work.n_images is not None and work.n_images < _WORTH_IMAGES
     if resolved.is_new and few and engine == "auto" and precision != "int8":
@@ -139,4 +139,4 @@ def _with_reason(encoder: EngineEncoder, reason: str, *, news: bool) -> EngineEn
 def _in_torch(resolved: ResolvedModel, precision: str) -> DualEncoder:
     if precision in ("auto", "fp32"):
         return resolved.reference()
-    return load_encoder(resolved.name, device="cpu", precision=precision)
+    return encoders.load_encoder(resolved.name, device="cpu", precision=precision)

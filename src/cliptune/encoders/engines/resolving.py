@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders import load_encoder
+from cliptune import encoders
 from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.identity import Identity, identify
@@ -95,7 +95,7 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
 def _load(name: str) -> TorchEncoder:
     from cliptune.encoders.torch_encoder import TorchEncoder
 
-    encoder = load_encoder(name, device="cpu", precision="fp32")
+    encoder = encoders.load_encoder(name, device="cpu", precision="fp32")
     assert isinstance(encoder, TorchEncoder), "load_encoder builds on torch"
     return encoder
 

@@ -1,0 +1,104 @@
+"""Files on disk to unit embeddings, texts to unit embeddings: ours beside the usual ways.
+
+    python bench/embed.py [DATA] [--runs 5] [--small 400] [--quick]
+
+ViT-B/32 with random weights on Hymenoptera's JPEGs and on CIFAR-10 images as PNG files, each
+way in a process of its own, runs alternating; ratios are taken run by run. ``tower`` is the
+model alone on a batch of 64 from memory.
+"""
+
+from harness import Worker, alternate, data_parser, picture_files, rate_row, ratio, target, write
+from peak import VIT_B_32_FLOP, measure_peak
+
+OURS, EXACT = "ours:openvino:bf16:vit", "ours:openvino:fp32:vit"
+INT8, LITE = "ours:openvino:int8:vit", "ours:openvino:fp32:lite"
+OPENAI, OPEN_CLIP, OPEN_CLIP_BF16 = "openai-clip", "open_clip:fp32", "open_clip:bf16"
+WAYS = (OURS, EXACT, INT8, OPENAI, OPEN_CLIP, OPEN_CLIP_BF16, "transformers")
+TIMM = "timm"
+
+
+def main():
+    parser = data_parser(__doc__)
+    parser.add_argument("--photographs", type=int, default=397)
+    parser.add_argument("--small", type=int, default=400, help="CIFAR-10 images; 2000 takes long")
+    options = parser.parse_args()
+    runs = 1 if options.quick else options.runs
+    counts = (16, 16) if options.quick else (options.photographs, options.small)
+    photographs, small = picture_files(options.data, *counts)
+    prompts = prompts_of(20 if options.quick else 1000)
+    rows, targets = [], []
+    images(rows, targets, photographs, small, runs)
+    texts(rows, targets, prompts, runs)
+    lite(rows, targets, photographs, small, runs)
+    about = (
+        f"{len(photographs)} JPEGs, {len(small)} CIFAR-10 images, {len(prompts)} prompts, medians "
+        f"of {runs} alternating runs; random weights except for lite."
+    )
+    write("embed", {"about": about, "runs": runs}, targets, rows)
+
+
+def images(rows, targets, photographs, small, runs):
+    workers = [Worker(way) for way in WAYS]
+    for worker in workers:
+        worker.ask("files", paths=photographs[:16])  # warm up
+    tower = alternate(workers, runs, "tower", n=64)
+    for what, paths in (("JPEG files", photographs), ("CIFAR-10 files", small)):
+        seconds = alternate(workers, runs, "files", paths=paths)
+        rows += [rate_row(what, way, len(paths), s, "images/s") for way, s in seconds.items()]
+        add_ratios(targets, what, seconds)
+    rows += [rate_row("tower", way, 64, s, "images/s") for way, s in tower.items()]
+    add_ratios(targets, "tower", tower)
+    peaks = measure_peak()
+    share = [64 / s * VIT_B_32_FLOP / 1e9 / peaks["bf16"] for s in tower[OURS]]
+    found = {"median": sorted(share)[len(share) // 2], "low": min(share), "high": max(share)}
+    targets.append(target("image tower, share of the bf16 peak", found, 0.75, ""))
+    for worker in workers:
+        worker.close()
+
+
+def add_ratios(targets, what, seconds):
+    for name, peer, way, wanted in (
+        ("bf16 over OpenAI's clip", OPENAI, OURS, 2.5),
+        ("bf16 over open_clip bf16", OPEN_CLIP_BF16, OURS, 1.3),
+        ("int8 over OpenAI's clip", OPENAI, INT8, 3.5),
+    ):
+        targets.append(target(f"{what}: {name}", ratio(seconds[peer], seconds[way]), wanted))
+
+
+def texts(rows, targets, prompts, runs):
+    workers = [Worker(way) for way in (OURS, OPENAI)]
+    for worker in workers:
+        worker.ask("texts", texts=prompts[:8])
+    seconds = alternate(workers, runs, "texts", texts=prompts)
+    rows += [rate_row("prompts", way, len(prompts), s, "texts/s") for way, s in seconds.items()]
+    found = ratio(seconds[OPENAI], seconds[OURS])
+    targets.append(target("prompts over OpenAI's clip", found, 15))
+    for worker in workers:
+        worker.close()
+
+
+def lite(rows, targets, photographs, small, runs):
+    workers = [Worker(way) for way in (LITE, TIMM)]
+    for worker in workers:
+        worker.ask("files", paths=photographs[:16])
+    tower = alternate(workers, runs, "tower", n=64)
+    rows += [rate_row("lite tower", way, 64, s, "images/s") for way, s in tower.items()]
+    targets.append(target("lite: tower over timm eager", ratio(tower[TIMM], tower[LITE]), 3.5))
+    for what, paths in (("JPEG files", photographs), ("CIFAR-10 files", small)):
+        seconds = alternate(workers, runs, "files", paths=paths)
+        rows += [rate_row(f"lite {what}", w, len(paths), s, "images/s") for w, s in seconds.items()]
+        per_image = [s / len(paths) for s in seconds[LITE]]
+        share = ratio([s / 64 for s in tower[LITE]], per_image)
+        targets.append(target(f"lite: {what}, share of the tower alone", share, 0.75, ""))
+    for worker in workers:
+        worker.close()
+
+
+def prompts_of(n):
+    from cliptune.prompts import published_class_names
+
+    return [f"a photo of a {name}." for name in published_class_names()][:n]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""One way of embedding in a process of its own: ours, or a peer in its documented way.
+
+    python bench/worker.py WAY MODEL_FOLDER      # reads one JSON request a line, answers each
+
+It is run by our interpreter or by that of the peers' environment; every model but ``lite`` has
+random weights, on which time does not depend. Requests: ``{"do": "files", "paths": [...]}``,
+``{"do": "tower", "n": 64}``, ``{"do": "texts", "texts": [...]}``, ``{"do": "zero_shot", ...}``.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BATCH = 64
+
+
+class Ours:
+    def __init__(self, way, folder):
+        from cliptune.encoders.engines import open_on_engine
+
+        _, engine, precision, model = way.split(":")
+        name = "lite" if model == "lite" else folder
+        cache = Path(tempfile.gettempdir()) / "cliptune-bench-cache"
+        self.encoder = open_on_engine(name, engine=engine, precision=precision, cache_dir=cache)
+        self.cache = cache
+
+    def files(self, paths):
+        from cliptune.features import extract
+        from cliptune.images import open_images
+
+        return sum(len(b.rows) for b in extract(self.encoder, open_images(paths)))
+
+    def tower(self, n):
+        import numpy as np
+
+        size = self.encoder.preprocess.size
+        pixels = np.random.default_rng(0).integers(0, 256, (n, 3, *size), dtype=np.uint8)
+        self.encoder.encode_images(pixels)
+
+    def texts(self, texts):
+        self.encoder.encode_texts(texts, truncate=True)
+
+    def zero_shot(self, paths, names, templates):
+        from cliptune.heads.zero_shot import ZeroShotHead
+        from cliptune.prompts import ensemble_rows
+
+        rows = ensemble_rows(self.encoder.encode_texts, names, templates)
+        head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=100.0)
+        from cliptune.features import extract
+        from cliptune.images import open_images
+
+        for batch in extract(self.encoder, open_images(paths)):
+            head.predict_proba(batch.vectors)
+
+
+class Torch:
+    """What the peers share: a loop over a DataLoader with two workers, batches of 64."""
+
+    autocast = False
+
+    def images(self, batch):
+        raise NotImplementedError
+
+    def files(self, paths):
+        import torch
+
+        loader = torch.utils.data.DataLoader(Files(paths, self.load), BATCH, num_workers=2)
+        rows = [self.unit(self.images(batch)) for batch in loader]
+        return sum(map(len, rows))
+
+    def load(self, path):
+        from PIL import Image
+
+        with Image.open(path) as image:
+            return self.preprocess(image.convert("RGB"))
+
+    def tower(self, n):
+        import torch
+
+        self.images(torch.randn(n, 3, 224, 224))
+
+    def unit(self, rows):
+        return rows / rows.norm(dim=-1, keepdim=True)
+
+    def texts(self, texts):
+        for i in range(0, len(texts), 256):
+            self.unit(self.encode_text(self.tokenize(texts[i : i + 256])))
+
+    def zero_shot(self, paths, names, templates):
+        """CLIP_benchmark's path: the texts of one class at a time, then the images."""
+        import torch
+
+        weights = []
+        for name in names:
+            tokens = self.tokenize([template.format(name) for template in templates])
+            row = self.unit(self.encode_text(tokens)).mean(0)
+            weights.append(row / row.norm())
+        classifier = torch.stack(weights, dim=1)
+        loader = torch.utils.data.DataLoader(Files(paths, self.load), BATCH, num_workers=2)
+        for batch in loader:
+            100.0 * self.unit(self.images(batch)) @ classifier
+
+
+class Files:
+    def __init__(self, paths, load):
+        self.paths, self.load = paths, load
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return self.load(self.paths[index])
+
+
+class OpenAIClip(Torch):
+    def __init__(self, way, folder):
+        import clip
+        from clip.clip import _transform
+        from clip.model import CLIP
+
+        self.model = CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).float().eval()
+        self.preprocess, self.tokenize = _transform(224), clip.tokenize
+
+    def images(self, batch):
+        return self.model.encode_image(batch)
+
+    def encode_text(self, tokens):
+        return self.model.encode_text(tokens)
+
+
+class OpenClip(Torch):
+    def __init__(self, way, folder):
+        import open_clip
+
+        precision = way.split(":")[1]
+        self.model, _, self.preprocess = open_clip.create_model_and_transforms(
+            "ViT-B-32", precision=precision
+        )
+        self.model.eval()
+        self.tokenize = open_clip.get_tokenizer("ViT-B-32")
+        self.half = precision != "fp32"
+
+    def images(self, batch):
+        return self.model.encode_image(batch.bfloat16() if self.half else batch)
+
+    def encode_text(self, tokens):
+        return self.model.encode_text(tokens)
+
+
+class Transformers(Torch):
+    def __init__(self, way, folder):
+        from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+        self.model, processor = CLIPModel(CLIPConfig()).eval(), CLIPImageProcessor()
+        self.preprocess = lambda image: processor(image, return_tensors="pt")["pixel_values"][0]
+
+    def images(self, batch):
+        rows = self.model.get_image_features(pixel_values=batch)
+        return getattr(rows, "pooler_output", rows)
+
+
+class Timm(Torch):
+    def __init__(self, way, folder):
+        import timm
+
+        self.model = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+        config = timm.data.resolve_model_data_config(self.model)
+        self.preprocess = timm.data.create_transform(**config, is_training=False)
+
+    def images(self, batch):
+        return self.model(batch)
+
+
+WAYS = {
+    "ours": Ours,
+    "openai-clip": OpenAIClip,
+    "open_clip": OpenClip,
+    "transformers": Transformers,
+    "timm": Timm,
+}
+
+
+def main():
+    answers, sys.stdout = sys.stdout, sys.stderr
+    way, folder = sys.argv[1:3]
+    if not way.startswith("ours"):
+        import torch
+
+        torch.set_grad_enabled(False)
+    worker = WAYS[way.split(":")[0]](way, folder)
+    print(json.dumps({"ready": way}), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = request.pop("do")
+        start = time.perf_counter()
+        getattr(worker, name)(**request)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds, "peak_bytes": peak}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""``cliptune doctor``, and a prediction that starts from graphs alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cliptune.encoders.engines import doctor as diagnosis
+from cliptune.encoders.engines import runtimes
+
+COLUMNS = {
+    "name", "precision", "images_per_second", "texts_per_second", "min_cosine",
+    "top1_agreement", "available", "note",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory, data_root):
+    """One look of doctor at lite on real images; its cache and its JSON."""
+    folder = tmp_path_factory.mktemp("doctor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnosis, "_SECONDS", 0.05)
+        patch.setattr(
+            runtimes, "_PACKAGES", {**runtimes._PACKAGES, "onnx": "no_such_runtime_package"}
+        )
+        from contextlib import redirect_stdout
+        from io import StringIO
+
+        from cliptune.cli import run_command_line
+
+        output = StringIO()
+        data = str(data_root / "hymenoptera_data" / "val")
+        with redirect_stdout(output):
+            code = run_command_line(["doctor", data, "--json", "--cache-dir", str(folder)])
+        assert code == 0
+    return folder, json.loads(output.getvalue())
+
+
+def test_doctor_measures_every_engine_and_says_what_it_chose(examined):
+    _, found = examined
+    assert {"engines", "choice", "reason", "machine"} <= found.keys()
+    rows = {f"{row['name']} {row['precision']}": row for row in found["engines"]}
+    assert all(row.keys() == COLUMNS for row in found["engines"])
+    assert rows["torch fp32"]["min_cosine"] == pytest.approx(1)
+    exact = rows["openvino fp32"]
+    assert exact["available"]
+    assert exact["min_cosine"] > 0.9999
+    assert exact["top1_agreement"] == 1
+    assert exact["images_per_second"] > 0 < exact["texts_per_second"]
+    missing = rows["onnx fp32"]
+    assert (missing["available"], missing["images_per_second"]) == (False, None)
+    assert "cliptune[onnx]" in missing["note"]
+    assert found["choice"] in rows
+    if found["choice"] == "openvino fp32":
+        assert "convolutional towers lose accuracy" in found["reason"]
+
+
+def test_predict_starts_from_graphs_without_torch(examined, data_root):
+    folder, _ = examined
+    image = next((data_root / "hymenoptera_data" / "val" / "bees").iterdir())
+    code = (
+        "import sys; from cliptune.cli import run_command_line; "
+        f"code = run_command_line(['predict', {str(image)!r}, '--labels', 'ant,bee', '--json', "
+        f"'--engine', 'openvino', '--cache-dir', {str(folder)!r}]); "
+        "heavy = {'torch', 'torchvision', 'open_clip', 'timm', 'transformers'}; "
+        "sys.stderr.write('loaded: ' + ' '.join(sorted(heavy & set(sys.modules)))); "
+        "sys.exit(code)"
+    )
+    outputs = []
+    for _ in range(2):  # the first measures, for another request than doctor's
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        outputs.append(done)
+    assert outputs[1].stderr.endswith("loaded: ")
+    first, second = (json.loads(done.stdout)["predictions"][0]["labels"] for done in outputs)
+    assert [row["label"] for row in first] == [row["label"] for row in second]
