@@ -140,7 +140,8 @@ class TowerTrainer:
                 ending = self._take_steps(session, cell)
                 logits = self._validate(session)
             finally:
-                session.load_weights(session.start)
+                if session.lora is None:  # low-rank updates go with the session
+                    session.load_weights(session.start)
         labels = torch.from_numpy(self._data.val.labels)
         hits = (logits.argmax(dim=1) == labels).numpy()
         loss = float(cross_entropy(logits.double(), labels))
