@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cliptune.sweep.advice import middle
+from cliptune.sweep.advice import advise_head
 from cliptune.sweep.records import Cell, Trial, pack_hits, unpack_hits
 from cliptune.sweep.scaling import measure_scaling
 from cliptune.sweep.verdict import judge, rank_points, seeds_interval
@@ -77,10 +77,20 @@ def test_what_diverged_is_never_best_nor_within_noise():
     assert judge([]) is None
 
 
-def test_the_middle_is_that_of_the_logarithms():
-    assert middle((1e-3, 1e-2, 1e-1)) == 1e-2
-    assert middle((0.01, 0.1)) == 0.01
-    assert middle((0.0, 1e-4)) == 1e-4
+def test_of_rates_that_are_equally_good_the_lowest_loss_is_advised():
+    good = draw(0.8)
+    trials = [
+        make_trial(lr, good, loss=loss, seed=seed)
+        for lr, loss in ((1e-3, 0.9), (1e-2, 0.5), (1e-1, 0.7))
+        for seed in (0, 1)
+    ]
+    advice = advise_head(trials, judge(trials), draw(0.5, seed=9), method="dual-linear", axis="lr")
+    assert advice.rates["lr"] == 1e-2
+    assert advice.train
+    assert advice.edge is None
+    same = advise_head(trials, judge(trials), good, method="dual-linear", axis="lr")
+    assert not same.train
+    assert same.text.startswith("Do not train")
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0])

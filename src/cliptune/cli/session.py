@@ -6,7 +6,7 @@ It adds progress and one-line notes to calls of the library, and computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -110,18 +110,6 @@ def open_encoder(
     """Load the encoder that the options name, to embed with; see ``engine_loader``."""
     load = engine_loader(options, table, labels=labels)
     return load(options.model, device=options.device, precision=options.precision)
-
-
-def open_trainable_encoder(options: ModelOptions) -> TorchEncoder:
-    """Load the encoder that the options name in torch, with weights in fp32 as training keeps them.
-
-    Only torch trains, whatever ``--engine`` says.
-    """
-    from cliptune.encoders.torch_encoder import TorchEncoder
-
-    encoder = open_encoder(replace(options, precision="fp32", engine="torch"))
-    assert isinstance(encoder, TorchEncoder), "the engine torch runs a torch module"
-    return encoder
 
 
 def engine_loader(

@@ -1,8 +1,8 @@
 """From the trials of a sweep to a recommendation by rule, in plain sentences.
 
-It knows nothing about training or files. Rules: the rate is the one in the middle of those that
-validation cannot tell from the best (the farthest from both cliffs); training is advised only
-where it beats not training on the same validation images.
+It knows nothing about training or files. Rules: of the rates that validation accuracy cannot
+tell from the best, the one with the lowest validation loss, which still sees a difference where
+accuracy ties; training is advised only where it beats not training on the same images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cliptune.sweep.records import Trial
 from cliptune.sweep.scaling import Scaling, measure_scaling
 from cliptune.sweep.verdict import PointScore, Verdict
 
-__all__ = ["HeadAdvice", "advise_head", "images_for_a_point", "middle", "points"]
+__all__ = ["HeadAdvice", "advise_head", "images_for_a_point", "points"]
 
 _SIGNIFICANT = 0.05
 
@@ -79,8 +79,7 @@ def advise_head(
         axis: The axis of rates (or penalties).
     """
     band = verdict.band(axis)
-    value = middle(band)
-    chosen = _score_at(verdict, axis, value)
+    chosen = min((_score_at(verdict, axis, value) for value in band), key=lambda s: s.loss)
     gain = compare_correct(np.asarray(start_hits), chosen.trials[0].hits)
     train = gain.p_value < _SIGNIFICANT and gain.difference > 0
     tried = sorted({b.score.rates[axis] for b in verdict.behind})
@@ -122,14 +121,6 @@ def advise_head(
     )
 
 
-def middle(values: Sequence[float]) -> float:
-    """Return the value nearest the middle of the logarithms, the lower of two."""
-    if values[0] <= 0:
-        return values[len(values) // 2]
-    centre = 0.5 * (math.log(values[0]) + math.log(values[-1]))
-    return min(values, key=lambda v: (round(abs(math.log(v) - centre), 9), v))
-
-
 def images_for_a_point(verdict: Verdict) -> int:
     """Return about how many validation images make a difference of one point visible.
 
@@ -160,12 +151,12 @@ def _lead(method: str, chosen: PointScore, gain: Comparison, train: bool, what: 
     )
     if train:
         return (
-            f"Train {method} on the frozen model with {rates}, in the middle of the good "
-            f"{what}s: {points(chosen.accuracy)} on validation, {change}."
+            f"Train {method} on the frozen model with {rates}, the lowest validation loss of the "
+            f"good {what}s: {points(chosen.accuracy)} on validation, {change}."
         )
     return (
-        f"Do not train {method}: even with {rates}, in the middle of the good {what}s, it is "
-        f"{change}, which is within chance."
+        f"Do not train {method}: even with {rates}, the lowest validation loss of the good "
+        f"{what}s, it is {change}, which is within chance."
         if gain.p_value >= _SIGNIFICANT
         else f"Do not train {method}: with {rates} it is {change}."
     )
