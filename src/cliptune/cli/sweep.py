@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
-    choose_template_sets,
+    choose_one_template_set,
     embed_table,
     embed_tokens,
     open_encoder,
@@ -22,7 +22,6 @@ from cliptune.cli.session import (
     open_whole_table,
     text_encoder,
 )
-from cliptune.errors import InputError
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -122,9 +121,7 @@ def sweep(
         output: How results are shown.
     """
     began = time.monotonic()
-    sets = choose_template_sets(prompts)
-    if len(sets) > 1:
-        raise InputError(f"sweep takes one template set, {len(sets)} came; compare with evaluate")
+    template_set = choose_one_template_set(prompts, "sweep")
 
     from cliptune.runs import default_run_path, require_free_place
     from cliptune.sweep.options import parse_seconds, read_grid
@@ -135,7 +132,14 @@ def sweep(
     place = out or default_run_path("sweep", data)
     require_free_place(place)
     prepared = _prepare(
-        data, options, sets[0], val, train_images, dataset=dataset, model=model, seed=output.seed
+        data,
+        options,
+        template_set,
+        val,
+        train_images,
+        dataset=dataset,
+        model=model,
+        seed=output.seed,
     )
     for sentence in prepared.notes:
         note(sentence)
@@ -147,7 +151,7 @@ def sweep(
         "data": data,
         "model": prepared.encoder.name,
         "precision": prepared.encoder.precision,
-        "templates": {"name": sets[0].name, "texts": list(sets[0].templates)},
+        "templates": {"name": template_set.name, "texts": list(template_set.templates)},
         "method": method,
         "grid": parsed.describe(),
         "search": search,
