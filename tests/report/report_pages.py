@@ -25,7 +25,8 @@ def write_study(folder):
                       (*figures, table), ("mind this",), 1.5)  # fmt: skip
     skipped = Section("two", "Another", "How?", "", skipped="too few images")
     values = {
-        "title": "A study of <things>", "summary": "3 images", "recommendation": "Ship it.",
+        "title": "A study of <things>", "summary": "3 images", "answer": "Ship it.",
+        "answer_title": "What to ship",
         "command": "cliptune fit 'a b'", "tiles": [{"title": "t", "value": "1", "detail": "d"}],
         "sections": {s.name: s.to_dict() for s in (section, skipped)}, "facts": [["seed", "0"]],
     }  # fmt: skip

@@ -174,7 +174,8 @@ class Document:
     Attributes:
         title: Its heading.
         summary: One line below it.
-        recommendation: The answer, or nothing.
+        answer: What it comes down to; empty where nothing was decided.
+        answer_title: Stands above it.
         command: What to type to get what is recommended; empty where there is nothing.
         tiles: Numbers at the top.
         sections: In order.
@@ -184,7 +185,8 @@ class Document:
 
     title: str
     summary: str
-    recommendation: str | None
+    answer: str
+    answer_title: str
     command: str
     tiles: tuple[Tile, ...]
     sections: tuple[Section, ...]

@@ -55,7 +55,8 @@ def _from_study(values: Mapping[str, Any]) -> Document:  # Any: plain JSON value
     return Document(
         title=values["title"],
         summary=values["summary"],
-        recommendation=values["recommendation"],
+        answer=values["answer"],
+        answer_title=values["answer_title"],
         command=values["command"],
         tiles=tuple(Tile(**tile) for tile in values["tiles"]),
         sections=tuple(Section.from_dict(s) for s in values["sections"].values()),

@@ -73,7 +73,8 @@ def fit_document(run: RunDir) -> Document:
         title=f"Fit on {result['data']}",
         summary=f"{result['model']}, {len(result['class_names'])} classes, "
         f"{result['n_train']} training images",
-        recommendation=sentence,
+        answer=sentence,
+        answer_title="What to ship",
         command=f"cliptune predict IMAGE --run {result['run']}",
         tiles=(_tile("Zero-shot", result["zero_shot"]), _tile(shipped, test)),
         sections=(section,),
@@ -147,7 +148,8 @@ def evaluate_document(run: RunDir) -> Document:
     return Document(
         title=f"Zero-shot on {result['data']}",
         summary=f"{result['model']}, {len(result['class_names'])} classes, {result['n']} images",
-        recommendation=None,
+        answer=sentence,
+        answer_title="Without training",
         command="",
         tiles=(_tile("Zero-shot", result),),
         sections=(section,),

@@ -29,7 +29,8 @@ _NAMES = (
 )
 # Colours of the charts that stand for parts of the page; in a file of its own they stay as they
 # are, on a page they follow its scheme.
-_ROLES = {"#1b1d1f": "ink", "#5c6268": "faint", "#d5d9dd": "line", "#0072b2": "blue"}
+_ROLES = {"#1b1d1f": "ink", "#5c6268": "faint", "#d5d9dd": "line", "#0072b2": "blue",
+          "#ffffff": "ground"}  # fmt: skip
 _QUALITY = 85
 
 

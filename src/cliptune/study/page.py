@@ -74,6 +74,8 @@ def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section])
         "title": f"A study of {_short(facts.data)}",
         "summary": _summary(facts),
         "recommendation": ship.conclusion if ship and shipped else None,
+        "answer": ship.conclusion if ship else "",
+        "answer_title": "What to ship" if shipped else "Nothing to ship",
         "command": shipped["command"] if shipped else "",
         "predict": f"cliptune predict IMAGE --run {folder / shipped['run']}" if shipped else "",
         "tiles": _tiles(sections),

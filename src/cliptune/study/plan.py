@@ -40,7 +40,8 @@ _FIXED = {
     "map-after": 12.0, "rates": 5.0,
 }  # fmt: skip
 _HEADS_PER_NUMBER = 6e-8
-_RATES_PER_SQUARE = 1e-6  # two layers of D x D, all rates and seeds at once
+_RATES_PER_SQUARE = 1.1e-7  # for each image: two layers of D x D, all rates and seeds, 20 epochs
+_RATES_IMAGES = 4000  # more would not move the best rate by much
 _ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
 
@@ -122,25 +123,9 @@ def make_plan(
         seconds_left: Of the budget.
         measure_training: Gives the seconds of one image in a training step.
     """
-    sets, texts = _template_sets(subject, speeds, options.budget_seconds)
-    costs = _fixed_costs(subject, texts)
-    costs = _fixed_costs(subject, texts)
     room = _MARGIN * (seconds_left - _OVERHEAD)
-    steps: dict[str, Step] = {}
-    settings: dict[str, Json] = {
-        "zero-shot": {"template_sets": sets},
-        "map": {"images": _MAP_IMAGES},
-    }
-    for name in (name for name in _PRIORITY if name in options.sections):
-        reason = None
-        if costs[name] > room:
-            reason = (
-                f"it would take about {format_cell(costs[name], 'seconds')}, and "
-                f"{format_cell(max(room, 0.0), 'seconds')} of the budget are left for it"
-            )
-        else:
-            room -= costs[name]
-        steps[name] = Step(name, costs[name], settings.get(name, {}), reason)
+    steps = _plan_fixed(subject, options, speeds, room)
+    room -= sum(step.seconds for step in steps.values() if step.left_out is None)
     training = [name for name in _SHARES if name in options.sections]
     if training and subject.is_divided:
         sizes, problem = _all_sizes(subject, speeds, measure_training)
@@ -152,13 +137,37 @@ def make_plan(
             share = _SHARES[name] / sum(_SHARES[other] for other in rest)
             steps[name] = _PLANNERS[name](subject, sizes, share * room)
             room -= steps[name].seconds if steps[name].left_out is None else 0.0
-    for name in options.sections:
-        steps.setdefault(name, Step(name, 0.0, {}))
     for name, needed in NEEDS.items():
         if name in steps and needed in steps and (reason := steps[needed].left_out):
             steps[name] = Step(name, 0.0, {}, f"it rests on the section {needed}: {reason}")
-    ordered = tuple(steps[name] for name in options.sections)
+    ordered = tuple(steps.get(name, Step(name, 0.0, {})) for name in options.sections)
     return Plan(ordered, {name: speed.to_dict() for name, speed in speeds.items()})
+
+
+def _plan_fixed(
+    subject: Subject, options: StudyOptions, speeds: Mapping[str, Speed], room: float
+) -> dict[str, Step]:
+    """Plan the sections that take a fixed time, the more important first."""
+    sets, texts = _template_sets(subject, speeds, options.budget_seconds)
+    costs = _fixed_costs(subject, texts)
+    settings: dict[str, Json] = {
+        "zero-shot": {"template_sets": sets},
+        "map": {"images": _MAP_IMAGES},
+        # The seconds are a bound for a slow machine, not a wish.
+        "rates": {"train_images": _RATES_IMAGES, "seconds": round(60 + 4 * costs["rates"])},
+    }
+    steps: dict[str, Step] = {}
+    for name in (name for name in _PRIORITY if name in options.sections):
+        reason = None
+        if costs[name] > room:
+            reason = (
+                f"it would take about {format_cell(costs[name], 'seconds')}, and "
+                f"{format_cell(max(room, 0.0), 'seconds')} of the budget are left for it"
+            )
+        else:
+            room -= costs[name]
+        steps[name] = Step(name, costs[name], settings.get(name, {}), reason)
+    return steps
 
 
 def _template_sets(
@@ -186,7 +195,8 @@ def _fixed_costs(subject: Subject, text_seconds: float) -> dict[str, float]:
         for name, seconds in _FIXED.items()
     }
     costs["heads"] += n_views * _HEADS_PER_NUMBER * size
-    costs["rates"] += n_views * _RATES_PER_SQUARE * n * subject.views[0].vectors.shape[1] ** 2 / 10
+    squares = sum(view.vectors.shape[1] ** 2 for view in subject.views)
+    costs["rates"] += _RATES_PER_SQUARE * min(n, _RATES_IMAGES) * squares
     costs["zero-shot"] += text_seconds
     return costs
 

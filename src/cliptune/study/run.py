@@ -156,8 +156,10 @@ def _find_plan(study: Study) -> Plan:
 
 
 def _measure_training(subject: Subject, view: View) -> float:
-    from cliptune.study.tuning import load_trainable  # brings torch
-
+    try:
+        from cliptune.study.tuning import load_trainable  # brings torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", "training all weights") from error
     rows = spread_classes(subject, subject.partition.train, _MEASURED)
     templates = load_template_set(DEFAULT_TEMPLATE_SET).templates
     encoder = load_trainable(view.name, subject.device)

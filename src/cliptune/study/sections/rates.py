@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
 from cliptune.study.desk import Desk, Finding, slug
-from cliptune.study.subject import Subject, View
+from cliptune.study.subject import Subject, View, spread_classes
 from cliptune.study.words import join_words
 from cliptune.sweep.head_sweep import HeadSweep
 from cliptune.sweep.options import SweepOptions, read_grid
@@ -50,15 +51,17 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
         )
         blocks.append(_table(result, f"rates{stem}", suffix))
     n_seeds = len({trial["seed"] for result in found.values() for trial in result["trials"]})
+    n_train = min(len(subject.partition.train), desk.settings["train_images"])
     notes = (
-        f"Added layers ({_METHOD}) on the frozen model, {n_seeds} seeds of each rate; chosen on "
-        f"{len(subject.partition.val):,} validation images.",
+        f"Added layers ({_METHOD}) on the frozen model, seeds of each rate: {n_seeds}. They learn from "
+        f"{n_train:,} images and compared on {len(subject.partition.val):,} validation images.",
     )
     return Finding(" ".join(sentences), {"models": found}, tuple(blocks), notes)
 
 
 def _sweep(subject: Subject, view: View, desk: Desk) -> dict[str, Any]:  # Any: plain JSON values
-    task = subject.task(view, desk.template_set(view.name))
+    train = spread_classes(subject, subject.partition.train, desk.settings["train_images"])
+    task = replace(subject.task(view, desk.template_set(view.name)), train=train)
     options = SweepOptions(method=_METHOD, seed=subject.seed)
     sweep = HeadSweep(
         task,

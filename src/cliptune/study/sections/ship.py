@@ -185,8 +185,8 @@ def _conclude(
         return (
             f"Ship nothing: no method is better than guessing. The best on validation, "
             f"{_name(candidates, choice.best)}, reaches {percent(best.value)} of {best.n} images; "
-            f"guessing reaches up to {percent(choice.chance)}. The labels do not follow from the "
-            "images."
+            f"guessing reaches up to {percent(choice.chance)}. For what was tried here the labels "
+            "do not follow from the images."
         )
     zero_shot = on_val[base][0].accuracy
     test = on_test[choice.index][0].accuracy

@@ -60,7 +60,7 @@ def study_top5(subject: Subject, desk: Desk) -> Finding:
             for entry in answer
         ]  # fmt: skip
         caption = f"The five most probable names according to {model}" + (
-            "; the true one is dark." if truth in [entry["class"] for entry in answer] else "."
+            "; the true one stands out." if truth in [entry["class"] for entry in answer] else "."
         )
         blocks.append(
             desk.chart(plot_bars(bars), f"top5-{slug(model)}", alt=caption, caption=caption)
