@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -259,3 +262,26 @@ def test_the_names_of_sections_are_those_of_the_registry():
     from cliptune.study.registry import SPECS
 
     assert set(SPECS) == set(SECTION_NAMES)
+
+
+def test_killed_outright_it_goes_on_where_it_was(small_insects, run, tmp_path, cache):
+    own_cache, out = tmp_path / "cache", tmp_path / "study"
+    shutil.copytree(cache / "features", own_cache / "features")
+    words = ["study", str(small_insects), "--only", "data,top5,zero-shot", "--budget", "31m"]
+    words += ["--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cliptune", *words, "--cache-dir", str(own_cache)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    first = out / "sections" / "data.json"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = first.read_bytes()
+    code, result, said = run(*words, cache=own_cache)
+    assert code == 0
+    assert "data (done before)" in said
+    assert first.read_bytes() == kept
+    assert all(s["skipped"] is None for s in result["sections"].values())

@@ -53,8 +53,9 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
     n_seeds = len({trial["seed"] for result in found.values() for trial in result["trials"]})
     n_train = min(len(subject.partition.train), desk.settings["train_images"])
     notes = (
-        f"Added layers ({_METHOD}) on the frozen model, seeds of each rate: {n_seeds}. They learn from "
-        f"{n_train:,} images and compared on {len(subject.partition.val):,} validation images.",
+        f"Added layers ({_METHOD}) on the frozen model learn from {n_train:,} images and are "
+        f"compared on {len(subject.partition.val):,} validation images; seeds of each rate: "
+        f"{n_seeds}.",
     )
     return Finding(" ".join(sentences), {"models": found}, tuple(blocks), notes)
 
