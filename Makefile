@@ -32,10 +32,8 @@ $(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
 	$(call install,.[dev])
 	touch $@ $(VENV)/.demo-installed
 
-demo: $(VENV)/.demo-installed ## zero-shot classification of real images, set-up included
-	$(BIN)/cliptune predict --labels "cat,dog,rocket,cup of coffee,motorcycle" samples
-	$(BIN)/cliptune evaluate samples --templates single --templates simple --templates openai
-	$(BIN)/cliptune evaluate textile --templates single --templates textures
+demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; ends with its report
+	$(BIN)/cliptune study textile --budget 5m
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
 	$(BIN)/python -m pytest
