@@ -12,30 +12,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cliptune.atlas.labels import place_labels
 from cliptune.figures import COLOURS, font_families
 from cliptune.runs import atomic_path
 
 __all__ = [
+    "FAINT",
+    "FONT_SIZE",
+    "WIDTH",
+    "Axes",
     "Bar",
+    "Chart",
     "Dot",
     "Line",
+    "new_chart",
     "plot_bars",
     "plot_cost",
     "plot_dots",
-    "plot_heat_map",
     "plot_lines",
     "save_chart",
+    "shorten",
 ]
 
 Chart = Any  # Any: matplotlib's Figure, imported only where something is drawn
 Axes = Any  # Any: matplotlib's Axes
 
 INK, FAINT, LINE = "#1b1d1f", "#5c6268", "#d5d9dd"  # svg.py lets these follow the page's scheme
-_WIDTH = 4.6  # inches: 331 points, about what a phone shows
-_SIZE = 10
+WIDTH = 4.6  # inches: 331 points, about what a phone shows
+FONT_SIZE = 10
 _ROW = 0.3
 _LONGEST_NAME = 26
 
@@ -123,7 +128,7 @@ def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart
     """
     factor = 100 if percent else 1
     groups = list(dict.fromkeys(dot.group for dot in dots))
-    chart, axes = _new_chart(len(dots) * _ROW + 0.62 + 0.2 * (len(groups) > 1))
+    chart, axes = new_chart(len(dots) * _ROW + 0.62 + 0.2 * (len(groups) > 1))
     for row, dot in enumerate(dots):
         colour = COLOURS[groups.index(dot.group) % len(COLOURS)]
         axes.plot([factor * dot.low, factor * dot.high], [row, row], color=colour, lw=2.2,
@@ -132,7 +137,7 @@ def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart
                   ms=7 if dot.marked else 6)  # fmt: skip
     _name_rows(axes, [dot.name for dot in dots], [dot.marked for dot in dots])
     axes.grid(axis="x", color=LINE, lw=0.7)
-    axes.set_xlabel(label, fontsize=_SIZE, color=FAINT)
+    axes.set_xlabel(label, fontsize=FONT_SIZE, color=FAINT)
     if len(groups) > 1:
         _add_legend(chart, groups)
     return chart
@@ -141,17 +146,17 @@ def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart
 def plot_bars(bars: Sequence[Bar], *, label: str = "") -> Chart:
     """Draw bars under each other, each with its number at its end."""
     groups = list(dict.fromkeys(bar.group for bar in bars))
-    chart, axes = _new_chart(len(bars) * _ROW + 0.35 + 0.2 * bool(label) + 0.2 * (len(groups) > 1))
+    chart, axes = new_chart(len(bars) * _ROW + 0.35 + 0.2 * bool(label) + 0.2 * (len(groups) > 1))
     for row, bar in enumerate(bars):
         colour = COLOURS[groups.index(bar.group) % len(COLOURS)]
         axes.barh(row, bar.value, height=0.62, color=colour, alpha=1.0 if bar.marked else 0.6)
         axes.annotate(bar.text, (bar.value, row), (4, 0), textcoords="offset points", va="center",
-                      fontsize=_SIZE, color=INK)  # fmt: skip
+                      fontsize=FONT_SIZE, color=INK)  # fmt: skip
     _name_rows(axes, [bar.name for bar in bars], [bar.marked for bar in bars])
     axes.set_xlim(0, max((bar.value for bar in bars), default=1) * 1.22 or 1)
     axes.xaxis.set_visible(bool(label))
     axes.spines["bottom"].set_visible(False)
-    axes.set_xlabel(label, fontsize=_SIZE, color=FAINT)
+    axes.set_xlabel(label, fontsize=FONT_SIZE, color=FAINT)
     if len(groups) > 1:
         _add_legend(chart, groups)
     return chart
@@ -168,7 +173,7 @@ def plot_lines(
         y_label: Of the vertical axis.
         logarithmic: Of the horizontal axis.
     """
-    chart, axes = _new_chart(2.9)
+    chart, axes = new_chart(2.9)
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(line.x, line.y, color=colour, lw=1.8, ls="--" if line.dashed else "-",
@@ -180,8 +185,8 @@ def plot_lines(
     elif all(float(value).is_integer() for line in lines for value in line.x):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color=LINE, lw=0.7)
-    axes.set_xlabel(x_label, fontsize=_SIZE, color=FAINT)
-    axes.set_ylabel(y_label, fontsize=_SIZE, color=FAINT)
+    axes.set_xlabel(x_label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_ylabel(y_label, fontsize=FONT_SIZE, color=FAINT)
     _add_legend(chart, [line.name for line in lines], dashed=[line.dashed for line in lines])
     return chart
 
@@ -196,7 +201,7 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    chart, axes = _new_chart(3.1)
+    chart, axes = new_chart(3.1)
     for dot, cost in zip(dots, seconds, strict=True):
         colour = COLOURS[2 if dot.marked else 0]
         x = max(cost, 1e-3)
@@ -208,8 +213,8 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
     left, right = axes.get_xlim()
     axes.set_xlim(left / 1.5, right * 2)
     axes.grid(color=LINE, lw=0.7)
-    axes.set_xlabel("seconds, logarithmic", fontsize=_SIZE, color=FAINT)
-    axes.set_ylabel(label, fontsize=_SIZE, color=FAINT)
+    axes.set_xlabel("seconds, logarithmic", fontsize=FONT_SIZE, color=FAINT)
+    axes.set_ylabel(label, fontsize=FONT_SIZE, color=FAINT)
     chart.draw_without_rendering()  # names are placed by pixels, so the layout has to be settled
     chart.set_layout_engine("none")
     places = [(max(cost, 1e-3), 100 * dot.value) for dot, cost in zip(dots, seconds, strict=True)]
@@ -217,67 +222,29 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
         axes,
         np.asarray(places, dtype=np.float32),
         [dot.name for dot in dots],
-        sizes=[_SIZE - 1.5] * len(dots),
+        sizes=[FONT_SIZE - 1.5] * len(dots),
         colours=[INK] * len(dots),
         first=range(len(dots)),
     )
     return chart
 
 
-def plot_heat_map(
-    values: NDArray[np.float64],
-    *,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    row_label: str,
-    column_label: str,
-    percent: bool = False,
-) -> Chart:
-    """Draw a matrix with its numbers where there is room for them; not-a-number stays empty."""
-    n_rows, n_columns = values.shape
-    chart, axes = _new_chart(min(0.9 + n_rows * _WIDTH / max(n_columns, 5) * 0.72, 4.8))
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    axes.imshow(values, cmap="Blues", aspect="auto", vmin=low, vmax=max(high, low + 1e-9))
-    if n_columns <= 12:
-        for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                dark = value > low + 0.6 * (high - low)
-                text = f"{100 * value:.1f}" if percent else f"{value:g}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=_SIZE - 1,
-                          color="#fdfdfd" if dark else "#101214")  # fmt: skip
-    axes.set_xticks(*_ticks(columns), rotation=40 if max(map(len, columns)) > 5 else 0)
-    for tick in axes.get_xticklabels():
-        tick.set_horizontalalignment("right" if tick.get_rotation() else "center")
-    axes.set_yticks(*_ticks(rows))
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel(column_label, fontsize=_SIZE, color=FAINT)
-    axes.set_ylabel(row_label, fontsize=_SIZE, color=FAINT)
-    return chart
-
-
-def _new_chart(height: float) -> tuple[Chart, Axes]:
+def new_chart(height: float) -> tuple[Chart, Axes]:
+    """Make an empty chart of the usual width, its height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    chart = Figure(figsize=(_WIDTH, height), layout="constrained")
+    chart = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(chart)
     axes = chart.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(labelsize=_SIZE, length=0, colors=FAINT)
+    axes.tick_params(labelsize=FONT_SIZE, length=0, colors=FAINT)
     return chart, axes
 
 
-def _ticks(names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Name every row, or of very many every so many."""
-    step = -(-len(names) // 30)
-    positions = list(range(0, len(names), step))
-    return positions, [_shorten(names[position]) for position in positions]
-
-
 def _name_rows(axes: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
-    axes.set_yticks(range(len(names)), [_shorten(name) for name in names])
+    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     for tick, strong in zip(axes.get_yticklabels(), marked, strict=True):
         tick.set(color=INK, fontweight="bold" if strong else "normal", family=font_families(),
                  parse_math=False)  # fmt: skip
@@ -291,13 +258,14 @@ def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | Non
     styles = dashed or [False] * len(names)
     handles = [
         Line2D([], [], color=COLOURS[k % len(COLOURS)], lw=2.2, ls="--" if d else "-",
-               label=_shorten(name).replace("$", r"\$"))
+               label=shorten(name).replace("$", r"\$"))
         for k, (name, d) in enumerate(zip(names, styles, strict=True))
     ]  # fmt: skip
     chart.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False,
-                 labelcolor=INK, prop={"size": _SIZE, "family": font_families()},
+                 labelcolor=INK, prop={"size": FONT_SIZE, "family": font_families()},
                  borderaxespad=0.0)  # fmt: skip
 
 
-def _shorten(name: str) -> str:
+def shorten(name: str) -> str:
+    """Return a name with what is too long cut."""
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip() + "…"

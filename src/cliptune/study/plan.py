@@ -7,7 +7,7 @@ and training steps are measured on this machine, the others follow from sizes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cliptune.errors import DataError, InputError, MissingExtraError
@@ -30,7 +30,7 @@ _OVERHEAD = 5.0  # reading the data set, writing the report
 _MARGIN = 0.85  # of what is left may be planned away
 # In this order sections are kept when not all fit.
 _PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5", "rates", "map-after")
-_SHARES = {"fine-tuning": 0.5, "beyond": 0.5}  # of what the others leave
+_SHARES = {"fine-tuning": 0.4, "rates": 0.25, "beyond": 0.35}  # of what the others leave
 _TEXT_SHARE = 0.2  # of the budget that texts of one template set may take
 # Seconds of work that is not embedding, measured on two cores: for each image, and for each
 # training image, dimension and class.
@@ -41,6 +41,7 @@ _FIXED = {
 }  # fmt: skip
 _HEADS_PER_NUMBER = 6e-8
 _RATES_PER_SQUARE = 1.1e-7  # for each image: two layers of D x D, all rates and seeds, 20 epochs
+_LEAST_MOVING, _MOST_MOVING = 40, 600  # seconds of the sweep that moves weights
 _RATES_IMAGES = 4000  # more would not move the best rate by much
 _ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
@@ -135,8 +136,12 @@ def make_plan(
                 continue
             rest = training[position:]  # what one does not use, the next may
             share = _SHARES[name] / sum(_SHARES[other] for other in rest)
-            steps[name] = _PLANNERS[name](subject, sizes, share * room)
-            room -= steps[name].seconds if steps[name].left_out is None else 0.0
+            if name == "rates":
+                steps[name], used = _add_moving(steps[name], sizes, share * room)
+            else:
+                steps[name] = _PLANNERS[name](subject, sizes, share * room)
+                used = steps[name].seconds if steps[name].left_out is None else 0.0
+            room -= used
     for name, needed in NEEDS.items():
         if name in steps and needed in steps and (reason := steps[needed].left_out):
             steps[name] = Step(name, 0.0, {}, f"it rests on the section {needed}: {reason}")
@@ -154,7 +159,11 @@ def _plan_fixed(
         "zero-shot": {"template_sets": sets},
         "map": {"images": _MAP_IMAGES},
         # The seconds are a bound for a slow machine, not a wish.
-        "rates": {"train_images": _RATES_IMAGES, "seconds": round(60 + 4 * costs["rates"])},
+        "rates": {
+            "moving_seconds": {},
+            "train_images": _RATES_IMAGES,
+            "seconds": round(60 + 4 * costs["rates"]),
+        },
     }
     steps: dict[str, Step] = {}
     for name in (name for name in _PRIORITY if name in options.sections):
@@ -239,6 +248,16 @@ def _plan_fine_tuning(subject: Subject, sizes: Mapping[str, Sizes], allowance: f
             total += found.seconds + kept
     settings = {"models": models, "map_images": _AFTER_IMAGES}
     return Step("fine-tuning", total, settings, None if models else reason)
+
+
+def _add_moving(step: Step, sizes: Mapping[str, Sizes], allowance: float) -> tuple[Step, float]:
+    """Give each encoder that can be trained an equal time for the sweep that moves weights."""
+    each = round(min(allowance / len(sizes), _MOST_MOVING))
+    if step.left_out is not None or each < _LEAST_MOVING:
+        return step, 0.0
+    settings = {**step.settings, "moving_seconds": dict.fromkeys(sizes, each)}
+    used = float(each * len(sizes))
+    return replace(step, seconds=step.seconds + used, settings=settings), used
 
 
 def _plan_beyond(subject: Subject, sizes: Mapping[str, Sizes], allowance: float) -> Step:

@@ -1,6 +1,6 @@
-"""Which learning rates work for layers on the frozen model, and how far apart they may be.
+"""Which learning rates work for layers on the frozen model, and what to freeze.
 
-It runs the sweep of ``cliptune.sweep`` and keeps its trials.
+It runs the sweeps of ``cliptune.sweep`` and keeps their trials.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.errors import InputError
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
 from cliptune.study.desk import Desk, Finding, slug
+from cliptune.study.sections.moving import moving_blocks, sweep_moving
 from cliptune.study.subject import Subject, View, spread_classes
 from cliptune.study.words import join_words
 from cliptune.sweep.head_sweep import HeadSweep
@@ -33,6 +35,7 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
     found: dict[str, dict[str, Any]] = {}  # Any: plain JSON values
     sentences: list[str] = []
     blocks: list[Any] = []  # Any: blocks of a report
+    left_out: list[str] = []
     several = len(subject.views) > 1
     for view in subject.views:
         result = _sweep(subject, view, desk)
@@ -50,12 +53,23 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
             )
         )
         blocks.append(_table(result, f"rates{stem}", suffix))
+        if view.name in desk.settings["moving_seconds"]:
+            try:
+                seconds = desk.settings["moving_seconds"][view.name]
+                moving = sweep_moving(subject, view, desk, seconds=seconds)
+            except InputError as error:
+                left_out.append(f"What to freeze was not swept{suffix}: {error}")
+                continue
+            found[view.name] = {**result, "moving": moving}
+            sentences.append(f"{lead}{moving['recommendation']['text']}")
+            blocks += moving_blocks(moving, desk, stem=stem, suffix=suffix)
     n_seeds = len({trial["seed"] for result in found.values() for trial in result["trials"]})
     n_train = min(len(subject.partition.train), desk.settings["train_images"])
     notes = (
         f"Added layers ({_METHOD}) on the frozen model learn from {n_train:,} images and are "
         f"compared on {len(subject.partition.val):,} validation images; seeds of each rate: "
         f"{n_seeds}.",
+        *left_out,
     )
     return Finding(" ".join(sentences), {"models": found}, tuple(blocks), notes)
 

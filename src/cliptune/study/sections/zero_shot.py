@@ -17,27 +17,21 @@ from cliptune.fitting import fit_head
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import load_template_set
-from cliptune.report import Column, Table
-from cliptune.report.charts import Dot, plot_dots, plot_heat_map
-from cliptune.report.runs import per_class_table
 from cliptune.study.candidates import keep_candidate
-from cliptune.study.desk import Desk, Finding, slug
+from cliptune.study.desk import Desk, Finding
+from cliptune.study.sections.zero_shot_blocks import zero_shot_blocks
 from cliptune.study.subject import Subject, View
 from cliptune.study.words import (
     SIGNIFICANT,
-    comparison_cell,
     is_better,
     is_worse,
     join_words,
     percent,
     points,
-    score_cell,
     span,
 )
 
 __all__ = ["study_zero_shot"]
-
-_CONFUSED = 12
 
 
 def study_zero_shot(subject: Subject, desk: Desk) -> Finding:
@@ -70,7 +64,7 @@ def study_zero_shot(subject: Subject, desk: Desk) -> Finding:
     return Finding(
         _conclude(scores, comparisons, chosen, labels, subject),
         numbers,
-        tuple(_blocks(desk, scores, comparisons, chosen)),
+        tuple(zero_shot_blocks(desk, scores, comparisons, chosen)),
         (f"Scored on the {len(rows):,} images {subject.where}.",),
     )
 
@@ -120,112 +114,6 @@ def _choose(
         if compare_correct(_hits(s, labels), _hits(best, labels), seed=seed).p_value >= SIGNIFICANT
     ]
     return min(as_good, key=lambda s: len(s.template_set.templates))
-
-
-def _blocks(
-    desk: Desk,
-    scores: Mapping[str, Sequence[ZeroShotScores]],
-    comparisons: Mapping[str, Mapping[str, Comparison]],
-    chosen: Mapping[str, ZeroShotScores],
-) -> list[Any]:  # Any: blocks of a report
-    several = len(scores) > 1
-    dots, rows = [], []
-    for model, found in scores.items():
-        for one in found:
-            name, accuracy = one.template_set.name, one.metrics.accuracy
-            label = f"{model}, {name}" if several else name
-            marked = one is chosen[model]
-            dots.append(Dot(label, accuracy.value, accuracy.low, accuracy.high, model, marked))
-            rows.append(_row(model, one, comparisons[model].get(name)))
-    blocks: list[Any] = [  # Any: as above
-        desk.chart(
-            plot_dots(dots, label="accuracy in %, 95 % interval"),
-            "template-sets",
-            alt="Accuracy of each template set with its interval",
-            caption="Accuracy of each template set; the diamond is used from here on.",
-        ),
-        _sets_table(rows),
-    ]
-    for model, one in chosen.items():
-        suffix = f", {model}" if several else ""
-        stem = f"-{slug(model)}" if several else ""
-        matrix = one.metrics.confusion
-        if len(matrix) <= _CONFUSED:
-            names = [c.name for c in one.metrics.per_class]
-            blocks.append(
-                desk.chart(
-                    plot_heat_map(
-                        matrix.astype(float), rows=names, columns=names, row_label="true",
-                        column_label="predicted",
-                    ),
-                    f"confusion{stem}",
-                    alt="Confusion matrix: true classes in rows, predicted ones in columns",
-                    caption=f"Confusion matrix{suffix}: rows are true classes.",
-                )
-            )  # fmt: skip
-        else:
-            blocks.append(_confusions_table(one, f"confusions{stem}", suffix))
-        classes = one.metrics.to_dict()["per_class"]
-        title = f"Per class, {one.template_set.name} templates{suffix}"
-        blocks.append(per_class_table(classes, title=title, name=f"per-class{stem}"))
-    return blocks
-
-
-def _row(
-    model: str, one: ZeroShotScores, against: Comparison | None
-) -> tuple[Any, ...]:  # Any: cells
-    return (
-        model,
-        one.template_set.name,
-        len(one.template_set.templates),
-        score_cell(one.metrics),
-        one.metrics.balanced_accuracy.value,
-        one.metrics.log_loss.value,
-        one.metrics.ece.value,
-        comparison_cell(against) if against else None,
-        against.p_value if against else None,
-    )
-
-
-def _sets_table(rows: Sequence[tuple[Any, ...]]) -> Table:  # Any: cells
-    columns = (
-        Column("model", "model"),
-        Column("templates", "template set"),
-        Column("n_templates", "templates", "integer"),
-        Column("accuracy", "accuracy", "percent"),
-        Column("balanced_accuracy", "balanced", "percent"),
-        Column("log_loss", "log-loss", "number"),
-        Column("ece", "calibration error", "number"),
-        Column("difference", "against one template", "points"),
-        Column("p_value", "p", "p"),
-    )
-    return Table("template-sets", "One template against ensembles", columns, tuple(rows))
-
-
-def _confusions_table(one: ZeroShotScores, name: str, suffix: str) -> Table:
-    matrix = one.metrics.confusion.copy()
-    np.fill_diagonal(matrix, 0)
-    names = [c.name for c in one.metrics.per_class]
-    order = np.argsort(-matrix, axis=None, kind="stable")[:20]
-    pairs = [divmod(int(place), len(names)) for place in order]
-    support = one.metrics.confusion.sum(axis=1)
-    rows = [
-        (
-            names[true],
-            names[said],
-            int(matrix[true, said]),
-            float(matrix[true, said] / support[true]),
-        )
-        for true, said in pairs
-        if matrix[true, said]
-    ]
-    columns = (
-        Column("class", "true class"),
-        Column("taken_for", "taken for"),
-        Column("n", "images", "integer"),
-        Column("share", "of the class", "percent"),
-    )
-    return Table(name, f"The most frequent confusions{suffix}", columns, tuple(rows), shown=8)
 
 
 def _conclude(

@@ -1,0 +1,139 @@
+"""Tables and figures of the section on zero-shot.
+
+They show what was scored elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cliptune.evaluation import ZeroShotScores
+from cliptune.paired import Comparison
+from cliptune.report import Column, Table
+from cliptune.report.charts import Dot, plot_dots
+from cliptune.report.document import Block
+from cliptune.report.heat_map import plot_heat_map
+from cliptune.report.runs import per_class_table
+from cliptune.study.desk import Desk, slug
+from cliptune.study.words import comparison_cell, score_cell
+
+__all__ = ["zero_shot_blocks"]
+
+_CONFUSED = 12
+
+
+def zero_shot_blocks(
+    desk: Desk,
+    scores: Mapping[str, Sequence[ZeroShotScores]],
+    comparisons: Mapping[str, Mapping[str, Comparison]],
+    chosen: Mapping[str, ZeroShotScores],
+) -> list[Block]:
+    """Draw and list template sets, confusions and classes.
+
+    Args:
+        desk: Of the section.
+        scores: Of every template set, by encoder.
+        comparisons: Of further sets with the first, by encoder and name.
+        chosen: The set that is used from here on, by encoder.
+    """
+    several = len(scores) > 1
+    dots, rows = [], []
+    for model, found in scores.items():
+        for one in found:
+            name, accuracy = one.template_set.name, one.metrics.accuracy
+            label = f"{model}, {name}" if several else name
+            marked = one is chosen[model]
+            dots.append(Dot(label, accuracy.value, accuracy.low, accuracy.high, model, marked))
+            rows.append(_row(model, one, comparisons[model].get(name)))
+    blocks: list[Block] = [
+        desk.chart(
+            plot_dots(dots, label="accuracy in %, 95 % interval"),
+            "template-sets",
+            alt="Accuracy of each template set with its interval",
+            caption="Accuracy of each template set; the diamond is used from here on.",
+        ),
+        _sets_table(rows),
+    ]
+    for model, one in chosen.items():
+        suffix = f", {model}" if several else ""
+        stem = f"-{slug(model)}" if several else ""
+        matrix = one.metrics.confusion
+        if len(matrix) <= _CONFUSED:
+            names = [c.name for c in one.metrics.per_class]
+            blocks.append(
+                desk.chart(
+                    plot_heat_map(
+                        matrix.astype(float), rows=names, columns=names, row_label="true",
+                        column_label="predicted",
+                    ),
+                    f"confusion{stem}",
+                    alt="Confusion matrix: true classes in rows, predicted ones in columns",
+                    caption=f"Confusion matrix{suffix}: rows are true classes.",
+                )
+            )  # fmt: skip
+        else:
+            blocks.append(_confusions_table(one, f"confusions{stem}", suffix))
+        classes = one.metrics.to_dict()["per_class"]
+        title = f"Per class, {one.template_set.name} templates{suffix}"
+        blocks.append(per_class_table(classes, title=title, name=f"per-class{stem}"))
+    return blocks
+
+
+def _row(
+    model: str, one: ZeroShotScores, against: Comparison | None
+) -> tuple[Any, ...]:  # Any: cells
+    return (
+        model,
+        one.template_set.name,
+        len(one.template_set.templates),
+        score_cell(one.metrics),
+        one.metrics.balanced_accuracy.value,
+        one.metrics.log_loss.value,
+        one.metrics.ece.value,
+        comparison_cell(against) if against else None,
+        against.p_value if against else None,
+    )
+
+
+def _sets_table(rows: Sequence[tuple[Any, ...]]) -> Table:  # Any: cells
+    columns = (
+        Column("model", "model"),
+        Column("templates", "template set"),
+        Column("n_templates", "templates", "integer"),
+        Column("accuracy", "accuracy", "percent"),
+        Column("balanced_accuracy", "balanced", "percent"),
+        Column("log_loss", "log-loss", "number"),
+        Column("ece", "calibration error", "number"),
+        Column("difference", "against one template", "points"),
+        Column("p_value", "p", "p"),
+    )
+    return Table("template-sets", "One template against ensembles", columns, tuple(rows))
+
+
+def _confusions_table(one: ZeroShotScores, name: str, suffix: str) -> Table:
+    matrix = one.metrics.confusion.copy()
+    np.fill_diagonal(matrix, 0)
+    names = [c.name for c in one.metrics.per_class]
+    order = np.argsort(-matrix, axis=None, kind="stable")[:20]
+    pairs = [divmod(int(place), len(names)) for place in order]
+    support = one.metrics.confusion.sum(axis=1)
+    rows = [
+        (
+            names[true],
+            names[said],
+            int(matrix[true, said]),
+            float(matrix[true, said] / support[true]),
+        )
+        for true, said in pairs
+        if matrix[true, said]
+    ]
+    columns = (
+        Column("class", "true class"),
+        Column("taken_for", "taken for"),
+        Column("n", "images", "integer"),
+        Column("share", "of the class", "percent"),
+    )
+    return Table(name, f"The most frequent confusions{suffix}", columns, tuple(rows), shown=8)
