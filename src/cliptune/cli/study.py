@@ -113,14 +113,11 @@ def _prepare(
     if options.image is not None:
         open_images([str(options.image)])  # what is not there is said before anything is written
     table, n_unlabelled = labelled_part(open_whole_table(options.data, dataset))
-    chosen = {
-        name: ModelOptions(
-            model=name, device=compute.device, precision=compute.precision, engine="torch"
-        )
+    encoders = {
+        name: open_encoder(ModelOptions(model=name, **vars(compute)), table)
         for name in options.models
     }
-    encoders = {name: open_encoder(one) for name, one in chosen.items()}
-    store = open_store(ModelOptions(cache_dir=compute.cache_dir))
+    store = open_store(compute)
     cache = (compute.cache_dir or cache_dir()) / "studies"
     key = study_key(table, encoders, options, store)
     known = plan_path(cache, key, options).is_file()
@@ -128,7 +125,7 @@ def _prepare(
     folder = claim_folder(out, options, key)
     return Study(
         options=options,
-        subject=_embed(options, table, n_unlabelled, encoders, store, dataset, compute.device),
+        subject=_embed(options, table, n_unlabelled, encoders, store, dataset, compute),
         key=key,
         speeds=speeds,
         folder=folder,
@@ -145,7 +142,7 @@ def _embed(
     encoders: dict[str, DualEncoder],
     store: FeatureStore,
     dataset: DataOptions,
-    device: str,
+    compute: ComputeOptions,
 ) -> Subject:
     from cliptune.study.subject import Subject, View
 
@@ -154,7 +151,8 @@ def _embed(
     for name, encoder in encoders.items():
         embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
         table, bad = embedded.table, bad or embedded.bad
-        views.append(View(name, encoder, store, table, embedded.features.vectors))
+        vectors = embedded.features.vectors
+        views.append(View(name, encoder, store, table, vectors, truncate=compute.truncate))
     return Subject(
         data=options.data,
         table=table,
@@ -163,7 +161,7 @@ def _embed(
         views=tuple(views),
         val_fraction=options.val_fraction,
         seed=options.seed,
-        device=device,
+        device=compute.device,
     )
 
 

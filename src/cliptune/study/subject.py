@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class View:
         store: Where embeddings are kept.
         table: N images.
         vectors: float32 (N, D), unit rows.
+        truncate: Cut texts that are too long for the encoder.
     """
 
     name: str
@@ -42,11 +43,15 @@ class View:
     store: FeatureStore
     table: ImageTable
     vectors: NDArray[np.float32]
+    truncate: bool = False
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return texts as unit rows, float32 (T, D), through the store."""
+        return self.store.text_features(self.encoder, texts, truncate=self.truncate)
 
     def text_rows(self, templates: tuple[str, ...]) -> NDArray[np.float32]:
         """Return the class texts as unit rows, float32 (C, D)."""
-        encode = partial(self.store.text_features, self.encoder)
-        return ensemble_rows(encode, self.table.class_names, templates)
+        return ensemble_rows(self.encode_texts, self.table.class_names, templates)
 
     def tokens(self, rows: NDArray[np.int64], progress: Progress) -> NDArray[np.float32]:
         """Return one vector per patch of some images, float32 (n, T, D)."""

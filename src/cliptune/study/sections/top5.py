@@ -104,7 +104,7 @@ def _answer(
     view: View, vector: NDArray[np.float32], names: tuple[str, ...]
 ) -> list[dict[str, Any]]:  # Any: plain JSON values
     templates = load_template_set(_TEMPLATES).templates
-    rows = ensemble_rows(lambda t: view.store.text_features(view.encoder, t), names, templates)
+    rows = ensemble_rows(view.encode_texts, names, templates)
     head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=view.encoder.logit_scale)
     probabilities = head.predict_proba(vector[None])[0]
     best = np.argsort(-probabilities, kind="stable")[:_TOP]

@@ -6,7 +6,6 @@ It looks at no image of the locked test.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ def _score(
             subject.table.labels[rows],
             class_names=subject.table.class_names,
             template_set=load_template_set(name),
-            encode_texts=partial(view.store.text_features, view.encoder),
+            encode_texts=view.encode_texts,
             logit_scale=view.encoder.logit_scale,
             seed=subject.seed,
         )
