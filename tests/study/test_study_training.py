@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from cliptune.cli import run_command_line
@@ -20,7 +21,7 @@ def tiny_model(tmp_path_factory):
     from cliptune.encoders.open_clip_encoder import build_model
 
     vision = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 1}
     config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -33,9 +34,23 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(small_insects, tiny_model, cache, tmp_path_factory):
+def thumbnails(small_insects, tmp_path_factory):
+    """Real ants and bees of few pixels, so that decoding takes no time."""
+    folder = tmp_path_factory.mktemp("data") / "thumbnails"
+    for split, n in (("train", 16), ("val", 8)):
+        for name in ("ants", "bees"):
+            (folder / split / name).mkdir(parents=True)
+            for path in sorted((small_insects / split / name).iterdir())[:n]:
+                with Image.open(path) as image:
+                    small = image.convert("RGB").resize((48, 36))
+                small.save(folder / split / name / f"{path.stem}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(thumbnails, tiny_model, cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("studies") / "trained"
-    arguments = ["study", str(small_insects), "-m", str(tiny_model), "--only", SECTIONS]
+    arguments = ["study", str(thumbnails), "-m", str(tiny_model), "--only", SECTIONS]
     arguments += ["--budget", "30m", "--out", str(out), "--cache-dir", str(cache)]
     assert run_command_line(arguments) == 0
     return out
