@@ -14,6 +14,7 @@ Writes bench/results/frozen_head.json and frozen_head.md.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -30,6 +31,8 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+
+from cliptune.encoders import Preprocess
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS = 5
@@ -74,20 +77,20 @@ class StudyWay:
     """A frozen CLIP with one linear layer behind each tower, and nothing remembered."""
 
     def __init__(self, folder: Path, names: list[str]) -> None:
-        import clip
-        from clip.clip import _transform
-        from clip.model import CLIP
+        from open_clip import get_tokenizer  # the same vocabulary, the same ids
 
-        self.tokenize = clip.tokenize
+        self.tokenize = get_tokenizer(ARCHITECTURE)
         self.prompts = [f"a photo of a {name}" for name in names]
-        self.model = CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).float().eval()
+        self.model = (
+            published_model().CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).float().eval()
+        )
         self.model.requires_grad_(False)
         self.image_layer, self.text_layer = nn.Linear(512, 512), nn.Linear(512, 512)
         layers = [*self.image_layer.parameters(), *self.text_layer.parameters()]
         self.optimizer = torch.optim.SGD(layers, lr=RATE)
         self.loaders = {
             split: DataLoader(
-                Pictures(folder / split, names, _transform(224)),
+                Pictures(folder / split, names, published_transform()),
                 batch_size=BATCH,
                 shuffle=True,
                 num_workers=2,
@@ -133,6 +136,30 @@ class StudyWay:
 
     def texts(self, tokens: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self.text_layer(self.model.encode_text(tokens)), dim=1)
+
+
+def published_model():
+    """Load OpenAI's model.py alone: its package imports pkg_resources, which is gone."""
+    folder = Path(importlib.util.find_spec("clip").submodule_search_locations[0])
+    spec = importlib.util.spec_from_file_location("published_clip_model", folder / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def published_transform():
+    """Return the transform that comes with that model."""
+    from torchvision import transforms
+
+    return transforms.Compose(
+        [
+            transforms.Resize(224, transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(224),
+            lambda image: image.convert("RGB"),
+            transforms.ToTensor(),
+            transforms.Normalize(Preprocess().mean, Preprocess().std),
+        ]
+    )
 
 
 def write_weights(path: Path) -> None:

@@ -151,7 +151,7 @@ def main():
             }
             print(cell, {rule: round(float(mean), 4) for rule, mean in means.items()}, flush=True)
     results = {
-        "command": f"python bench/linear_penalties.py {names}",
+        "command": f"python bench/linear_penalties.py {names} --most {options.most}",
         "model": options.model,
         "seeds": options.seeds,
         "cells": cells,

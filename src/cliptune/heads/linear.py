@@ -30,7 +30,7 @@ from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["PENALTIES", "LinearHead"]
 
-_INVERSE_STRENGTH = 10  # chosen on rows held out of four data sets; see docs/heads.md
+_INVERSE_STRENGTH = 10  # its neighbours are no better on held-out rows; see docs/heads.md
 PENALTIES = ("class-adaptive", "one-over-n", "validation")
 # The path of ``validation``: the one-over-n penalty times these, from the strongest on, until
 # the loss has risen this often in a row.
