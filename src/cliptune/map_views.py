@@ -66,6 +66,7 @@ def load_viewers(
     templates: TemplateSet | None,
     device: str = "auto",
     precision: str = "auto",
+    load: Callable[..., DualEncoder] = load_encoder,
 ) -> tuple[Viewer, ...]:
     """Load encoders and runs, in the order of their views: the "before" comes first.
 
@@ -78,6 +79,7 @@ def load_viewers(
             run's class texts are always those it was trained with.
         device: Where the encoders compute.
         precision: What they compute in.
+        load: What loads an encoder by its name, ``device`` and ``precision``.
 
     Raises:
         RunError: A run is missing, unfinished, altered, or holds no classifier.
@@ -92,14 +94,14 @@ def load_viewers(
     else:
         texts = load_template_set(DEFAULT_TEMPLATE_SET).templates
     bases = models or [c.encoder.name for c in classifiers[:1]] or [LITE]
-    encoders = [load_encoder(name, device=device, precision=precision) for name in bases]
+    encoders = [load(name, device=device, precision=precision) for name in bases]
     viewers = [Viewer(name, e, texts) for name, e in zip(bases, encoders, strict=True)]
     loaded = {encoder.fingerprint: encoder for encoder in encoders}
     names = [run.path.resolve().name for run in opened]
     for run, classifier, name in zip(opened, classifiers, names, strict=True):
         encoder = loaded.get(classifier.encoder.fingerprint)
         if encoder is None:
-            encoder = load_run_encoder(run, device=device, precision=precision)
+            encoder = load_run_encoder(run, device=device, precision=precision, load=load)
         shown = name if names.count(name) == 1 else str(run.path)
         viewers.append(Viewer(shown, encoder, classifier.templates, classifier, run))
     return tuple(viewers)

@@ -16,6 +16,7 @@ from cliptune.cli.session import (
     choose_template_sets,
     embed_table,
     embed_tokens,
+    engine_loader,
     open_store,
     open_table,
     text_encoder,
@@ -94,6 +95,7 @@ def map(
         templates=sets[0] if prompts.templates or prompts.template else None,
         device=compute.device,
         precision=compute.precision,
+        load=engine_loader(compute, table),
     )
     table, remarks = choose_images(
         table,
