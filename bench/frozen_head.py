@@ -61,7 +61,7 @@ class Pictures(Dataset):
         self.items = [
             (path, label)
             for label, name in enumerate(names)
-            for path in sorted((folder / name).iterdir())
+            for path in sorted((folder / name).glob("*"))
         ]
         self.transform = transform
 
