@@ -218,7 +218,7 @@ def render(found: dict) -> str:
             f"{ours['epochs']} epochs, of which the fit {ours['fit_seconds']:.1f} s | "
             f"{ours['seconds']:.1f} s |",
             "",
-            f"**{found['ratio']:.1f} times less time for the same epochs.**",
+            f"**The study's way takes {found['ratio']:.1f} times as long for the same epochs.**",
             "",
         ]
     )
