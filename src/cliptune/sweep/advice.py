@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,44 +81,50 @@ def advise_head(
     band = verdict.band(axis)
     chosen = min((_score_at(verdict, axis, value) for value in band), key=lambda s: s.loss)
     gain = compare_correct(np.asarray(start_hits), chosen.trials[0].hits)
-    train = gain.p_value < _SIGNIFICANT and gain.difference > 0
-    tried = sorted({b.score.rates[axis] for b in verdict.behind})
-    best_value = verdict.best.rates[axis]
-    edge = None
-    if len(tried) > 1 and best_value in (tried[0], tried[-1]):
-        edge = "lowest" if best_value == tried[0] else "highest"
-    n_needed = images_for_a_point(verdict)
-    seconds = float(np.mean([trial.seconds for trial in trials]))
-    scaling = tuple(measure_scaling(trials, axis=axis))
-    what = "penalty" if axis == "penalty" else "rate"
-    sentences = [_lead(method, chosen, gain, train, what)]
-    sentences.append(
-        f"Within noise of the best ({verdict.best.rates[axis]:g}, {points(verdict.best.accuracy)}) "
-        f"on {verdict.n_val} validation images: {_range(band)}."
-    )
-    if edge is not None:
-        sentences.append(
-            f"The best is the {edge} {what} tried: a better one may lie beyond; give a wider grid."
-        )
-    sentences.append(
-        f"To see a difference of one point takes about {n_needed:,} validation images; a trial "
-        f"took {seconds:.2g} s. Whether moving the model itself does better: --method full."
-    )
-    if scaling:
-        sentences.append(
-            "Rule of thumb, by validation loss: " + "; ".join(s.sentence for s in scaling) + "."
-        )
-    return HeadAdvice(
+    advice = HeadAdvice(
         rates=chosen.rates,
         val_accuracy=chosen.accuracy,
         against_start=gain,
-        train=train,
-        text=" ".join(sentences),
-        edge=edge,
-        scaling=scaling,
-        n_val_for_a_point=n_needed,
-        seconds_a_trial=seconds,
+        train=gain.p_value < _SIGNIFICANT and gain.difference > 0,
+        text="",
+        edge=_edge(verdict, axis),
+        scaling=tuple(measure_scaling(trials, axis=axis)),
+        n_val_for_a_point=images_for_a_point(verdict),
+        seconds_a_trial=float(np.mean([trial.seconds for trial in trials])),
     )
+    return replace(advice, text=_say(advice, verdict, method, axis))
+
+
+def _edge(verdict: Verdict, axis: str) -> str | None:
+    tried = sorted({b.score.rates[axis] for b in verdict.behind})
+    best = verdict.best.rates[axis]
+    if len(tried) == 1 or best not in (tried[0], tried[-1]):
+        return None
+    return "lowest" if best == tried[0] else "highest"
+
+
+def _say(advice: HeadAdvice, verdict: Verdict, method: str, axis: str) -> str:
+    what = "penalty" if axis == "penalty" else "rate"
+    best = verdict.best
+    sentences = [
+        _lead(method, advice),
+        f"Within noise of the best ({best.rates[axis]:g}, {points(best.accuracy)}) "
+        f"on {verdict.n_val} validation images: {_range(verdict.band(axis))}.",
+    ]
+    if advice.edge is not None:
+        sentences.append(
+            f"The best is the {advice.edge} {what} tried: a better one may lie beyond; give a "
+            "wider grid."
+        )
+    sentences.append(
+        f"To see a difference of one point takes about {advice.n_val_for_a_point:,} validation "
+        f"images; a trial took {advice.seconds_a_trial:.2g} s. Whether moving the model itself "
+        "does better: --method full."
+    )
+    if advice.scaling:
+        rules = "; ".join(rule.sentence for rule in advice.scaling)
+        sentences.append(f"Rule of thumb, by validation loss: {rules}.")
+    return " ".join(sentences)
 
 
 def images_for_a_point(verdict: Verdict) -> int:
@@ -143,23 +149,20 @@ def _score_at(verdict: Verdict, axis: str, value: float) -> PointScore:
     return next(b.score for b in verdict.behind if b.score.rates == wanted)
 
 
-def _lead(method: str, chosen: PointScore, gain: Comparison, train: bool, what: str) -> str:
-    rates = ", ".join(f"{name} {value:g}" for name, value in chosen.rates.items())
+def _lead(method: str, advice: HeadAdvice) -> str:
+    rates = ", ".join(f"{name} {value:g}" for name, value in advice.rates.items())
+    gain = advice.against_start
     change = (
         f"{100 * gain.difference:+.1f} points against the model as it is "
         f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n})"
     )
-    if train:
+    if advice.train:
         return (
-            f"Train {method} on the frozen model with {rates}, the lowest validation loss of the "
-            f"good {what}s: {points(chosen.accuracy)} on validation, {change}."
+            f"Train {method} on the frozen model with {rates}, the lowest validation loss of "
+            f"those as good: {points(advice.val_accuracy)} on validation, {change}."
         )
-    return (
-        f"Do not train {method}: even with {rates}, the lowest validation loss of the good "
-        f"{what}s, it is {change}, which is within chance."
-        if gain.p_value >= _SIGNIFICANT
-        else f"Do not train {method}: with {rates} it is {change}."
-    )
+    chance = ", which is within chance" if gain.p_value >= _SIGNIFICANT else ""
+    return f"Do not train {method}: even with {rates} it is {change}{chance}."
 
 
 def _range(band: Sequence[float]) -> str:

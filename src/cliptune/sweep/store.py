@@ -6,23 +6,20 @@ claimed is free again. It knows nothing about how cells are chosen or trained.
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cliptune.errors import InputError, MissingExtraError, RunError, UnavailableError
-from cliptune.sweep.locks import FileLocks, Locks, PostgresLocks
+from cliptune.sweep.connect import disconnect, open_study, reached
+from cliptune.sweep.locks import Locks
 from cliptune.sweep.records import Cell, Trial
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-    from sqlalchemy.engine import URL
 
 __all__ = ["Claim", "StudyStore", "Suggest"]
 
@@ -75,8 +72,8 @@ class StudyStore:
             RunError: The study belongs to other data or options.
             UnavailableError: The database cannot be reached.
         """
-        with _reached(url):
-            study, locks = _open_study(url, name, identity)
+        with reached(url):
+            study, locks = open_study(url, name, identity)
         store = cls(study, locks)
         try:
             yield store
@@ -204,108 +201,9 @@ class StudyStore:
         for number in self._open:
             self._fail(number)
         self._locks.close()
-        _disconnect(self._study)
+        disconnect(self._study)
 
     def _fail(self, number: int) -> None:
         from optuna.trial import TrialState
 
         self._study._storage.set_trial_state_values(number, TrialState.FAIL)
-
-
-def _disconnect(study: Study) -> None:
-    from optuna.storages import RDBStorage
-
-    study._storage.remove_session()
-    backend = getattr(study._storage, "_backend", study._storage)  # Optuna wraps it in a cache
-    if isinstance(backend, RDBStorage):
-        backend.engine.dispose()
-
-
-@contextmanager
-def _reached(url: str) -> Iterator[None]:
-    """Turn what a driver says about an address into one line that shows no password."""
-    try:
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError, DBAPIError
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("sweep", "a sweep") from error
-    try:
-        yield
-    except ArgumentError as error:
-        raise _wrong_address(url) from error
-    except DBAPIError as error:
-        shown = make_url(url).render_as_string(hide_password=True)
-        reason = str(error.orig).strip().splitlines()[0]
-        raise UnavailableError(
-            f"cannot reach the storage {shown} ({reason}); check the address and that its server "
-            "runs, or leave out --storage"
-        ) from error
-
-
-def _wrong_address(url: str) -> InputError:
-    return InputError(
-        f"--storage {url!r} is no address of a study; expected sqlite:///PATH or "
-        "postgresql://USER@HOST/DATABASE"
-    )
-
-
-def _open_study(url: str, name: str, identity: Mapping[str, Any]) -> tuple[Study, Locks]:
-    import optuna
-    from sqlalchemy.engine import make_url
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    address = make_url(url)
-    if address.drivername == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
-    try:
-        locks = _open_locks(address, url, name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("postgresql", "a study in PostgreSQL") from error
-    with locks.exclusive():
-        storage = optuna.storages.RDBStorage(
-            address.render_as_string(hide_password=False),
-            engine_kwargs={"connect_args": _connect_arguments(address)},
-        )
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-        try:
-            _require_same_identity(study, name, identity)
-        except RunError:
-            locks.close()
-            _disconnect(study)
-            raise
-    return study, locks
-
-
-def _open_locks(address: URL, url: str, name: str) -> Locks:
-    kind = address.get_backend_name()
-    if kind == "sqlite" and address.database:
-        return FileLocks(Path(address.database + ".locks"))
-    if kind != "postgresql":
-        raise _wrong_address(url)
-    return PostgresLocks(address.update_query_dict({"connect_timeout": "5"}), name)
-
-
-def _connect_arguments(address: URL) -> dict[str, Any]:  # Any: each driver's own
-    return {"timeout": 60} if address.get_backend_name() == "sqlite" else {"connect_timeout": 5}
-
-
-def _require_same_identity(study: Study, name: str, identity: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(identity))
-    found = study.user_attrs.get("identity")
-    if found is None:
-        study.set_user_attr("identity", wanted)
-        return
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
-    if "data" in differing:
-        raise RunError(
-            f"study {name!r} belongs to other data (digest {found.get('data')}, here "
-            f"{wanted['data']}); name another with --study"
-        )
-    if differing:
-        shown = ", ".join(f"{key}: {found.get(key)}, here {wanted[key]}" for key in differing)
-        raise RunError(
-            f"study {name!r} was begun with other options ({shown}); repeat its options or name "
-            "another with --study"
-        )

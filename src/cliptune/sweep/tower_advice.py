@@ -68,20 +68,18 @@ def advise_towers(
         full_steps: Steps of all epochs that were asked for.
         method: ``full`` or ``lora``.
     """
-    moving = [s for s in _scores(verdict) if s.rates["backbone"] > 0 and not s.diverged]
-    resting = [s for s in _scores(verdict) if s.rates["backbone"] == 0 and not s.diverged]
-    best_resting = max(resting, key=lambda s: s.accuracy, default=None)
-    reference, what = frozen.hits, "a linear head, solved, on the frozen model"
-    if best_resting is not None and best_resting.accuracy > frozen.val_accuracy:
-        reference = best_resting.trials[0].hits
-        what = f"the frozen model with a head at rate {best_resting.rates['head']:g}"
-    best = max(moving, key=lambda s: s.accuracy, default=None)
+    scores = [b.score for b in verdict.behind if not b.score.diverged]
+    resting = [s for s in scores if s.rates["backbone"] == 0]
+    best = max(
+        (s for s in scores if s.rates["backbone"] > 0), key=lambda s: s.accuracy, default=None
+    )
     if best is None:
         text = "Freeze the model: no training that moved it ended without diverging."
         return {"text": text, "freeze": ["image", "text"], "train": True}
+    best_resting = max(resting, key=lambda s: s.accuracy, default=None)
+    reference, what = _reference(frozen, best_resting)
     gain = compare_correct(reference, best.trials[0].hits)
     unfreeze = gain.p_value < _SIGNIFICANT and gain.difference > 0
-    chosen = _choose(best, best_resting, unfreeze)
     edges = _edges(best, plan, trials)
     sentences = [
         _lead(method, best, gain, unfreeze, what),
@@ -91,7 +89,7 @@ def advise_towers(
         _cost_sentence(plan, costs, full_steps),
     ]
     return {
-        **chosen,
+        **_choose(best, best_resting, unfreeze),
         "text": " ".join(sentences),
         "train": True,
         "freeze": _frozen_parts(method, unfreeze),
@@ -100,8 +98,7 @@ def advise_towers(
         "best_moving": {**best.rates, "val_accuracy": best.accuracy, "seeds": len(best.trials)},
         "edge": edges,
         "cost": {
-            "step_seconds": costs.step_seconds,
-            "trial_seconds": costs.trial_seconds,
+            **vars(costs),
             "steps_compared": plan.final_steps,
             "steps_of_all_epochs": full_steps,
             "seconds_of_all_epochs": costs.of(full_steps),
@@ -109,8 +106,12 @@ def advise_towers(
     }
 
 
-def _scores(verdict: Verdict) -> list[PointScore]:
-    return [b.score for b in verdict.behind]
+def _reference(frozen: FrozenHead, resting: PointScore | None) -> tuple[NDArray[np.bool_], str]:
+    """Return the hits of the best frozen head, and its name."""
+    if resting is not None and resting.accuracy > frozen.val_accuracy:
+        name = f"the frozen model with a head at rate {resting.rates['head']:g}"
+        return resting.trials[0].hits, name
+    return frozen.hits, "a linear head, solved, on the frozen model"
 
 
 def _choose(

@@ -1,0 +1,279 @@
+"""One ``cliptune sweep`` from data to a finished run directory.
+
+It adds progress and notes to calls of the library, and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cliptune.cli.console import note, progress_bar
+from cliptune.cli.options import DataOptions, ModelOptions
+from cliptune.cli.session import (
+    embed_table,
+    embed_tokens,
+    open_encoder,
+    open_store,
+    open_trainable_encoder,
+    open_whole_table,
+    text_encoder,
+)
+from cliptune.cli.sweep_tables import show_interrupted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import FeatureStore
+    from cliptune.fitting import Task
+    from cliptune.images import ImageTable
+    from cliptune.prompts import TemplateSet
+    from cliptune.sweep.data import Seen
+    from cliptune.sweep.grid import Grid
+    from cliptune.sweep.head_sweep import HeadSweep
+    from cliptune.sweep.options import SweepOptions
+    from cliptune.sweep.records import Trial
+    from cliptune.sweep.tower_sweep import TowerSweep
+
+__all__ = ["SweepRequest", "run_sweep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """What was asked for, read and checked as far as that needs no data.
+
+    Attributes:
+        data: The data set, as it was named.
+        options: What all trials share.
+        grid: What is swept.
+        began: ``time.monotonic`` at which the budget began to run.
+        seconds: The budget, or infinity.
+        n_images: Training images to draw, or None for all.
+        val_fraction: Share of them cut for validation.
+        place: Where the run goes.
+        storage: Address of the study, or None for a file in the cache.
+        study: Its name there, or None.
+        template_set: How class names become texts.
+        dataset: How to read the data set.
+        model: Which encoder.
+        json: Whether an interrupted sweep shows JSON.
+    """
+
+    data: str
+    options: SweepOptions
+    grid: Grid
+    began: float
+    seconds: float
+    n_images: int | None
+    val_fraction: float
+    place: Path
+    storage: str | None
+    study: str | None
+    template_set: TemplateSet
+    dataset: DataOptions
+    model: ModelOptions
+    json: bool
+
+    def to_dict(self, encoder: DualEncoder) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the options as a run records them."""
+        return {
+            "command": "sweep",
+            "data": self.data,
+            "model": encoder.name,
+            "precision": encoder.precision,
+            "templates": {
+                "name": self.template_set.name,
+                "texts": list(self.template_set.templates),
+            },
+            "method": self.options.method,
+            "grid": self.grid.describe(),
+            "search": self.options.search,
+            "budget_seconds": self.seconds if self.seconds < float("inf") else None,
+            "train_images": self.n_images,
+            "val_fraction": self.val_fraction,
+            "options": asdict(self.options),
+            "seed": self.options.seed,
+        }
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a sweep learns from: the images it may see, and their features."""
+
+    encoder: DualEncoder
+    table: ImageTable
+    task: Task
+    notes: tuple[str, ...]
+    digest: str
+
+
+def run_sweep(request: SweepRequest) -> dict[str, Any]:  # Any: plain JSON values
+    """Train what is left of the sweep, and write the run directory.
+
+    Raises:
+        KeyboardInterrupt: After the best so far was shown; finished trials are kept.
+    """
+    prepared = _prepare(request)
+    one = _open_sweep(request, prepared)
+    identity = {"data": prepared.digest, **one.identity}
+    address, name = _place_of_study(request, identity)
+    asked = request.to_dict(prepared.encoder)
+    finished, facts = _work(one, address, name, identity)
+    conclusion = one.conclude(finished)
+    if facts["interrupted"]:
+        show_interrupted(conclusion, asked | facts, as_json=request.json)
+        raise KeyboardInterrupt
+    from cliptune.sweep.report import write_sweep
+
+    facts |= {
+        "class_names": list(prepared.task.class_names),
+        "n_train": len(prepared.task.train),
+        "n_val": len(prepared.task.val),
+        "notes": [*prepared.notes, *facts["notes"]],
+        "data_digest": prepared.digest,
+        "encoder": prepared.encoder.fingerprint,
+        "seconds": time.monotonic() - request.began,
+    }
+    return write_sweep(request.place, asked, conclusion, facts)
+
+
+def _prepare(request: SweepRequest) -> _Prepared:
+    from cliptune.images import require_classes, require_labels
+    from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_digest
+    from cliptune.sweep.options import TOWER_METHODS
+
+    seed = request.options.seed
+    whole = open_whole_table(request.data, request.dataset)
+    require_labels(whole)
+    require_classes(whole)
+    table = whole.select(rows_to_embed(whole, n_images=request.n_images, seed=seed))
+    moves = request.options.method in TOWER_METHODS
+    model = request.model
+    encoder = open_trainable_encoder(model) if moves else open_encoder(model, table)
+    store = open_store(model)
+    embedded = embed_table(encoder, table, store, on_bad_image=request.dataset.on_bad_image)
+    table, features = embedded.table, embedded.features
+    seen = cut_seen(
+        table,
+        features.vectors,
+        whole=whole,
+        n_images=request.n_images,
+        val_fraction=request.val_fraction,
+        seed=seed,
+    )
+    for sentence in seen.notes:
+        note(sentence)
+    return _Prepared(
+        encoder=encoder,
+        table=table,
+        task=_make_task(request, encoder, store, table, features.vectors, seen),
+        notes=seen.notes,
+        digest=sweep_digest(table, seen, features.key),
+    )
+
+
+def _make_task(
+    request: SweepRequest,
+    encoder: DualEncoder,
+    store: FeatureStore,
+    table: ImageTable,
+    vectors: NDArray[np.float32],
+    seen: Seen,
+) -> Task:
+    from cliptune.fitting import Task
+    from cliptune.prompts import ensemble_rows
+
+    encode = text_encoder(encoder, store, request.model)
+    wants_tokens = request.options.method == "attention"
+    return Task(
+        vectors=vectors,
+        tokens=embed_tokens(encoder, table, store) if wants_tokens else None,
+        labels=table.labels,
+        class_names=table.class_names,
+        text_rows=ensemble_rows(encode, table.class_names, request.template_set.templates),
+        logit_scale=encoder.logit_scale,
+        train=seen.train,
+        val=seen.val,
+        seed=request.options.seed,
+    )
+
+
+def _open_sweep(request: SweepRequest, prepared: _Prepared) -> HeadSweep | TowerSweep:
+    from cliptune.sweep.options import TOWER_METHODS
+
+    options, grid = request.options, request.grid
+    if options.method in TOWER_METHODS:
+        from cliptune.sweep.tower_sweep import TowerSweep
+
+        return TowerSweep(
+            prepared.encoder,
+            prepared.table,
+            prepared.task,
+            grid,
+            options,
+            templates=request.template_set.templates,
+            began=request.began,
+            budget_seconds=request.seconds,
+        )
+    from cliptune.sweep.head_sweep import HeadSweep
+
+    return HeadSweep(
+        prepared.task, grid, options, began=request.began, budget_seconds=request.seconds
+    )
+
+
+def _place_of_study(
+    request: SweepRequest, identity: Mapping[str, Any]
+) -> tuple[str, str]:  # Any: plain JSON values
+    """Return address and name; a study's own file in the cache is named after what it holds."""
+    import hashlib
+    import json
+
+    name = request.study or f"{request.options.method}-{Path(request.data).stem}"
+    if request.storage is not None:
+        return request.storage, name
+    from cliptune.paths import cache_dir
+
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    folder = (request.model.cache_dir or cache_dir()).absolute() / "sweeps"
+    return f"sqlite:///{folder / f'{name}-{digest}.sqlite3'}", name
+
+
+def _work(
+    one: HeadSweep | TowerSweep, address: str, name: str, identity: Mapping[str, Any]
+) -> tuple[list[Trial], dict[str, Any]]:  # Any: plain JSON values
+    """Work on the study until nothing is left, the time is over, or someone presses Ctrl-C."""
+    from cliptune.sweep.connect import without_password
+    from cliptune.sweep.store import StudyStore
+
+    interrupted = False
+    notes: list[str] = []
+    with StudyStore.open(address, name, identity) as store:
+        before = len(store.trials())
+        if before:
+            note(f"study {name!r} holds {before} finished trials already; going on from there")
+        worker = one.worker(store)
+        try:
+            with progress_bar("sweeping", "trials") as show:
+                show(before, max(before, one.n_planned))
+                for count, _ in enumerate(worker.run(), start=before + 1):
+                    show(count, max(count, one.n_planned))
+        except KeyboardInterrupt:
+            interrupted = True
+        finished = store.trials()
+    if worker.out_of_time:
+        notes.append("the budget ended before all trials were done; the same command goes on")
+        note(notes[-1])
+    facts = {
+        "study": {"name": name, "storage": without_password(address)},
+        "n_trained_here": worker.n_trained,
+        "complete": not (worker.out_of_time or interrupted),
+        "interrupted": interrupted,
+        "notes": notes,
+    }
+    return finished, facts
