@@ -157,10 +157,10 @@ def _prepare(request: SweepRequest) -> _Prepared:
     encoder = open_trainable_encoder(model) if moves else open_encoder(model, table)
     store = open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=request.dataset.on_bad_image)
-    table, features = embedded.table, embedded.features
+    table, vectors = embedded.table, embedded.features.vectors
     seen = cut_seen(
         table,
-        features.vectors,
+        vectors,
         whole=whole,
         n_images=request.n_images,
         val_fraction=request.val_fraction,
@@ -171,9 +171,14 @@ def _prepare(request: SweepRequest) -> _Prepared:
     return _Prepared(
         encoder=encoder,
         table=table,
-        task=_make_task(request, encoder, store, table, features.vectors, seen),
+        task=_make_task(request, encoder, store, table, vectors, seen),
         notes=seen.notes,
-        digest=sweep_digest(table, seen, features.key),
+        digest=sweep_digest(
+            table,
+            seen,
+            contents=store.contents_digest(table),
+            fingerprint=encoder.fingerprint,
+        ),
     )
 
 

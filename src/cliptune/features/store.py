@@ -117,6 +117,11 @@ class FeatureStore:
         gathered = {kind: folder.gather(contents) for kind, folder in folders.items()}
         return Features(gathered["pooled"], table.ids, key, gathered.get("tokens"))
 
+    def contents_digest(self, table: ImageTable) -> str:
+        """Return a hex digest of the content of each file, in order, whatever embeds them."""
+        memo = self.cache_dir / MEMO_NAME
+        return table_digest(content_digests(table.sources, memo, workers=self.workers))
+
     def text_features(
         self, encoder: DualEncoder, texts: Sequence[str], *, truncate: bool = False
     ) -> NDArray[np.float32]:

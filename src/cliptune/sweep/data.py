@@ -89,9 +89,19 @@ def cut_seen(
     return Seen(train, val, (locked, note))
 
 
-def sweep_digest(table: ImageTable, seen: Seen, features_key: str) -> str:
-    """Return a digest of which images with which labels and features a sweep used, and for what."""
-    digest = hashlib.sha256(features_key.encode())
+def sweep_digest(table: ImageTable, seen: Seen, *, contents: str, fingerprint: str) -> str:
+    """Return a digest of which images with which labels a sweep used, for what, and which model.
+
+    The engine that embeds is left out: it may change from one start to the next, and keeps the
+    answers.
+
+    Args:
+        table: The images.
+        seen: What they are used for.
+        contents: Digest of the files.
+        fingerprint: Of the encoder.
+    """
+    digest = hashlib.sha256(f"{contents} {fingerprint}".encode())
     ids = table.ids
     for rows in (seen.train, seen.val):
         digest.update("\n".join(f"{ids[r]}\t{table.labels[r]}" for r in rows).encode() + b"\0")
