@@ -113,14 +113,15 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
         try:
             made = encoder.prepare()
         except ConversionError as error:
-            if engine != "auto":
+            if engine != "auto" or precision == "int8":
                 raise
             _LOG.warning("%s", error)
             continue
         if not made and str(way) == remembered.get("way"):
             reason = str(remembered.get("reason", way.reason))
             return _with_reason(encoder, reason, news=way.precision == "int8")
-        judged = trial.judge(encoder, asked=precision in _LOSSY, must_be_faster=engine == "auto")
+        asked = precision in _LOSSY  # by name: taken whatever it costs or gains
+        judged = trial.judge(encoder, asked=asked, must_be_faster=engine == "auto" and not asked)
         if judged is not None:
             resolved.remember_choice(engine, precision, str(way), judged)
             return _with_reason(encoder, judged, news=True)
