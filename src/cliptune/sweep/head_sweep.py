@@ -83,7 +83,8 @@ class HeadSweep:
     def conclude(self, trials: Sequence[Trial]) -> Conclusion:
         """Judge the trials and say what follows."""
         axis = self._grid.axes[0].name
-        verdict = judge(competing(trials), seed=self._options.seed)
+        rivals = competing(trials)
+        verdict = judge(rivals, seed=self._options.seed)
         start = untrained_hits(self._task)
         if verdict is None:
             text = "Every trial diverged or none finished: no rate can be recommended."
@@ -93,16 +94,18 @@ class HeadSweep:
                 trials, verdict, start, method=self._options.method, axis=axis
             ).to_dict()
         several = [a.name for a in self._grid.axes if len(a.values) > 1]
-        shown = competing(trials)
         return Conclusion(
             trials=tuple(trials),
             verdict=verdict,
             recommendation=recommendation,
+            rivals=tuple(rivals),
+            curves=tuple(rivals),
             axis=axis,
+            curve_axis=axis,
             unit="epoch" if self._options.method != "linear" else "before and at the minimum",
             start_accuracy=float(start.mean()),
             frozen=("image", "text"),
-            heatmap=grid_of_rates(shown, several[1], several[0]) if len(several) == 2 else None,
+            heatmap=grid_of_rates(rivals, several[1], several[0]) if len(several) == 2 else None,
         )
 
     def _require_one_trial(self, budget_seconds: float) -> None:

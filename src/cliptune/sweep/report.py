@@ -17,7 +17,7 @@ from cliptune.runs import RunDir
 from cliptune.sweep.plots import plot_heatmap, plot_losses, plot_rates
 from cliptune.sweep.records import Trial
 from cliptune.sweep.tables import trial_rows, write_tables
-from cliptune.sweep.verdict import PointScore, Verdict, competing, seeds_interval
+from cliptune.sweep.verdict import PointScore, Verdict, seeds_interval
 
 __all__ = ["Conclusion", "best_of", "grid_of_rates", "summarise", "write_sweep"]
 
@@ -32,7 +32,10 @@ class Conclusion:
         trials: All that are finished.
         verdict: Of those that compete; None where every one diverged.
         recommendation: As plain JSON values, ``text`` among them.
+        rivals: Those that were compared.
+        curves: Those whose losses are drawn.
         axis: The rate that the noise band runs along.
+        curve_axis: The rate that tells loss curves apart.
         unit: What losses are counted in.
         start_accuracy: On validation, before training.
         frozen: Parts that no trial moves.
@@ -42,7 +45,10 @@ class Conclusion:
     trials: tuple[Trial, ...]
     verdict: Verdict | None
     recommendation: Json
+    rivals: tuple[Trial, ...]
+    curves: tuple[Trial, ...]
     axis: str
+    curve_axis: str
     unit: str
     start_accuracy: float
     frozen: tuple[str, ...]
@@ -140,16 +146,17 @@ def _passes(trial: Trial) -> str:
 
 def _draw(conclusion: Conclusion) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    shown = competing(conclusion.trials)
     if conclusion.verdict is not None:
         figures["rates"] = plot_rates(
-            shown,
+            conclusion.rivals,
             conclusion.verdict,
             axis=conclusion.axis,
             start_accuracy=conclusion.start_accuracy,
         )
-    if shown:
-        figures["losses"] = plot_losses(shown, axis=conclusion.axis, unit=conclusion.unit)
+    if conclusion.curves:
+        figures["losses"] = plot_losses(
+            conclusion.curves, axis=conclusion.curve_axis, unit=conclusion.unit
+        )
     if conclusion.heatmap is not None:
         figures["heatmap"] = plot_heatmap(conclusion.heatmap)
     return figures

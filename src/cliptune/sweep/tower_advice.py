@@ -70,14 +70,12 @@ def advise_towers(
     """
     scores = [b.score for b in verdict.behind if not b.score.diverged]
     resting = [s for s in scores if s.rates["backbone"] == 0]
-    best = max(
-        (s for s in scores if s.rates["backbone"] > 0), key=lambda s: s.accuracy, default=None
-    )
+    moving = [s for s in scores if s.rates["backbone"] > 0]
+    best = max(moving, key=lambda s: (s.accuracy, -s.loss), default=None)
     if best is None:
         text = "Freeze the model: no training that moved it ended without diverging."
         return {"text": text, "freeze": ["image", "text"], "train": True}
-    best_resting = max(resting, key=lambda s: s.accuracy, default=None)
-    reference, what = _reference(frozen, best_resting)
+    row, reference, what = _best_frozen(frozen, resting)
     gain = compare_correct(reference, best.trials[0].hits)
     unfreeze = gain.p_value < _SIGNIFICANT and gain.difference > 0
     edges = _edges(best, plan, trials)
@@ -89,7 +87,7 @@ def advise_towers(
         _cost_sentence(plan, costs, full_steps),
     ]
     return {
-        **_choose(best, best_resting, unfreeze),
+        **_choose(best, row, unfreeze),
         "text": " ".join(sentences),
         "train": True,
         "freeze": _frozen_parts(method, unfreeze),
@@ -106,20 +104,22 @@ def advise_towers(
     }
 
 
-def _reference(frozen: FrozenHead, resting: PointScore | None) -> tuple[NDArray[np.bool_], str]:
-    """Return the hits of the best frozen head, and its name."""
-    if resting is not None and resting.accuracy > frozen.val_accuracy:
-        name = f"the frozen model with a head at rate {resting.rates['head']:g}"
-        return resting.trials[0].hits, name
-    return frozen.hits, "a linear head, solved, on the frozen model"
+def _best_frozen(
+    frozen: FrozenHead, resting: Sequence[PointScore]
+) -> tuple[PointScore | None, NDArray[np.bool_], str]:
+    """Return the best point of the frozen row if it beats the solved head, hits, and a name."""
+    row = max(resting, key=lambda s: (s.accuracy, -s.loss), default=None)
+    if row is None or row.accuracy <= frozen.val_accuracy:
+        return None, frozen.hits, "a linear head, solved, on the frozen model (--method linear)"
+    name = f"the frozen model with a head at rate {row.rates['head']:g}"
+    return row, row.trials[0].hits, name
 
 
-def _choose(
-    best: PointScore, resting: PointScore | None, unfreeze: bool
-) -> dict[str, float | None]:
+def _choose(best: PointScore, row: PointScore | None, unfreeze: bool) -> dict[str, float | None]:
+    """Return the advised rates; no head rate where the solved head is the best frozen one."""
     if unfreeze:
         return {"backbone": best.rates["backbone"], "head": best.rates["head"]}
-    return {"backbone": 0.0, "head": resting.rates["head"] if resting is not None else None}
+    return {"backbone": 0.0, "head": row.rates["head"] if row is not None else None}
 
 
 def _frozen_parts(method: str, unfreeze: bool) -> list[str]:
@@ -170,9 +170,12 @@ def _edge_sentence(axis: str, side: str) -> str:
 
 
 def _broken(trials: Sequence[Trial]) -> list[str]:
-    rates = sorted({t.cell.rates["backbone"] for t in trials if t.diverged})
-    moved = [rate for rate in rates if rate > 0]
-    return [f"Trainings diverged from a backbone rate of {moved[0]:g} on."] if moved else []
+    """Name the lowest backbone rate at which no training survived."""
+    moved = sorted({t.cell.rates["backbone"] for t in trials if t.cell.rates["backbone"] > 0})
+    for rate in moved:
+        if all(t.diverged for t in trials if t.cell.rates["backbone"] >= rate):
+            return [f"Every training diverged from a backbone rate of {rate:g} on."]
+    return []
 
 
 def _cost_sentence(plan: HalvingPlan, costs: Costs, full_steps: int) -> str:

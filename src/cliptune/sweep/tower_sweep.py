@@ -126,12 +126,19 @@ class TowerSweep:
             trials=tuple(trials),
             verdict=verdict,
             recommendation=recommendation,
+            rivals=tuple(rivals),
+            curves=tuple(t for t in trials if not self._is_frozen_row(t)),
             axis="head",
+            curve_axis="backbone",
             unit="step",
             start_accuracy=float(untrained_hits(self._task).mean()),
             frozen=("text",) if self._options.method == "full" else (),
             heatmap=grid_of_rates(trials, "backbone", "head") if trials else None,
         )
+
+    def _is_frozen_row(self, trial: Trial) -> bool:
+        """Say whether a trial's losses count epochs, and not steps."""
+        return self._free_frozen and trial.cell.rates["backbone"] == 0
 
     def _strategy(self) -> HalvingStrategy:
         heads = self._grid.axis("head").values
