@@ -233,7 +233,7 @@ def test_data_without_a_test_get_one_and_say_so(small_insects, run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--budget", "soon"), "20m"),
+        (("--budget", "soon"), "90s"),
         (("--budget", "1s"), "the least is --budget"),
         (("--only", "zero-shots"), "zero-shot"),
         (("--only", "map", "--skip", "map"), "leave no section"),

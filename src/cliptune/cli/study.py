@@ -119,7 +119,7 @@ def _prepare(
     }
     store = open_store(compute)
     cache = (compute.cache_dir or cache_dir()) / "studies"
-    key = study_key(table, encoders, options, store)
+    key = study_key(table, encoders, options, store, precision=compute.precision)
     known = plan_path(cache, key, options).is_file()
     speeds = None if known else measure_speeds(table, encoders, options)
     folder = claim_folder(out, options, key)

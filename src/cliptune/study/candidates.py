@@ -27,6 +27,8 @@ from cliptune.study.words import score_cell
 
 __all__ = ["Candidate", "fit_command", "keep_candidate", "read_candidates", "score_candidate"]
 
+_TOKENS_AT_ONCE = 512
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -140,20 +142,33 @@ def score_candidate(
     classifier = Classifier.load(run)
     view = next(view for view in subject.views if view.name == candidate.model)
     table = subject.table.select(rows)
-    X: NDArray[Any]  # Any: any width of float
     if candidate.own_encoder:
         encoder = load_run_encoder(run, device=subject.device, precision="fp32")
         features = view.store.features(
             encoder, table, progress=lambda p: progress("images", p.done, p.total)
         )
-        X = features.vectors
+        probabilities = classifier.predict_proba(features.vectors)
     else:
         classifier.encoder.require_same(view.encoder)
-        X = view.vectors[rows]
-    if classifier.needs == "tokens":
-        X = join_tokens(X, view.tokens(rows, progress))
-    probabilities = classifier.predict_proba(X)
+        probabilities = _predict(classifier, view, rows, progress)
     metrics = compute_metrics(
         table.labels, probabilities, class_names=table.class_names, seed=subject.seed
     )
     return metrics, probabilities
+
+
+def _predict(
+    classifier: Classifier, view: View, rows: NDArray[np.int64], progress: Progress
+) -> NDArray[np.float64]:
+    """Predict on a view's own vectors; patches take much memory, so only some at once."""
+    if classifier.needs == "pooled":
+        return classifier.predict_proba(view.vectors[rows])
+    parts = [
+        rows[start : start + _TOKENS_AT_ONCE] for start in range(0, len(rows), _TOKENS_AT_ONCE)
+    ]
+    return np.concatenate(
+        [
+            classifier.predict_proba(join_tokens(view.vectors[part], view.tokens(part, progress)))
+            for part in parts
+        ]
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from cliptune.encoders import DualEncoder
 from cliptune.features import FeatureStore
 from cliptune.features.digests import MEMO_NAME, content_digests
-from cliptune.features.keys import StoreKey, table_digest
+from cliptune.features.keys import table_digest
 from cliptune.images import ImageTable
 from cliptune.runs import RunDir
 from cliptune.study.options import StudyOptions
@@ -35,6 +35,8 @@ def study_key(
     encoders: Mapping[str, DualEncoder],
     options: StudyOptions,
     store: FeatureStore,
+    *,
+    precision: str,
 ) -> str:
     """Return a digest of everything that shapes all sections alike.
 
@@ -43,6 +45,8 @@ def study_key(
         encoders: By the name that the user gave.
         options: Of them seed and validation share count; the budget does not.
         store: Its memo knows the digests of files that were read before.
+        precision: As it was asked for. Which engine runs an encoder is chosen by measurement
+            and keeps its answers, so it does not count: a study goes on after another choice.
     """
     store.cache_dir.mkdir(parents=True, exist_ok=True)
     memo = store.cache_dir / MEMO_NAME
@@ -51,7 +55,10 @@ def study_key(
         {
             "table": table.digest(),
             "contents": table_digest(contents),
-            "encoders": {name: StoreKey.of(e, "pooled").digest for name, e in encoders.items()},
+            "encoders": {
+                name: [e.fingerprint, e.preprocess.to_dict()] for name, e in encoders.items()
+            },
+            "precision": precision,
             "seed": options.seed,
             "val_fraction": options.val_fraction,
         }
