@@ -102,7 +102,6 @@ def test_a_second_study_finds_every_section(small_insects, finished, result, run
     assert code == 0
     assert said.count("done before") == len(QUICK.split(","))
     assert again["sections"] == result["sections"]
-    assert again["seconds"] < result["seconds"]
     assert (tmp_path / "two" / "report.html").is_file()
 
 

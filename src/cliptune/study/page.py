@@ -78,7 +78,7 @@ def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section])
         "answer_title": "What to ship" if shipped else "Nothing to ship",
         "command": shipped["command"] if shipped else "",
         "predict": f"cliptune predict IMAGE --run {folder / shipped['run']}" if shipped else "",
-        "tiles": _tiles(sections),
+        "tiles": [*_tiles(sections), *_size_tiles(facts)],
         "sections": {name: section.to_dict() for name, section in sections.items()},
         "budget_seconds": facts.budget_seconds,
         "seconds": facts.seconds,
@@ -131,6 +131,18 @@ def _tiles(sections: Mapping[str, Section]) -> list[dict[str, str]]:
             for model, found in zero_shot.numbers["models"].items()
         ]
     return []
+
+
+def _size_tiles(facts: StudyFacts) -> list[dict[str, str]]:
+    classes = f"of {facts.n_classes} classes" if facts.n_classes else "without classes"
+    return [
+        {"title": "Images", "value": f"{facts.n_images:,}", "detail": classes},
+        {
+            "title": "Time",
+            "value": format_cell(facts.seconds, "seconds"),
+            "detail": f"of {format_cell(facts.budget_seconds, 'seconds')}",
+        },
+    ]
 
 
 def _score_tile(title: str, summary: Json) -> dict[str, str]:

@@ -18,7 +18,7 @@ from cliptune.study.options import NEEDS, StudyOptions
 from cliptune.study.speed import Speed
 from cliptune.study.subject import Subject, View
 
-__all__ = ["Plan", "Step", "make_plan", "require_budget"]
+__all__ = ["MOVING_BATCH", "Plan", "Step", "make_plan", "require_budget"]
 
 Json = dict[str, Any]  # Any: plain JSON values
 MeasureTraining = Callable[[Subject, View], float]
@@ -42,6 +42,8 @@ _FIXED = {
 _HEADS_PER_NUMBER = 6e-8
 _RATES_PER_SQUARE = 1.1e-7  # for each image: two layers of D x D, all rates and seeds, 20 epochs
 _LEAST_MOVING, _MOST_MOVING = 40, 600  # seconds of the sweep that moves weights
+_MOVING_STEPS = 24  # what it takes to measure a step and to compare a few rates
+MOVING_BATCH = 32
 _RATES_IMAGES = 4000  # more would not move the best rate by much
 _ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
@@ -251,12 +253,20 @@ def _plan_fine_tuning(subject: Subject, sizes: Mapping[str, Sizes], allowance: f
 
 
 def _add_moving(step: Step, sizes: Mapping[str, Sizes], allowance: float) -> tuple[Step, float]:
-    """Give each encoder that can be trained an equal time for the sweep that moves weights."""
+    """Give encoders an equal time for the sweep that moves weights, if it is enough for some steps.
+
+    The sweep measures a few steps before it begins; a time that this would use up is not given.
+    """
     each = round(min(allowance / len(sizes), _MOST_MOVING))
-    if step.left_out is not None or each < _LEAST_MOVING:
+    able = [
+        name
+        for name, size in sizes.items()
+        if each >= max(_LEAST_MOVING, _MOVING_STEPS * MOVING_BATCH * size.step_seconds)
+    ]
+    if step.left_out is not None or not able:
         return step, 0.0
-    settings = {**step.settings, "moving_seconds": dict.fromkeys(sizes, each)}
-    used = float(each * len(sizes))
+    settings = {**step.settings, "moving_seconds": dict.fromkeys(able, each)}
+    used = float(each * len(able))
     return replace(step, seconds=step.seconds + used, settings=settings), used
 
 

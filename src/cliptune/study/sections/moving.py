@@ -16,6 +16,7 @@ from cliptune.report import Column, Table
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
 from cliptune.study.desk import Desk, slug
+from cliptune.study.plan import MOVING_BATCH
 from cliptune.study.subject import Subject, View, spread_classes
 from cliptune.study.tuning import load_trainable
 from cliptune.sweep.options import SweepOptions, read_grid
@@ -50,7 +51,7 @@ def sweep_moving(subject: Subject, view: View, desk: Desk, *, seconds: float) ->
     options = SweepOptions(
         method=_METHOD,
         epochs=5,
-        batch_size=min(64, len(task.train)),
+        batch_size=min(MOVING_BATCH, len(task.train)),
         optimizer="adamw",
         seeds=1,
         seed=subject.seed,
