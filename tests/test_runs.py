@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import RunError, UnavailableError
-from cliptune.runs import FORMAT_VERSION, RunDir, atomic_path, default_run_path
+from cliptune.runs import FORMAT_VERSION, RunDir, default_run_path
 
 
 def finished_run(path):

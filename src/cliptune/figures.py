@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cliptune.runs import atomic_path
+from cliptune.atomic import atomic_path
 
 __all__ = ["COLOURS", "DPI", "Figure", "font_families", "new_figure", "save_figure"]
 

@@ -22,7 +22,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,13 +30,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cliptune.atomic import atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
 
 __all__ = [
     "CHECKPOINT",
     "FORMAT_VERSION",
     "RunDir",
-    "atomic_path",
     "default_run_path",
     "describe_machine",
     "require_free_place",
@@ -207,36 +206,6 @@ def describe_machine() -> Json:
     }
 
 
-@contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``target`` and rename it there when the block ends well.
-
-    Whatever was at ``target`` stays whole until then; a failed block leaves nothing behind.
-
-    Raises:
-        UnavailableError: The place cannot be written to, or the disk is full.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix, prefix=".tmp-")
-    except OSError as error:
-        raise UnavailableError(f"cannot write {str(target)!r} ({_reason(error)})") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except UnavailableError:
-        raise
-    except OSError as error:
-        raise UnavailableError(f"cannot write {str(target)!r} ({_reason(error)})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def require_free_place(path: Path) -> frozenset[str]:
     """Check that a run can go to ``path``, without writing anything.
 
@@ -267,7 +236,7 @@ def require_free_place(path: Path) -> frozenset[str]:
 
 def _unwritable(path: Path, error: OSError) -> UnavailableError:
     return UnavailableError(
-        f"cannot write to {str(path)!r} ({_reason(error)}); name another place with --out"
+        f"cannot write to {str(path)!r} ({os_reason(error)}); name another place with --out"
     )
 
 
@@ -327,7 +296,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -28,8 +28,8 @@ from cliptune.atlas.palette import (
 from cliptune.atlas.result import DrawnView, MapResult
 from cliptune.atlas.tables import numbers_html
 from cliptune.atlas.thumbnails import TILES_PER_SHEET, make_sheets
+from cliptune.atomic import atomic_path
 from cliptune.errors import MissingExtraError
-from cliptune.runs import atomic_path
 
 __all__ = ["load_plotly_script", "page_html", "save_page"]
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import RunError
-from cliptune.runs import atomic_path
 
 __all__ = ["DrawnView", "MapResult", "atlas_arguments", "load_map", "save_map"]
 

@@ -21,8 +21,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import DataError, UnavailableError
-from cliptune.runs import atomic_path
 
 __all__ = ["Download", "fetch_dataset", "require_reachable", "unpack_zip"]
 

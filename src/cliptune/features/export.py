@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import DataError
 from cliptune.features.types import Features
-from cliptune.runs import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

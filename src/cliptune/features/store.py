@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atomic import atomic_path
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features.digests import MEMO_NAME, content_digests
@@ -40,7 +41,6 @@ from cliptune.features.extract import checked_workers, require_finite
 from cliptune.features.folder import ShardFolder
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.types import Features, Progress
-from cliptune.runs import atomic_path
 
 if TYPE_CHECKING:
     from cliptune.images import ImageTable

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import RunError, UnavailableError
-from cliptune.runs import atomic_path
 
 __all__ = [
     "SavedState",

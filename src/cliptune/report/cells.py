@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cliptune.atomic import atomic_path
 from cliptune.report.document import Kind, Table
-from cliptune.runs import atomic_path
 
 __all__ = ["format_cell", "interval_of", "is_numeric", "write_csv"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from cliptune.atlas.labels import place_labels
+from cliptune.atomic import atomic_path
 from cliptune.figures import COLOURS, font_families
-from cliptune.runs import atomic_path
 
 __all__ = [
     "FAINT",

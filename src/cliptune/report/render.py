@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import InputError
 from cliptune.report.cells import format_cell, interval_of, is_numeric
 from cliptune.report.document import Block, Document, Figure, Section, Table
 from cliptune.report.read import STUDY_FILE, read_document
 from cliptune.report.svg import inline_svg
-from cliptune.runs import atomic_path
 
 __all__ = ["render_report"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import RunError
-from cliptune.runs import atomic_path
 
 __all__ = ["inline_svg", "save_picture"]
 

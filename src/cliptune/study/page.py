@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cliptune.atomic import atomic_path
 from cliptune.report import Section, render_report
 from cliptune.report.cells import format_cell
 from cliptune.report.read import STUDY_FILE
-from cliptune.runs import atomic_path, describe_machine
+from cliptune.runs import describe_machine
 
 __all__ = ["StudyFacts", "write_page"]
 

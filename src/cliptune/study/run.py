@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cliptune.atomic import atomic_path
 from cliptune.errors import (
     CheckpointError,
     DataError,
@@ -21,7 +22,6 @@ from cliptune.errors import (
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.report import Section
 from cliptune.report.cells import format_cell
-from cliptune.runs import atomic_path
 from cliptune.study.desk import Desk
 from cliptune.study.options import NEEDS, StudyOptions
 from cliptune.study.page import StudyFacts, write_page

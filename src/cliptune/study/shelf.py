@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cliptune.atomic import atomic_path
 from cliptune.report import Section
 from cliptune.report.cells import write_csv
-from cliptune.runs import atomic_path
 
 __all__ = ["Shelf", "digest_of"]
 

@@ -30,10 +30,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from cliptune.atomic import atomic_path
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.token_ids import StoredTokenizer
 from cliptune.errors import UnavailableError
-from cliptune.runs import atomic_path
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 

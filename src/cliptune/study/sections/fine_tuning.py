@@ -10,12 +10,12 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
+from cliptune.atomic import atomic_path
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.finetune.records import AlphaPoint
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
-from cliptune.runs import atomic_path
 from cliptune.study.desk import Desk, Finding, slug
 from cliptune.study.sections.map import map_rows
 from cliptune.study.subject import Subject, View
