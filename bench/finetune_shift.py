@@ -109,17 +109,18 @@ def classify(encoder, table, templates):
 
 def write(hits, alphas, arguments) -> None:
     asked = {name: value for name, value in vars(arguments).items() if name != "data"}
-    found = {"arguments": asked, "alphas": alphas, "accuracy": {}, "recovered": {}}
+    found = {"arguments": asked, "alphas": alphas, "accuracy": {}, "changes": {}}
     for way in WAYS:
         found["accuracy"][way] = {style: pooled(hits[way][style]) for style in STYLES}
     for style in STYLES:
-        found["recovered"][style] = {
-            "lost by fine-tuning": mean_difference(hits[WAYS[0]][style], hits[WAYS[1]][style]),
-            "gained by mixing": mean_difference(hits[WAYS[1]][style], hits[WAYS[2]][style]),
+        found["changes"][style] = {
+            "changed by fine-tuning": mean_difference(hits[WAYS[0]][style], hits[WAYS[1]][style]),
+            "changed again by mixing": mean_difference(hits[WAYS[1]][style], hits[WAYS[2]][style]),
         }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "finetune_shift.json").write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / "finetune_shift.md").write_text(as_markdown(found))
+    place = RESULTS / f"finetune_shift_{arguments.rate:g}.json"
+    place.write_text(json.dumps(found, indent=2) + "\n")
+    place.with_suffix(".md").write_text(as_markdown(found))
 
 
 def pooled(correct: list[np.ndarray]) -> dict[str, object]:
@@ -138,10 +139,10 @@ def as_markdown(found) -> str:
             for entry in by_style.values()
         ]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
-    for kind in ("lost by fine-tuning", "gained by mixing"):
+    for kind in ("changed by fine-tuning", "changed again by mixing"):
         cells = []
         for style in STYLES:
-            entry = found["recovered"][style][kind]
+            entry = found["changes"][style][kind]
             low, high = entry["interval"]
             cells.append(
                 f"{100 * entry['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
