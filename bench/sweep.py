@@ -13,11 +13,9 @@ and sweep.md.
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +39,7 @@ def measure(way, folder, options):
     from cliptune.allocator import keep_freed_memory
     from cliptune.heads import HEADS, TrainingPlan
     from cliptune.heads.grids import fit_grid
+    from cliptune.usage import Usage
 
     keep_freed_memory()
     rows, labels, texts = (np.load(Path(folder) / f"{name}.npy") for name in ("X", "y", "texts"))
@@ -54,25 +53,23 @@ def measure(way, folder, options):
     head = HEADS["dual-linear"](plan=plan)
     members = members_of(options)
     groups = [[member] for member in members] if way.startswith("one") else [members]
-    before = peak_mb()
     found = []
-    began = time.perf_counter()
-    for group in groups:
-        found += fit_grid(
-            head,
-            rows[:n_train],
-            labels[:n_train],
-            members=group,
-            text_rows=texts,
-            logit_scale=20.0,
-            validation=(rows[n_train:], labels[n_train:]),
-        )
+    with Usage() as usage:  # its peak is what the training takes beyond rows and imports
+        for group in groups:
+            found += fit_grid(
+                head,
+                rows[:n_train],
+                labels[:n_train],
+                members=group,
+                text_rows=texts,
+                logit_scale=20.0,
+                validation=(rows[n_train:], labels[n_train:]),
+            )
     return {
         "way": way,
-        "seconds": time.perf_counter() - began,
+        "seconds": usage.seconds,
         "trained": len(found),
-        "rows_mb": before,
-        "peak_mb": peak_mb(),
+        "peak_mb": (usage.peak_bytes or 0) / 2**20,
         "diverged": sum(one.diverged for one in found),
         "losses": {f"{t.member.lr:.6g} {t.member.seed}": best_loss(t) for t in found},
     }
@@ -80,10 +77,6 @@ def measure(way, folder, options):
 
 def best_loss(trained):
     return min(record.val_loss for record in trained.history if np.isfinite(record.val_loss))
-
-
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def best_rate(losses):
@@ -119,7 +112,7 @@ def render(results):
         f"C = 100, {results['epochs']} epochs, batch 256, --max-memory "
         f"{results['max_memory'] >> 20} MiB. Only ratios carry over to another machine.",
         "",
-        "| way | seconds | trained | diverged | peak MB (rows and imports) | ratio | best rate |",
+        "| way | seconds | trained | diverged | peak MB beyond rows and imports | ratio | best rate |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, run in results["ways"].items():
@@ -127,7 +120,7 @@ def render(results):
         ratio = f"**{own['ratio']:.2f}**" if own else "1"
         lines.append(
             f"| {way} | {run['seconds']:.1f} | {run['trained']} | {run['diverged']} | "
-            f"{run['peak_mb']:.0f} ({run['rows_mb']:.0f}) | {ratio} | "
+            f"{run['peak_mb']:.0f} | {ratio} | "
             f"{best_rate(run['losses']):.4g} |"
         )
     lines.append("")
