@@ -112,7 +112,7 @@ def render(results):
         f"C = 100, {results['epochs']} epochs, batch 256, --max-memory "
         f"{results['max_memory'] >> 20} MiB. Only ratios carry over to another machine.",
         "",
-        "| way | seconds | trained | diverged | peak MB beyond rows and imports | ratio | best rate |",
+        "| way | seconds | trained | diverged | MB beyond rows and imports | ratio | best rate |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, run in results["ways"].items():

@@ -17,7 +17,7 @@ from cliptune.paired import Comparison, compare_correct
 from cliptune.sweep.advice import points
 from cliptune.sweep.halving import Costs, HalvingPlan
 from cliptune.sweep.records import Trial
-from cliptune.sweep.verdict import PointScore, Verdict
+from cliptune.sweep.verdict import Behind, PointScore, Verdict
 
 __all__ = ["FrozenHead", "advise_towers", "comparable"]
 
@@ -143,10 +143,18 @@ def _lead(method: str, best: PointScore, gain: Comparison, unfreeze: bool, what:
 def _bands(verdict: Verdict) -> list[str]:
     sentences = []
     for axis in ("backbone", "head"):
+        if len({b.score.rates[axis] for b in verdict.behind if _differs_in(axis, b, verdict)}) < 2:
+            continue  # a lone value is no band
         band = verdict.band(axis)
         shown = f"{band[0]:g} to {band[-1]:g}" if len(band) > 1 else f"only {band[0]:g}"
         sentences.append(f"Within noise of the best along the {axis} rate: {shown}.")
     return sentences
+
+
+def _differs_in(axis: str, one: Behind, verdict: Verdict) -> bool:
+    """Say whether a point is the best one but for its value of one axis."""
+    best = verdict.best.rates
+    return {**one.score.rates, axis: best[axis]} == best
 
 
 def _edges(best: PointScore, plan: HalvingPlan, trials: Sequence[Trial]) -> dict[str, str]:
