@@ -36,7 +36,8 @@ def test_parts_give_the_gradients_of_the_whole(n_images, n_texts):
     torch.testing.assert_close(loss, whole_loss)
     assert parts.keys() == whole.keys()
     for name, gradient in whole.items():
-        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
+        # Of the tensor's norm: single elements round by more, depending on the machine.
+        assert (parts[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-7, name
 
 
 def test_a_frozen_side_gets_no_gradient():
