@@ -140,7 +140,9 @@ def test_ctrl_c_keeps_finished_trials_and_prints_the_best_so_far(small_data, cac
     arguments = ["sweep", str(small_data), "--grid", "lr=0.01,0.1", "--epochs", "1", "--json"]
     arguments += ["--cache-dir", str(cache), "--storage", storage]
     slow = [*arguments, "--out", str(tmp_path / "run"), "--seeds", "400"]
-    code = "from cliptune.cli import main; main()"
+    # A shell lets what it starts in the background ignore the signal, and a process inherits that.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; from cliptune.cli import main; main()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", code, *slow],
