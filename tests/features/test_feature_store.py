@@ -102,7 +102,7 @@ def test_another_engine_embeds_all_but_another_name_embeds_none(make_table, tmp_
     table, store = make_table(20), FeatureStore(tmp_path / "cache")
     store.features(TinyEncoder(), table)
     renamed, faster = TinyEncoder(name="mine"), TinyEncoder()
-    faster.engine = "openvino"
+    faster.computed_by = lambda kind: ("openvino", "fp32")
     store.features(renamed, table)
     store.features(faster, table)
     assert (renamed.n_images, faster.n_images) == (0, 20)
