@@ -42,7 +42,19 @@ def run(arguments, capsys):
 def test_a_sweep_ends_in_advice_and_the_same_command_goes_on_from_it(
     small_data, cache, tmp_path, capsys
 ):
-    arguments = ["sweep", small_data, "--epochs", "5", "--json", "--cache-dir", cache]
+    arguments = [
+        "sweep",
+        small_data,
+        "--epochs",
+        "5",
+        "--json",
+        "--cache-dir",
+        cache,
+        "--engine",
+        "torch",
+        "--engine",
+        "torch",
+    ]
     arguments += ["--grid", "lr=1e-3..1e1:9 wd=0"]
     result, messages = run([*arguments, "--out", tmp_path / "one"], capsys)
     assert "12 images stay locked as the test" in messages
@@ -82,7 +94,7 @@ def check_files(out, result):
 
 def test_a_table_and_the_advice_are_printed(small_data, cache, tmp_path, capsys):
     arguments = ["sweep", small_data, "--method", "linear", "--grid", "penalty=1e-3..1e-1:3"]
-    arguments += ["--cache-dir", cache, "--out", tmp_path / "run"]
+    arguments += ["--cache-dir", cache, "--engine", "torch", "--out", tmp_path / "run"]
     assert run_command_line([str(word) for word in arguments]) == 0
     shown = capsys.readouterr().out
     assert "penalty" in shown
@@ -106,7 +118,17 @@ def test_a_table_and_the_advice_are_printed(small_data, cache, tmp_path, capsys)
 def test_a_wrong_option_is_one_line_and_leaves_nothing(
     options, expected, small_data, cache, tmp_path, capsys
 ):
-    arguments = ["sweep", small_data, *options, "--cache-dir", cache, "--out", tmp_path / "run"]
+    arguments = [
+        "sweep",
+        small_data,
+        *options,
+        "--cache-dir",
+        cache,
+        "--engine",
+        "torch",
+        "--out",
+        tmp_path / "run",
+    ]
     assert run_command_line([str(word) for word in arguments]) == 2
     captured = capsys.readouterr()
     assert expected in captured.err.splitlines()[-1]
@@ -138,7 +160,7 @@ def test_ctrl_c_keeps_finished_trials_and_prints_the_best_so_far(small_data, cac
     """Each stack of two ends at once, four hundred of them take a while."""
     storage = f"sqlite:///{tmp_path / 's.sqlite3'}"
     arguments = ["sweep", str(small_data), "--grid", "lr=0.01,0.1", "--epochs", "1", "--json"]
-    arguments += ["--cache-dir", str(cache), "--storage", storage]
+    arguments += ["--cache-dir", str(cache), "--engine", "torch", "--storage", storage]
     slow = [*arguments, "--out", str(tmp_path / "run"), "--seeds", "400"]
     # A shell lets what it starts in the background ignore the signal, and a process inherits that.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
