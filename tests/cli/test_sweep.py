@@ -52,8 +52,6 @@ def test_a_sweep_ends_in_advice_and_the_same_command_goes_on_from_it(
         cache,
         "--engine",
         "torch",
-        "--engine",
-        "torch",
     ]
     arguments += ["--grid", "lr=1e-3..1e1:9 wd=0"]
     result, messages = run([*arguments, "--out", tmp_path / "one"], capsys)
@@ -147,6 +145,8 @@ def test_a_study_of_other_data_is_refused(small_data, cache, tmp_path, capsys):
         "1",
         "--cache-dir",
         cache,
+        "--engine",
+        "torch",
     ]
     arguments += ["--storage", f"sqlite:///{tmp_path / 's.sqlite3'}", "--study", "mine", "--json"]
     run([*arguments, "--out", tmp_path / "run"], capsys)
