@@ -13,14 +13,15 @@ BIN := $(VENV)/bin
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# uv installs several times faster than pip; where it cannot be had, pip does the same.
+# uv installs several times faster than pip; where it cannot be had, pip does the same. Both
+# compile, so that the first start is as quick as the next.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"cliptune needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv is not to be had; using pip"
 
 define install
-	if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --python $(BIN)/python --editable '$(1)'
+	if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable '$(1)'
 	else $(BIN)/python -m pip install --disable-pip-version-check --editable '$(1)'; fi
 endef
 

@@ -1,13 +1,15 @@
 """A sweep of dual-linear at once against the same trainings one after another.
 
-    python bench/sweep.py            # everything; about half an hour on two quiet cores
+    python bench/sweep.py            # everything; about 25 minutes on two quiet cores
     python bench/sweep.py --quick    # a tenth of the rows, a quarter of the rates
 
 32 rates x 3 seeds on 50,000 x 512 clustered rows of 100 classes, 10,000 more for validation, five
-epochs: as one batched training in fp32 and with bfloat16 products, and one after another in fp32.
-Each way trains all members, once, in a process of its own, so that its peak memory is its own.
-The best rate is that of the lowest mean validation loss. Results go to bench/results/sweep.json
-and sweep.md.
+epochs: as one batched training in fp32 and with bfloat16 products, and one after another in fp32,
+both as a user writes it in PyTorch (two ``nn.Linear``, autograd, ``torch.optim.SGD``) and with our
+own trainer on a stack of one. Each way trains all members, once, in a process of its own, so that
+its peak memory is its own. The same batches come in the same order everywhere, so that losses must
+agree. The best rate is that of the lowest mean validation loss. The peak is that of the fp32
+matrix product, measured before and after. Results go to bench/results/sweep.json and sweep.md.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,9 @@ from heads import has_bfloat16, make_rows
 
 RATES, SEEDS = np.geomspace(1e-4, 1.0, 32), (0, 1, 2)
 RESULTS = Path(__file__).parent / "results"
-WAYS = ("batched-fp32", "batched-bf16", "one-by-one-fp32")
+PEERS = ("pytorch-one-by-one-fp32", "one-by-one-fp32")
+WAYS = ("batched-fp32", "batched-bf16", *PEERS)
+MOMENTUM, BATCH, SCALE = 0.9, 256, 20.0
 
 
 def members_of(options):
@@ -41,12 +46,16 @@ def measure(way, folder, options):
     from cliptune.heads.grids import fit_grid
     from cliptune.usage import Usage
 
+    if way.startswith("pytorch"):
+        return measure_pytorch(folder, options)
     keep_freed_memory()
     rows, labels, texts = (np.load(Path(folder) / f"{name}.npy") for name in ("X", "y", "texts"))
     n_train = len(rows) * 5 // 6
     plan = TrainingPlan(
         epochs=options.epochs,
         patience=None,
+        momentum=MOMENTUM,
+        batch_size=BATCH,
         products="bf16" if way.endswith("bf16") else "fp32",
         max_memory_bytes=options.max_memory,
     )
@@ -62,7 +71,7 @@ def measure(way, folder, options):
                 labels[:n_train],
                 members=group,
                 text_rows=texts,
-                logit_scale=20.0,
+                logit_scale=SCALE,
                 validation=(rows[n_train:], labels[n_train:]),
             )
     return {
@@ -73,6 +82,70 @@ def measure(way, folder, options):
         "diverged": sum(one.diverged for one in found),
         "losses": {f"{t.member.lr:.6g} {t.member.seed}": best_loss(t) for t in found},
     }
+
+
+def measure_pytorch(folder, options):
+    """Train every member as a user writes it in PyTorch; the allocator is left as it comes."""
+    import torch
+
+    from cliptune.usage import Usage
+
+    rows, labels, texts = (
+        torch.from_numpy(np.load(Path(folder) / f"{name}.npy")) for name in ("X", "y", "texts")
+    )
+    n_train = len(rows) * 5 // 6
+    train, validation = (rows[:n_train], labels[:n_train]), (rows[n_train:], labels[n_train:])
+    losses, diverged = {}, 0
+    with Usage() as usage:
+        for member in members_of(options):
+            found = train_in_pytorch(train, validation, texts, member, options.epochs)
+            finite = [loss for loss in found if np.isfinite(loss)]
+            losses[f"{member.lr:.6g} {member.seed}"] = min(finite)
+            diverged += len(finite) < len(found)
+    return {
+        "way": "pytorch-one-by-one-fp32",
+        "seconds": usage.seconds,
+        "trained": len(losses),
+        "peak_mb": (usage.peak_bytes or 0) / 2**20,
+        "diverged": diverged,
+        "losses": losses,
+    }
+
+
+def train_in_pytorch(train, validation, texts, member, epochs):
+    """Return the validation losses, before training and after each epoch."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import cross_entropy, normalize
+
+    (X, y), dim = train, texts.shape[1]
+    image, text = nn.Linear(dim, dim), nn.Linear(dim, dim)
+    for layer in (image, text):
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    parameters = [*image.parameters(), *text.parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=member.lr, momentum=MOMENTUM)
+    n_steps = epochs * -(-len(X) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+
+    def loss_of(rows, labels):
+        cosines = normalize(image(rows), dim=1) @ normalize(text(texts), dim=1).T
+        return cross_entropy(SCALE * cosines, labels)
+
+    def validate():
+        with torch.no_grad():
+            return float(loss_of(*validation))
+
+    losses = [validate()]
+    for epoch in range(1, epochs + 1):
+        order = np.random.default_rng([member.seed, epoch]).permutation(len(X))
+        for batch in torch.from_numpy(order).split(BATCH):
+            optimizer.zero_grad()
+            loss_of(X[batch], y[batch]).backward()
+            optimizer.step()
+            schedule.step()
+        losses.append(validate())
+    return losses
 
 
 def best_loss(trained):
@@ -87,21 +160,40 @@ def best_rate(losses):
 
 
 def compare(found):
-    """Ratios of times, and whether the ways agree on what they share."""
-    peer = found["one-by-one-fp32"]
+    """Ratios of times to both peers, and whether the ways agree on what they share."""
+    own = found["one-by-one-fp32"]
     result = {}
-    for way in WAYS[:-1]:
-        if way not in found:  # bfloat16 without the instructions would measure emulation
-            continue
-        ours = found[way]
+    for way in WAYS:
+        if way not in found or way == "one-by-one-fp32":
+            continue  # bfloat16 without the instructions would measure emulation
+        other = found[way]
         result[way] = {
-            "ratio": peer["seconds"] / ours["seconds"],
-            "same_best_rate": best_rate(ours["losses"]) == best_rate(peer["losses"]),
+            "ratios": {peer: found[peer]["seconds"] / other["seconds"] for peer in PEERS},
+            "same_best_rate": best_rate(other["losses"]) == best_rate(own["losses"]),
             "largest_loss_difference": max(
-                abs(loss - peer["losses"][key]) for key, loss in ours["losses"].items()
+                abs(loss - own["losses"][key]) for key, loss in other["losses"].items()
             ),
         }
     return result
+
+
+def step_flop():
+    """Return the operations of the matrix products of one step of plain PyTorch."""
+    dim, n_classes = 512, 100
+    layers = 2 * 2 * (BATCH + n_classes) * dim * dim  # both layers, forward and their gradients
+    return layers + 3 * 2 * BATCH * n_classes * dim
+
+
+def measure_peak():
+    """Return the GFLOP/s of an fp32 matrix product here and now."""
+    import torch
+
+    a, best = torch.randn(2048, 2048), 0.0
+    for _ in range(20):
+        began = time.perf_counter()
+        a @ a
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - began) / 1e9)
+    return best
 
 
 def render(results):
@@ -112,23 +204,32 @@ def render(results):
         f"C = 100, {results['epochs']} epochs, batch 256, --max-memory "
         f"{results['max_memory'] >> 20} MiB. Only ratios carry over to another machine.",
         "",
-        "| way | seconds | trained | diverged | MB beyond rows and imports | ratio | best rate |",
-        "|---|---|---|---|---|---|---|",
+        "| way | seconds | trained | diverged | MB beyond rows and imports | times plain PyTorch "
+        "| times our own one by one | best rate |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for way, run in results["ways"].items():
-        own = results["compared"].get(way)
-        ratio = f"**{own['ratio']:.2f}**" if own else "1"
+        ratios = [results["ways"][peer]["seconds"] / run["seconds"] for peer in PEERS]
         lines.append(
             f"| {way} | {run['seconds']:.1f} | {run['trained']} | {run['diverged']} | "
-            f"{run['peak_mb']:.0f} | {ratio} | "
+            f"{run['peak_mb']:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} | "
             f"{best_rate(run['losses']):.4g} |"
         )
     lines.append("")
     for way, own in results["compared"].items():
         lines.append(
             f"- {way}: {'the same' if own['same_best_rate'] else 'another'} best rate; the lowest "
-            f"validation losses of a member differ by at most {own['largest_loss_difference']:.2g}."
+            f"validation losses of a member differ from our own one by one by at most "
+            f"{own['largest_loss_difference']:.2g}."
         )
+    peak, least = results["peak_gflops"], results["least_seconds"]
+    lines += [
+        "",
+        f"The products of plain PyTorch's steps alone take {least:.0f} s at the measured fp32 peak "
+        f"of {peak:.0f} GFLOP/s: {least / results['ways'][PEERS[0]]['seconds']:.0%} of its time, "
+        "so that no way that multiplies as much in fp32 can be faster than "
+        f"{results['ways'][PEERS[0]]['seconds'] / least:.2f} times.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +246,7 @@ def main():
         print(json.dumps(measure(options.measure, options.rows, options)))
         return
     ways = [way for way in WAYS if has_bfloat16() or not way.endswith("bf16")]
-    found = {}
+    found, peaks = {}, [measure_peak()]
     with tempfile.TemporaryDirectory() as folder:
         X, y, texts = make_rows()
         if options.quick:
@@ -158,7 +259,9 @@ def main():
             command = [sys.executable, __file__, *passed, "--measure", way, "--rows", folder]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found[way] = json.loads(output.stdout.splitlines()[-1])
-            print(f"{way:18s} {found[way]['seconds']:9.1f} s", flush=True)
+            print(f"{way:24s} {found[way]['seconds']:9.1f} s", flush=True)
+    peaks.append(measure_peak())
+    n_steps = options.epochs * -(-(len(X) * 5 // 6) // BATCH)
     results = {
         "command": " ".join(["python bench/sweep.py", *sys.argv[1:]]),
         "machine": f"{platform.machine()}, {platform.processor() or platform.system()}, "
@@ -166,6 +269,8 @@ def main():
         "n_train": len(X) * 5 // 6,
         "epochs": options.epochs,
         "max_memory": options.max_memory,
+        "peak_gflops": max(peaks),
+        "least_seconds": len(members_of(options)) * n_steps * step_flop() / max(peaks) / 1e9,
         "ways": found,
         "compared": compare(found),
     }

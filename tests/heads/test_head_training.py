@@ -154,6 +154,23 @@ def test_a_stack_trains_each_head_as_alone(make, optimizer):
             assert ours.val_accuracy == theirs.val_accuracy
 
 
+@pytest.mark.parametrize("ratio", [1.0, 0.4])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_a_factored_text_layer_takes_the_same_steps_as_the_whole_one(ratio, decay):
+    assert CLUSTERS.text_rows.shape[0] < CLUSTERS.text_rows.shape[1]
+    stacks = [dual_stack(linear_steps=linear, residual_ratio=ratio) for linear in (True, False)]
+    assert "text_factor" in stacks[0].start(0)
+    trained = [train(stack, grid([1e-2], [decay]))[0] for stack in stacks]
+    factored, whole = (
+        stack.layers(one.parameters) for stack, one in zip(stacks, trained, strict=True)
+    )
+    assert factored.keys() == whole.keys()
+    assert np.abs(whole["text_weight"] - np.eye(len(whole["text_weight"]))).max() > 1e-3
+    for name, value in whole.items():
+        assert np.allclose(factored[name], value, atol=2e-6), name
+    assert trained[0].history[-1].val_loss == pytest.approx(trained[1].history[-1].val_loss)
+
+
 def test_a_stack_divided_by_memory_gives_the_same_heads():
     members = grid(np.geomspace(1e-4, 1e-1, 5).tolist())
     whole = train(dual_stack(), members)

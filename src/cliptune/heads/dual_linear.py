@@ -106,12 +106,14 @@ class DualLinearHead:
             data.logit_scale,
             residual_ratio=self.residual_ratio,
             begin=self.start,
+            linear_steps=self.plan.optimizer == "sgd",
             bf16=self.plan.products == "bf16",
         )
 
     def adopt(self, trained: Trained, data: FitData) -> Self:
         """Take over one head of a stack."""
-        self._set(trained.parameters, require_text_rows(data, self.name), data.logit_scale)
+        layers = self.make_stack(data).layers(trained.parameters)
+        self._set(layers, require_text_rows(data, self.name), data.logit_scale)
         self.best_epoch_, self.history_ = trained.best_epoch, trained.history
         return self
 

@@ -7,6 +7,7 @@ Automatic differentiation would keep six (M, B, D) arrays where this needs one.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.heads.optimizers import Parameters
-from cliptune.heads.products import add_product, multiply, softmax_residual
+from cliptune.heads.products import add_product, as_factor, multiply, softmax_residual
 
 __all__ = ["DualLinearStack"]
+
+# Rows of so many heads are worked on at once that they stay in a processor's cache between two
+# products; measured with bench/sweep.py.
+_CACHE_BYTES = 4 << 20
 
 
 class DualLinearStack:
@@ -25,11 +30,17 @@ class DualLinearStack:
     A vector keeps its length through its layer, so that the identity changes nothing, not even
     by rounding; rows of norm 1 make that the cosine.
 
+    Every gradient of B is S^T T for the C text rows T and some S (C, D). From the identity on,
+    gradient descent therefore never leaves B = I + K^T T, and K (C, D) trains in its place where
+    that is smaller: the same steps, with T T^T (C, C) where a product of (D, D) was.
+
     Args:
         text_rows: float32 (C, D), unit rows t.
         scale: The model's factor on cosines.
         residual_ratio: r.
         begin: ``identity``, or ``random`` as a fresh ``torch.nn.Linear``.
+        linear_steps: The optimiser only adds multiples of gradients, as SGD does and Adam does
+            not.
         bf16: Round the factors of products to bfloat16.
     """
 
@@ -40,14 +51,22 @@ class DualLinearStack:
         *,
         residual_ratio: float = 1.0,
         begin: Literal["identity", "random"] = "identity",
+        linear_steps: bool = False,
         bf16: bool = False,
     ) -> None:
         self._texts = torch.tensor(text_rows)
+        self._text_lengths = torch.linalg.vector_norm(self._texts, dim=1)
         self._scale, self._ratio, self._begin, self._bf16 = scale, residual_ratio, begin, bf16
+        n_classes, dim = self._texts.shape
+        self._factored = linear_steps and begin == "identity" and n_classes < dim
+        # What both ways multiply the text's parameters by.
+        self._text_factor = as_factor(
+            self._texts @ self._texts.T if self._factored else self._texts, bf16=bf16
+        )
 
     def start(self, seed: int) -> Parameters:
-        """Return two layers, each (1, D, D) and (1, D)."""
-        dim = self._texts.shape[1]
+        """Return two layers, each (1, D, D) and (1, D), or K (1, C, D) as ``text_factor``."""
+        n_classes, dim = self._texts.shape
         generator = torch.Generator().manual_seed(seed)
         parameters: Parameters = {}
         for side in ("image", "text"):
@@ -57,7 +76,19 @@ class DualLinearStack:
                 weight = torch.empty(1, dim, dim).uniform_(-bound, bound, generator=generator)
                 bias = torch.empty(1, dim).uniform_(-bound, bound, generator=generator)
             parameters |= {f"{side}_weight": weight, f"{side}_bias": bias}
+        if self._factored:
+            parameters["text_factor"] = torch.zeros(1, n_classes, dim)
+            del parameters["text_weight"]
         return parameters
+
+    def layers(self, trained: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Return both layers of one trained head, whichever way the text's was kept."""
+        layers = dict(trained)
+        if self._factored:
+            weight = layers.pop("text_factor").T @ self._texts.numpy()
+            weight[np.diag_indices_from(weight)] += 1
+            layers["text_weight"] = weight
+        return layers
 
     def accumulate(
         self,
@@ -68,39 +99,83 @@ class DualLinearStack:
         *,
         beta: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradient of the mean cross-entropy.
+        """Add the gradient of the mean cross-entropy."""
+        lengths = torch.linalg.vector_norm(X, dim=1)
+        rows = as_factor(X, bf16=self._bf16)
+        n_heads = len(parameters["image_weight"])
+        at_once = max(1, _CACHE_BYTES // (4 * X.numel()))
+        found = [
+            self._accumulate(
+                _heads(parameters, first, at_once),
+                X,
+                rows,
+                lengths,
+                y,
+                _heads(into, first, at_once),
+                beta,
+            )
+            for first in range(0, n_heads, at_once)
+        ]
+        losses, correct = zip(*found, strict=True)
+        return torch.cat(losses), torch.cat(correct)
+
+    def _accumulate(
+        self,
+        parameters: Parameters,
+        X: torch.Tensor,
+        rows: torch.Tensor,
+        lengths: torch.Tensor,
+        y: torch.Tensor,
+        into: Parameters,
+        beta: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the gradient of some heads.
 
         With z = layer(x), n = |x| and v = layer(t) likewise, cosine c = (n / |z|) z . u for the
         text vector u = (|t| / |v|) v. For g = dL/dlogits * scale:
         dL/dz = (n / |z|) (sum_c g_c u_c - e z) with e = sum_c g_c (z . u_c) / |z|^2, the part
         along z being what keeping the length removes; likewise dL/dv from dL/du.
+
+        Args:
+            parameters: Theirs.
+            X: float32 (B, D).
+            rows: X as a factor of products.
+            lengths: (B,), of the rows of X.
+            y: int64 (B,).
+            into: Their buffers.
+            beta: Factor on what is in the buffers.
         """
-        images, image_norms = self._layer(parameters, "image", X)
-        texts, text_norms = self._layer(parameters, "text", self._texts)
-        shrink_images = torch.linalg.vector_norm(X, dim=1) / image_norms  # (M, B)
-        shrink_texts = torch.linalg.vector_norm(self._texts, dim=1) / text_norms  # (M, C)
-        vectors = texts * shrink_texts[..., None]
-        products = multiply(images, vectors.transpose(1, 2), bf16=self._bf16)  # z . u, (M, B, C)
+        images, image_norms = self._image_layer(parameters, X, rows)
+        texts, text_norms = self._text_layer(parameters)
+        shrink_images = lengths / image_norms  # (M, B)
+        shrink_texts = self._text_lengths / text_norms  # (M, C)
+        vectors = as_factor(texts * shrink_texts[..., None], bf16=self._bf16)
+        factor = as_factor(images, bf16=self._bf16)
+        products = multiply(factor, vectors.transpose(1, 2))  # z . u, (M, B, C)
         g = products * (self._scale * shrink_images)[..., None]
         losses, correct = softmax_residual(g, y)
         g *= (self._scale / len(X) * shrink_images)[..., None]
-        d_vectors = multiply(g.transpose(1, 2), images, bf16=self._bf16)  # (M, C, D)
+        rounded = as_factor(g, bf16=self._bf16)
+        d_vectors = multiply(rounded.transpose(1, 2), factor)  # (M, C, D)
         along = products.mul_(g).sum(dim=2) / image_norms.square()
         d_images = images.mul_(-along[..., None])
-        add_product(d_images, g, vectors, beta=1.0, bf16=self._bf16)
-        self._add(into, "image", d_images, X, beta=beta)
+        add_product(d_images, rounded, vectors, beta=1.0)
+        self._add(into, "image", d_images, rows, beta=beta)
         along = (d_vectors * texts).sum(dim=2) / text_norms.square()
         d_texts = (d_vectors - along[..., None] * texts) * shrink_texts[..., None]
-        self._add(into, "text", d_texts, self._texts, beta=beta)
+        self._add_text(into, d_texts, beta=beta)
         return losses.sum(dim=1), correct.sum(dim=1)
 
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C)."""
-        images, image_norms = self._layer(parameters, "image", X)
-        texts, text_norms = self._layer(parameters, "text", self._texts)
-        texts *= (torch.linalg.vector_norm(self._texts, dim=1) / text_norms)[..., None]
+        images, image_norms = self._image_layer(parameters, X, as_factor(X, bf16=self._bf16))
+        texts, text_norms = self._text_layer(parameters)
+        vectors = texts * (self._text_lengths / text_norms)[..., None]
         shrink = torch.linalg.vector_norm(X, dim=1) / image_norms
-        products = multiply(images, texts.transpose(1, 2), bf16=self._bf16)
+        products = multiply(
+            as_factor(images, bf16=self._bf16),
+            as_factor(vectors, bf16=self._bf16).transpose(1, 2),
+        )
         return products.mul_(self._scale * shrink[..., None])
 
     def bytes_per_row(self) -> int:
@@ -108,29 +183,54 @@ class DualLinearStack:
         n_classes, dim = self._texts.shape
         return 4 * (2 * dim + 4 * n_classes)
 
-    def _layer(
-        self, parameters: Parameters, side: str, rows: torch.Tensor
+    def _image_layer(
+        self, parameters: Parameters, X: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return r (W row + b) + (1 - r) row of all heads, (M, n, D), and its norms (M, n)."""
-        weight, bias = parameters[f"{side}_weight"], parameters[f"{side}_bias"]
+        """Return r (A x + a) + (1 - r) x of all heads, (M, n, D), and its norms (M, n)."""
+        return self._mix(self._product(parameters["image_weight"], rows), parameters, "image", X)
+
+    def _text_layer(self, parameters: Parameters) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return r (B t + b) + (1 - r) t of all heads, (M, C, D), and its norms (M, C)."""
+        if not self._factored:
+            out = self._product(parameters["text_weight"], self._text_factor)
+            return self._mix(out, parameters, "text", self._texts)
+        factor = as_factor(parameters["text_factor"], bf16=self._bf16)
+        moved = multiply(self._text_factor.expand(len(factor), -1, -1), factor)
+        moved.add_(parameters["text_bias"][:, None])
+        out = torch.add(self._texts, moved, alpha=self._ratio)
+        return out, torch.linalg.vector_norm(out, dim=2)
+
+    def _product(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return W row of all heads, (M, n, D)."""
         shared = rows.expand(len(weight), *rows.shape)
-        out = multiply(shared, weight.transpose(1, 2), bf16=self._bf16).add_(bias[:, None])
+        return multiply(shared, as_factor(weight, bf16=self._bf16).transpose(1, 2))
+
+    def _mix(
+        self, out: torch.Tensor, parameters: Parameters, side: str, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the bias to W row and mix with the row; return the result and its norms."""
+        out.add_(parameters[f"{side}_bias"][:, None])
         if self._ratio != 1:
             out.mul_(self._ratio).add_(rows, alpha=1 - self._ratio)
         return out, torch.linalg.vector_norm(out, dim=2)
 
+    def _add_text(self, into: Parameters, d_texts: torch.Tensor, *, beta: float) -> None:
+        if not self._factored:
+            self._add(into, "text", d_texts, self._text_factor, beta=beta)
+            return
+        into["text_factor"].mul_(beta).add_(d_texts, alpha=self._ratio)
+        into["text_bias"].mul_(beta).add_(d_texts.sum(dim=1), alpha=self._ratio)
+
     def _add(
-        self,
-        into: Parameters,
-        side: str,
-        d_out: torch.Tensor,
-        rows: torch.Tensor,
-        *,
-        beta: float,
+        self, into: Parameters, side: str, d_out: torch.Tensor, rows: torch.Tensor, *, beta: float
     ) -> None:
         weight, bias = into[f"{side}_weight"], into[f"{side}_bias"]
         shared = rows.expand(len(weight), *rows.shape)
-        add_product(
-            weight, d_out.transpose(1, 2), shared, beta=beta, alpha=self._ratio, bf16=self._bf16
-        )
+        factor = as_factor(d_out, bf16=self._bf16).transpose(1, 2)
+        add_product(weight, factor, shared, beta=beta, alpha=self._ratio)
         bias.mul_(beta).add_(d_out.sum(dim=1), alpha=self._ratio)
+
+
+def _heads(parameters: Parameters, first: int, n: int) -> Parameters:
+    """Return a view of some heads."""
+    return {name: value[first : first + n] for name, value in parameters.items()}

@@ -26,7 +26,7 @@ from cliptune.heads.contract import (
 )
 from cliptune.heads.optimizers import Parameters
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.products import add_product, multiply, softmax_residual
+from cliptune.heads.products import add_product, as_factor, multiply, softmax_residual
 from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
@@ -67,11 +67,9 @@ class LinearStack:
         losses, correct = softmax_residual(logits.view(len(X), n_heads, n_classes), y[:, None])
         add_product(
             into["weight"].view(1, n_heads * n_classes, dim),
-            logits[None].transpose(1, 2),
-            scaled[None],
+            as_factor(logits[None], bf16=self._bf16).transpose(1, 2),
+            as_factor(scaled[None] / len(X), bf16=self._bf16),
             beta=beta,
-            alpha=1 / len(X),
-            bf16=self._bf16,
         )
         bias = into["bias"]
         bias.mul_(beta).add_(logits.sum(dim=0).view_as(bias), alpha=self._scale / len(X))
@@ -90,7 +88,8 @@ class LinearStack:
     def _shared_product(self, parameters: Parameters, scaled: torch.Tensor) -> torch.Tensor:
         """Return the logits of all heads in one product, (n, M C), for rows times the scale."""
         flat = parameters["weight"].flatten(0, 1)
-        products = multiply(scaled[None], flat.T[None], bf16=self._bf16)[0]
+        weight = as_factor(flat, bf16=self._bf16)
+        products = multiply(as_factor(scaled, bf16=self._bf16)[None], weight.T[None])[0]
         return products.add_(parameters["bias"].flatten(), alpha=self._scale)
 
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["add_product", "flush_tiny", "multiply", "softmax_residual"]
+__all__ = ["add_product", "as_factor", "flush_tiny", "multiply", "softmax_residual"]
 
 # Residuals this small change nothing, but products of theirs are subnormal floats, on which
 # processors multiply up to sixty times slower. A single too confident head of a stack has many.
 _TINY = 1e-15
 
 
-def multiply(left: torch.Tensor, right: torch.Tensor, *, bf16: bool) -> torch.Tensor:
-    """Return left @ right, float32 (M, n, k), for batches (M, n, m) and (M, m, k)."""
-    if bf16:
-        return torch.bmm(left.bfloat16(), right.bfloat16()).float()
-    return torch.bmm(left, right)
+def as_factor(values: torch.Tensor, *, bf16: bool) -> torch.Tensor:
+    """Round what will be multiplied, perhaps more than once, to what it is multiplied in."""
+    return values.bfloat16() if bf16 else values
+
+
+def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return left @ right, float32 (M, n, k), for batches (M, n, m) and (M, m, k) of factors."""
+    return torch.bmm(left, right).float()
 
 
 def add_product(
@@ -28,13 +31,14 @@ def add_product(
     *,
     beta: float,
     alpha: float = 1.0,
-    bf16: bool,
 ) -> None:
-    """Set ``into`` to beta * into + alpha * left @ right, without another array in fp32."""
-    if bf16:
-        into.mul_(beta).add_(torch.bmm(left.bfloat16(), right.bfloat16()), alpha=alpha)
-    else:
+    """Set float32 ``into`` to beta * into + alpha * left @ right, for factors of one kind."""
+    if left.dtype == torch.float32:
         torch.baddbmm(into, left, right, beta=beta, alpha=alpha, out=into)
+    elif alpha == 1:
+        torch.add(torch.bmm(left, right), into, alpha=beta, out=into)
+    else:
+        into.mul_(beta).add_(torch.bmm(left, right), alpha=alpha)
 
 
 def softmax_residual(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
