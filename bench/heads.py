@@ -1,22 +1,21 @@
-"""Heads on cached features: the linear head against scikit-learn, grids at once and one by one.
+"""Heads on cached features: the linear head against scikit-learn, a grid at once and one by one.
 
     python bench/heads.py                 # everything, about 15 minutes on two cores
-    python bench/heads.py --only linear   # one part: linear, grid or dual
+    python bench/heads.py --only linear   # one part: linear or grid
 
 Clustered rows, N = 50,000, D = 512, C = 100, and 10,000 for validation. Every measurement is a
-process of its own, so that its peak memory is its own; the ways of one part take turns, and
-only the ratio of their medians counts. What was measured goes to bench/results/heads.json and
-heads.md.
+process of its own, so that its peak memory, beyond rows and imports, is its own; the ways of one
+part take turns, and only the ratio of their medians counts. One by one is our own trainer on a
+stack of one, and what a user writes in PyTorch: ``nn.Linear``, autograd, ``torch.optim.SGD``. What
+was measured goes to bench/results/heads.json and heads.md; bench/sweep.py is about dual-linear.
 """
 
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
@@ -24,11 +23,11 @@ import numpy as np
 
 N_TRAIN, N_VAL, DIM, N_CLASSES = 50_000, 10_000, 512, 100
 RATES = np.geomspace(1e-3, 10, 32)
-DUAL_RATES = np.geomspace(1e-4, 1, 32)
 RESULTS = Path(__file__).parent / "results"
 LINEAR = ("linear", "scikit-learn")
-GRID = ("stacked-fp32", "one-by-one-fp32", "stacked-bf16")
-DUAL = ("dual-stacked-fp32", "dual-one-by-one-fp32", "dual-stacked-bf16")
+GRID = ("stacked-fp32", "stacked-bf16", "one-by-one-fp32", "pytorch-one-by-one-fp32")
+PEERS = {"linear": ("scikit-learn",), "grid": GRID[2:]}
+EPOCHS, BATCH, MOMENTUM = 5, 256, 0.9
 
 
 def make_rows(seed=0):
@@ -50,16 +49,15 @@ def measure(way, folder, options):
     arrays = {name: np.load(Path(folder) / f"{name}.npy") for name in ("X", "y", "texts")}
     X, y = arrays["X"][:N_TRAIN], arrays["y"][:N_TRAIN]
     validation = arrays["X"][N_TRAIN:], arrays["y"][N_TRAIN:]
-    before = peak_mb()
     if way in LINEAR:
-        found = measure_linear(way, X, y, validation, options.c)
-    else:
-        found = measure_grid(way, X, y, validation, arrays["texts"], options)
-    return {"way": way, **found, "rows_mb": before}
+        return {"way": way, **measure_linear(way, X, y, validation, options.c)}
+    if way.startswith("pytorch"):
+        return {"way": way, **measure_pytorch(X, y, validation)}
+    return {"way": way, **measure_grid(way, X, y, validation, options)}
 
 
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def megabytes(usage):
+    return (usage.peak_bytes or 0) / 2**20
 
 
 def mean_loss(head, X, y):
@@ -71,20 +69,20 @@ def measure_linear(way, X, y, validation, c):
     from sklearn.linear_model import LogisticRegression
 
     from cliptune.heads.linear import LinearHead
+    from cliptune.usage import Usage
 
     if way == "linear":
         head = LinearHead(1 / (c * len(y)))
     else:
         head = LogisticRegression(C=c, max_iter=1000)
-    began = time.perf_counter()
-    head.fit(X, y)
-    seconds, peak = time.perf_counter() - began, peak_mb()
+    with Usage() as usage:
+        head.fit(X, y)
     weight = head.weight_ if way == "linear" else head.coef_
     pull = 0.5 / (c * len(y)) * float((weight.astype(np.float64) ** 2).sum())
     predicted = head.predict_proba(validation[0]).argmax(axis=1)
     return {
-        "seconds": seconds,
-        "peak_mb": peak,
+        "seconds": usage.seconds,
+        "peak_mb": megabytes(usage),
         "objective": mean_loss(head, X, y) + pull,
         "val_loss": mean_loss(head, *validation),
         "val_accuracy": float((predicted == validation[1]).mean()),
@@ -92,44 +90,77 @@ def measure_linear(way, X, y, validation, c):
     }
 
 
-def measure_grid(way, X, y, validation, texts, options):
+def measure_grid(way, X, y, validation, options):
+    from cliptune.allocator import keep_freed_memory
     from cliptune.heads import HEADS, Member, TrainingPlan
     from cliptune.heads.grids import fit_grid
+    from cliptune.usage import Usage
 
-    dual = way.startswith("dual")
+    keep_freed_memory()
     plan = TrainingPlan(
-        epochs=options.dual_epochs if dual else 5,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        momentum=MOMENTUM,
         patience=None,
         products="bf16" if way.endswith("bf16") else "fp32",
         max_memory_bytes=options.max_memory,
     )
-    rates, seeds = (DUAL_RATES, (0, 1, 2)) if dual else (RATES, (0,))
-    members = [Member(float(rate), seed=seed) for rate in rates for seed in seeds]
-    head = HEADS["dual-linear" if dual else "linear-sgd"](plan=plan)
-    arguments = {"validation": validation, "n_classes": N_CLASSES}
-    if dual:
-        arguments |= {"text_rows": texts, "logit_scale": 20.0}
-    groups = [[member] for member in members] if "one-by-one" in way else [members]
-    began = time.perf_counter()
-    trained = [t for group in groups for t in fit_grid(head, X, y, members=group, **arguments)]
-    seconds = time.perf_counter() - began
-    losses = {}
-    for one in trained:
-        best = min(record.val_loss for record in one.history if np.isfinite(record.val_loss))
-        losses.setdefault(one.member.lr, []).append(best)
-    best_rate = min(losses, key=lambda rate: np.mean(losses[rate]))
-    accuracies = [
-        one.history[one.best_epoch].val_accuracy for one in trained if one.member.lr == best_rate
-    ]
-    return {
-        "seconds": seconds,
-        "peak_mb": peak_mb(),
-        "best_rate": best_rate,
-        "best_val_loss": float(np.mean(losses[best_rate])),
-        "best_val_accuracy": float(np.mean(accuracies)),
-        "diverged": sum(one.diverged for one in trained),
-        "heads": len(trained),
-    }
+    members = [Member(float(rate)) for rate in RATES]
+    groups = [[member] for member in members] if way.startswith("one") else [members]
+    head, trained = HEADS["linear-sgd"](plan=plan), []
+    with Usage() as usage:
+        for group in groups:
+            trained += fit_grid(
+                head, X, y, members=group, validation=validation, n_classes=N_CLASSES
+            )
+    losses = {one.member.lr: [record.val_loss for record in one.history] for one in trained}
+    return {"seconds": usage.seconds, "peak_mb": megabytes(usage), **best_of(losses)}
+
+
+def measure_pytorch(X, y, validation):
+    """Train every rate as a user writes it in PyTorch; the allocator is left as it comes."""
+    import torch
+
+    from cliptune.usage import Usage
+
+    tensors = [torch.from_numpy(array) for array in (X, y, *validation)]
+    with Usage() as usage:
+        losses = {float(rate): train_in_pytorch(*tensors, float(rate)) for rate in RATES}
+    return {"seconds": usage.seconds, "peak_mb": megabytes(usage), **best_of(losses)}
+
+
+def train_in_pytorch(X, y, X_val, y_val, rate):
+    """Return the validation losses, before training and after each epoch."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    layer = torch.nn.Linear(DIM, N_CLASSES)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=rate, momentum=MOMENTUM)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * -(-len(X) // BATCH))
+
+    def validate():
+        with torch.no_grad():
+            return float(cross_entropy(layer(X_val), y_val))
+
+    losses = [validate()]
+    for epoch in range(1, EPOCHS + 1):
+        order = np.random.default_rng([0, epoch]).permutation(len(X))
+        for batch in torch.from_numpy(order).split(BATCH):
+            optimizer.zero_grad()
+            cross_entropy(layer(X[batch]), y[batch]).backward()
+            optimizer.step()
+            schedule.step()
+        losses.append(validate())
+    return losses
+
+
+def best_of(losses):
+    """Return the rate with the lowest validation loss of any epoch."""
+    lowest = {rate: min(x for x in found if np.isfinite(x)) for rate, found in losses.items()}
+    rate = min(lowest, key=lowest.get)
+    return {"best_rate": rate, "best_val_loss": lowest[rate], "heads": len(losses)}
 
 
 def take_turns(ways, folder, repeats, arguments):
@@ -145,7 +176,7 @@ def take_turns(ways, folder, repeats, arguments):
     return found
 
 
-def summarise(found, ours, peer):
+def summarise(found, peers):
     seconds = {way: median(run["seconds"] for run in runs) for way, runs in found.items()}
     peaks = {way: median(run["peak_mb"] for run in runs) for way, runs in found.items()}
     last = {way: runs[-1] for way, runs in found.items()}
@@ -159,7 +190,12 @@ def summarise(found, ours, peer):
             }
             for way in found
         },
-        "ratio": {f"{peer} / {way}": seconds[peer] / seconds[way] for way in ours},
+        "ratio": {
+            f"{peer} / {way}": seconds[peer] / seconds[way]
+            for peer in peers
+            for way in found
+            if way not in peers
+        },
     }
 
 
@@ -176,14 +212,11 @@ def render(results):
         "",
         f"`python bench/heads.py`; N = {N_TRAIN:,}, D = {DIM}, C = {N_CLASSES}, clustered rows. "
         f"{results['machine']}; bfloat16 instructions: {'yes' if results['bf16'] else 'no'}. "
-        "Medians of processes that took turns; only ratios carry over to another machine.",
+        "peak_mb is beyond rows and imports. Medians of processes that took turns; only ratios "
+        "carry over to another machine.",
     ]
     for name, part in results["parts"].items():
-        columns = [
-            c
-            for c in next(iter(part["ways"].values()))
-            if c not in ("way", "all_seconds", "rows_mb")
-        ]
+        columns = [c for c in next(iter(part["ways"].values())) if c not in ("way", "all_seconds")]
         lines += [
             "",
             f"## {name}",
@@ -200,10 +233,9 @@ def render(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("linear", "grid", "dual"))
+    parser.add_argument("--only", choices=("linear", "grid"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--c", type=float, default=1.0, help="scikit-learn's C")
-    parser.add_argument("--dual-epochs", type=int, default=1)
     parser.add_argument("--max-memory", type=int, default=1 << 30)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -212,19 +244,7 @@ def main():
     if options.measure:
         print(json.dumps(measure(options.measure, options.rows, options)))
         return
-    passed = [
-        "--c",
-        str(options.c),
-        "--dual-epochs",
-        str(options.dual_epochs),
-        "--max-memory",
-        str(options.max_memory),
-    ]
-    parts = {
-        "linear": (LINEAR, options.repeats),
-        "grid": (GRID, options.repeats),
-        "dual": (DUAL, 1),
-    }
+    passed = [f"--c={options.c}", f"--max-memory={options.max_memory}"]
     results = {
         "machine": f"{platform.machine()}, {platform.processor() or platform.system()}",
         "bf16": has_bfloat16(),
@@ -233,12 +253,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, array in zip(("X", "y", "texts"), make_rows(), strict=True):
             np.save(Path(folder) / f"{name}.npy", array)
-        for part, (ways, repeats) in parts.items():
+        for part, ways in (("linear", LINEAR), ("grid", GRID)):
             if options.only in (None, part):
                 print(part)
-                found = take_turns(ways, folder, repeats, passed)
-                ours = [way for way in ways if way != ways[1]]
-                results["parts"][part] = summarise(found, ours, ways[1])
+                found = take_turns(ways, folder, options.repeats, passed)
+                results["parts"][part] = summarise(found, PEERS[part])
     options.out.mkdir(parents=True, exist_ok=True)
     name = "heads" if options.only is None else f"heads_{options.only}"
     (options.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")

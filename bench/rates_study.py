@@ -1,6 +1,6 @@
 """The study of rates: what is frozen, one rate or two, SGD or AdamW, how added layers begin.
 
-It runs ``cliptune sweep`` on real data and makes the tables of docs/rates_study.md.
+It runs ``cliptune sweep`` on real data and makes the tables and figures of docs/rates_study.md.
 
     python bench/rates_study.py DATA_ROOT                          # everything, about an hour
     python bench/rates_study.py DATA_ROOT --only hymenoptera_data --part heads
@@ -16,9 +16,15 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+
+from cliptune.figures import COLOURS, new_figure, save_figure
+
 RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(__file__).parent.parent / "docs" / "images"
 SETS = ("hymenoptera_data", "cifar10", "cifar100")
 HEADS = {
     "dual-linear, SGD, identity": ["--method", "dual-linear"],
@@ -119,6 +125,57 @@ def one_and_two(trials):
     )
 
 
+def draw_heads(name, results, folder):
+    """Accuracy over the rate, a line a kind of layers: mean and range of the seeds."""
+    figure = new_figure(6.4, 3.6)
+    axes = figure.subplots()
+    for (title, result), colour in zip(results.items(), COLOURS, strict=False):
+        by_rate = defaultdict(list)
+        for trial in result["trials"]:
+            if trial["purpose"] in ("grid", "extension"):
+                by_rate[trial["lr"]].append(100 * trial["val_accuracy"])
+        rates = sorted(by_rate)
+        style = "-" if "identity" in title else "--" if "random" in title else ":"
+        axes.plot(rates, [np.mean(by_rate[r]) for r in rates], style, color=colour, label=title)
+        low, high = ([end(by_rate[r]) for r in rates] for end in (min, max))
+        axes.fill_between(rates, low, high, color=colour, alpha=0.15, lw=0)
+    first = next(iter(results.values()))
+    start = 100 * first["before_training"]["val_accuracy"]
+    axes.axhline(start, color="grey", lw=1, label="before training")
+    axes.set(xscale="log", xlabel="learning rate", ylabel=f"validation %, n = {first['n_val']}")
+    axes.legend(frameon=False, fontsize=7)
+    save_figure(figure, folder / f"rates_{name}_heads")
+
+
+def draw_towers(name, results, folder):
+    """Accuracy over the backbone's rate, a line a rate of the head; frozen ones are level."""
+    figure = new_figure(6.4, 3.2)
+    for axes, (title, result) in zip(
+        figure.subplots(1, len(results), sharey=True, squeeze=False)[0],
+        results.items(),
+        strict=True,
+    ):
+        lines = defaultdict(dict)
+        for trial in result["trials"]:  # the longest training of a point comes last
+            if trial["purpose"] in ("grid", "extension"):
+                lines[trial["head"]][trial["backbone"]] = trial
+        for (head, trials), colour in zip(sorted(lines.items()), COLOURS, strict=False):
+            moving = {rate: trial for rate, trial in sorted(trials.items()) if rate > 0}
+            values = [100 * trial["val_accuracy"] for trial in moving.values()]
+            axes.plot(list(moving), values, "o-", color=colour, label=f"head {head:g}")
+            crossed = [r for r, trial in moving.items() if trial["diverged"]]
+            axes.plot(crossed, [100 * moving[r]["val_accuracy"] for r in crossed], "x", color="red")
+        frozen = 100 * result["recommendation"]["frozen"]["val_accuracy"]
+        axes.axhline(frozen, color="grey", lw=1, label="frozen, solved head")
+        axes.set_title(f"{title}; cross: diverged", fontsize=8)
+        axes.set(
+            xscale="log", xlabel="backbone rate", ylabel=f"validation %, n = {result['n_val']}"
+        )
+        axes.label_outer()
+        axes.legend(frameon=False, fontsize=7)
+    save_figure(figure, folder / f"rates_{name}_towers")
+
+
 def commands_of(results):
     return ["```", *(result["shown"] for result in results.values()), "```", ""]
 
@@ -130,8 +187,11 @@ def main():
     parser.add_argument("--part", choices=("heads", "towers"), action="append")
     parser.add_argument("--budget", default="10m", help="of each sweep that moves the model")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--figures", type=Path, default=FIGURES)
     options = parser.parse_args()
     parts = options.part or ("heads", "towers")
+    for folder in (options.out, options.figures):
+        folder.mkdir(parents=True, exist_ok=True)
     lines, kept = ["# Tables of the study of rates", ""], {}
     for name in options.only or SETS:
         data, small = str(options.root / name), name == "hymenoptera_data"
@@ -140,13 +200,14 @@ def main():
             found = {title: sweep(data, [*words, *images]) for title, words in HEADS.items()}
             kept[f"{name} heads"] = found
             lines += render_heads(name, found)
+            draw_heads(name, found, options.figures)
         if "towers" in parts and name != "cifar100":
             images = [] if small else ["--train-images", "2000"]
             extra = [*images, "--budget", options.budget]
             found = {title: sweep(data, [*words, *extra]) for title, words in TOWERS.items()}
             kept[f"{name} towers"] = found
             lines += render_towers(name, found)
-    options.out.mkdir(parents=True, exist_ok=True)
+            draw_towers(name, found, options.figures)
     (options.out / "rates_study.json").write_text(json.dumps(kept) + "\n")
     (options.out / "rates_study.md").write_text("\n".join(lines))
     print("\n".join(lines))
