@@ -171,7 +171,9 @@ def compare(found):
             "ratios": {peer: found[peer]["seconds"] / other["seconds"] for peer in PEERS},
             "same_best_rate": best_rate(other["losses"]) == best_rate(own["losses"]),
             "largest_loss_difference": max(
-                abs(loss - own["losses"][key]) for key, loss in other["losses"].items()
+                abs(loss - own["losses"][key])
+                for key, loss in other["losses"].items()
+                if float(key.split()[0]) <= best_rate(own["losses"])
             ),
         }
     return result
@@ -219,8 +221,8 @@ def render(results):
     for way, own in results["compared"].items():
         lines.append(
             f"- {way}: {'the same' if own['same_best_rate'] else 'another'} best rate; the lowest "
-            f"validation losses of a member differ from our own one by one by at most "
-            f"{own['largest_loss_difference']:.2g}."
+            "validation losses of members up to the best rate differ from our own one by one by at "
+            f"most {own['largest_loss_difference']:.2g}."
         )
     peak, least = results["peak_gflops"], results["least_seconds"]
     lines += [
