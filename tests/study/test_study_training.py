@@ -37,7 +37,7 @@ def tiny_model(tmp_path_factory):
 def thumbnails(small_insects, tmp_path_factory):
     """Real ants and bees of few pixels, so that decoding takes no time."""
     folder = tmp_path_factory.mktemp("data") / "thumbnails"
-    for split, n in (("train", 16), ("val", 8)):
+    for split, n in (("train", 24), ("val", 8)):
         for name in ("ants", "bees"):
             (folder / split / name).mkdir(parents=True)
             for path in sorted((small_insects / split / name).iterdir())[:n]:
@@ -111,6 +111,8 @@ def test_the_map_afterwards_shows_the_trained_weights(sections, finished):
     assert numbers["verdict"] in sections["map-after"]["conclusion"]
     folder = finished / "sections" / "fine-tuning"
     arrays = load_file(next(folder.glob("trained-*.safetensors")))
+    # Only validation images: 48 were there to learn from, 10 of them were held out.
+    assert len(arrays["rows"]) == numbers["n_images"] == 10
     assert np.allclose(np.linalg.norm(arrays["images"], axis=1), 1, atol=1e-3)
     before, after = (numbers[when]["centroid_distance"]["value"] for when in ("before", "after"))
     assert before != after

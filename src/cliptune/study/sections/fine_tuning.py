@@ -17,7 +17,7 @@ from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
 from cliptune.study.desk import Desk, Finding, slug
-from cliptune.study.sections.map import map_rows
+from cliptune.study.sections.map import held_out_rows
 from cliptune.study.subject import Subject, View
 from cliptune.study.tuning import Tuned, epoch_cell, trained_encoder, tune
 from cliptune.study.words import is_better, is_worse, percent, points
@@ -54,9 +54,9 @@ def study_fine_tuning(subject: Subject, desk: Desk) -> Finding:
 
 
 def _keep_trained(subject: Subject, view: View, tuned: Tuned, desk: Desk) -> None:
-    """Write where the trained weights, before any mixture, put images and texts."""
+    """Write where the trained weights, before any mixture, put validation images and texts."""
     encoder = trained_encoder(tuned, subject.device)
-    rows = map_rows(subject, desk.settings["map_images"])
+    rows = held_out_rows(subject, desk.settings["map_images"])
     vectors = view.store.features(encoder, subject.table.select(rows)).vectors
     texts = View(view.name, encoder, view.store, subject.table, vectors).text_rows(
         desk.template_set(view.name).templates

@@ -17,14 +17,23 @@ from cliptune.report import Column, Figure, Table
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject
 
-__all__ = ["change_table", "draw_map", "gap_table", "map_inputs", "map_rows", "study_map"]
+__all__ = [
+    "change_table",
+    "draw_map",
+    "gap_table",
+    "held_out_rows",
+    "map_inputs",
+    "require_enough",
+    "study_map",
+]
 
 _FEWEST = 10
 
 
 def study_map(subject: Subject, desk: Desk) -> Finding:
     """Draw one map a set of encoders and measure the gap."""
-    rows = map_rows(subject, desk.settings["images"])
+    rows = _rows_outside_test(subject, desk.settings["images"])
+    require_enough(rows)
     views = tuple(
         MapView(
             view.name,
@@ -48,21 +57,29 @@ def study_map(subject: Subject, desk: Desk) -> Finding:
     return Finding(" ".join(readings), result.to_dict(), (figure, gap_table(result)), notes)
 
 
-def map_rows(subject: Subject, most: int) -> NDArray[np.int64]:
-    """Return the validation images first, then others outside the test, up to a number.
+def _rows_outside_test(subject: Subject, most: int) -> NDArray[np.int64]:
+    """Return the validation images first, then others outside the test, up to a number."""
+    rng = np.random.default_rng([subject.seed, 7])
+    if not subject.is_divided:
+        return np.sort(rng.permutation(subject.open_rows)[:most])
+    val, train = subject.partition.val, subject.partition.train
+    return np.sort(np.concatenate([rng.permutation(val), rng.permutation(train)])[:most])
+
+
+def held_out_rows(subject: Subject, most: int) -> NDArray[np.int64]:
+    """Return validation images only, up to a number: what training changed on others is no news."""
+    rng = np.random.default_rng([subject.seed, 7])
+    return np.sort(rng.permutation(subject.partition.val)[:most])
+
+
+def require_enough(rows: NDArray[np.int64], kind: str = "images") -> None:
+    """Make sure that there is something to draw.
 
     Raises:
         TooSmallError: There are too few.
     """
-    rng = np.random.default_rng([subject.seed, 7])
-    if subject.is_divided:
-        val, train = subject.partition.val, subject.partition.train
-        rows = np.concatenate([rng.permutation(val), rng.permutation(train)])[:most]
-    else:
-        rows = rng.permutation(subject.open_rows)[:most]
     if len(rows) < _FEWEST:
-        raise TooSmallError(f"{len(rows)} images; a map needs at least {_FEWEST}")
-    return np.sort(rows)
+        raise TooSmallError(f"{len(rows)} {kind}; a map needs at least {_FEWEST}")
 
 
 def map_inputs(subject: Subject, rows: NDArray[np.int64], views: tuple[MapView, ...]) -> MapInputs:

@@ -12,14 +12,18 @@ from safetensors.numpy import load_file
 from cliptune.atlas import MapOptions, MapView, build_map
 from cliptune.report.document import Block
 from cliptune.study.desk import Desk, Finding, slug
-from cliptune.study.sections.map import change_table, draw_map, map_inputs
+from cliptune.study.sections.map import change_table, draw_map, map_inputs, require_enough
 from cliptune.study.subject import Subject
 
 __all__ = ["study_map_after"]
 
 
 def study_map_after(subject: Subject, desk: Desk) -> Finding:
-    """Draw one map of before and after for each encoder that was trained."""
+    """Draw one map of before and after for each encoder that was trained.
+
+    Raises:
+        TooSmallError: There are too few images that training did not see.
+    """
     trained = desk.done["fine-tuning"].numbers["models"]
     numbers: dict[str, dict[str, Any]] = {}  # Any: plain JSON values
     blocks: list[Block] = []
@@ -31,6 +35,7 @@ def study_map_after(subject: Subject, desk: Desk) -> Finding:
             desk.folder.parent / "fine-tuning" / f"trained-{slug(view.name)}.safetensors"
         )
         rows = arrays["rows"]
+        require_enough(rows, "validation images")
         texts = view.text_rows(desk.template_set(view.name).templates)
         views = (
             MapView("before", view.vectors[rows], texts),
@@ -47,5 +52,8 @@ def study_map_after(subject: Subject, desk: Desk) -> Finding:
         table = change_table(result, f"change-{slug(view.name)}", f"{view.name}, before and after")
         blocks += [figure, table]
         verdicts.append(result.numbers["verdict"])
-    notes = ("After: the best epoch's weights as trained, without mixing in the start.",)
+    notes = (
+        "Validation images only: the weights were trained on the others. After: the best epoch's "
+        "weights as trained, chosen on these images, without mixing in the start.",
+    )
     return Finding(" ".join(verdicts), {"models": numbers}, tuple(blocks), notes)
