@@ -26,6 +26,7 @@ from cliptune.cli.session import (
     choose_one_template_set,
     embed_table,
     embed_tokens,
+    import_ahead,
     open_encoder,
     open_store,
     open_whole_table,
@@ -127,12 +128,10 @@ def fit(
     methods = _methods(method, options)
     counts = read_shots(shots, seeds)
 
-    from cliptune.classifier import EncoderRecord
     from cliptune.images import require_classes, require_labels
-    from cliptune.run_encoder import encoder_in_fp32
     from cliptune.runs import default_run_path, require_free_place
-    from cliptune.training_run import FitSettings, finish_run
 
+    import_ahead("torch")
     start = time.perf_counter()
     place = out or default_run_path("fit", data)
     require_free_place(place)
@@ -146,6 +145,11 @@ def fit(
     )
     for sentence in partition.notes:
         note(sentence)
+
+    from cliptune.classifier import EncoderRecord
+    from cliptune.run_encoder import encoder_in_fp32
+    from cliptune.training_run import FitSettings, finish_run
+
     trials: list[Trial] = []
     if counts:
         trials, kept, partition = run_trials(
@@ -202,7 +206,6 @@ def _make_task(
     model: ModelOptions,
     seed: int,
 ) -> tuple[Task, Partition]:
-    from cliptune.fitting import Task
     from cliptune.prompts import ensemble_rows
     from cliptune.protocol import partition_table
 
@@ -212,12 +215,16 @@ def _make_task(
     tokens = None
     if "attention" in methods:
         tokens = embed_tokens(encoder, table, store)
+    text_rows = ensemble_rows(encode, table.class_names, template_set.templates)
+
+    from cliptune.fitting import Task
+
     task = Task(
         vectors=vectors,
         tokens=tokens,
         labels=table.labels,
         class_names=table.class_names,
-        text_rows=ensemble_rows(encode, table.class_names, template_set.templates),
+        text_rows=text_rows,
         logit_scale=encoder.logit_scale,
         train=partition.train,
         val=partition.val,

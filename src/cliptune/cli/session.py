@@ -6,8 +6,11 @@ It adds progress and one-line notes to calls of the library, and computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.cli.console import note, progress_bar
@@ -31,6 +34,7 @@ __all__ = [
     "embed_table",
     "embed_tokens",
     "engine_loader",
+    "import_ahead",
     "open_encoder",
     "open_store",
     "open_table",
@@ -62,6 +66,19 @@ class Embedded:
     def images_per_second(self) -> float | None:
         """Speed of the embedding, None where everything was in the cache."""
         return self.n_embedded / self.seconds if self.n_embedded else None
+
+
+def import_ahead(module: str) -> None:
+    """Begin to import what will be needed later, beside work that waits or runs outside Python.
+
+    Whoever imports it meanwhile waits for it; what goes wrong is told there.
+    """
+
+    def work() -> None:
+        with suppress(ImportError):
+            import_module(module)
+
+    Thread(target=work, daemon=True).start()
 
 
 def open_table(data: str, options: DataOptions) -> ImageTable:

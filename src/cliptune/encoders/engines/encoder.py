@@ -106,13 +106,21 @@ class EngineEncoder:
         """Digest of the weights that the graphs were made from, of preprocessing and tokenizer."""
         return self.facts.fingerprint
 
-    def prepare(self) -> bool:
-        """Open both towers' graphs; make what is missing, and say whether anything was.
+    def has_graphs(self) -> bool:
+        """Say whether both towers' graphs seem to be there; each is opened when it is needed."""
+        return all(
+            self._store.looks_whole(self.way.graph_kind(tower), tower)
+            for tower in ("image", "text")
+        )
+
+    def prepare(self) -> None:
+        """Open both towers' graphs; make what is missing.
 
         Raises:
             ConversionError: A tower cannot be converted or run.
         """
-        return any([self._open("image"), self._open("text")])
+        self._open("image")
+        self._open("text")
 
     def computed_by(self, kind: str) -> tuple[str, str]:
         """Return engine and number format behind an output, for the key of what is kept.
@@ -164,16 +172,15 @@ class EngineEncoder:
         self._open(tower)
         return self._runs[tower]
 
-    def _open(self, tower: str) -> bool:
+    def _open(self, tower: str) -> None:
         if tower in self._runs:
-            return False
+            return
         kind = self.way.graph_kind(tower)
-        path, made = find_or_make(
+        path = find_or_make(
             self._store, kind, tower, reference=self._reference, calibration=self._calibration
         )
         precision = self.way.tower_precision(tower, this_machine())
         self._runs[tower] = open_graph(self.engine, path, precision=precision)
-        return made
 
     def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         expected = (3, *self.preprocess.size)

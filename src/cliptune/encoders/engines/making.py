@@ -32,8 +32,8 @@ def find_or_make(
     *,
     reference: Callable[[], TorchEncoder],
     calibration: Callable[[], NDArray[np.uint8]],
-) -> tuple[Path, bool]:
-    """Return a graph's file, and whether it was made just now.
+) -> Path:
+    """Return a graph's file; make it where it is missing, damaged or of another version.
 
     Args:
         store: Where graphs are kept.
@@ -49,12 +49,12 @@ def find_or_make(
     """
     found = store.find(kind, tower)
     if found is not None:
-        return found, False
+        return found
     _LOG.info("making the %s graph of the %s tower", kind, tower)
     _make(store, kind, tower, reference, calibration)
     made = store.find(kind, tower)
     assert made is not None, "it was just written"
-    return made, True
+    return made
 
 
 def _make(
@@ -69,7 +69,7 @@ def _make(
 
     try:
         if kind == "openvino-int8":
-            source, _ = find_or_make(
+            source = find_or_make(
                 store, "openvino", tower, reference=reference, calibration=calibration
             )
             pixels = calibration()

@@ -110,16 +110,16 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
     trial = Trial(resolved.reference, resolved.facts.preprocess, work)
     for way in ways:
         encoder = resolved.encoder(way, calibration=lambda: trial.sample.pixels)
+        if str(way) == remembered.get("way") and encoder.has_graphs():
+            reason = str(remembered.get("reason", way.reason))
+            return _with_reason(encoder, reason, news=way.precision == "int8")
         try:
-            made = encoder.prepare()
+            encoder.prepare()
         except ConversionError as error:
             if engine != "auto" or precision == "int8":
                 raise
             _LOG.warning("%s", error)
             continue
-        if not made and str(way) == remembered.get("way"):
-            reason = str(remembered.get("reason", way.reason))
-            return _with_reason(encoder, reason, news=way.precision == "int8")
         asked = precision in _LOSSY  # by name: taken whatever it costs or gains
         judged = trial.judge(encoder, asked=asked, must_be_faster=engine == "auto" and not asked)
         if judged is not None:
