@@ -138,6 +138,25 @@ def test_interrupted_it_shows_what_is_finished_and_goes_on(
     assert all(s["skipped"] is None for s in answer["sections"].values())
 
 
+@pytest.mark.parametrize(
+    "missing, dependent", [("fine-tuning", "map-after"), ("zero-shot", "ship")]
+)
+def test_a_section_that_is_left_out_stops_only_what_rests_on_it(
+    missing, dependent, small_insects, run, tmp_path, monkeypatch
+):
+    def late(_study, step, _done):
+        return "no time is left" if step.name == missing else None
+
+    monkeypatch.setattr("cliptune.study.run._late", late)
+    sections = ["data", "zero-shot", "heads", "map", "ship", missing, dependent]
+    words = ("--only", ",".join(sections), "--budget", "30m", "--out", tmp_path / "study")
+    code, answer, said = run("study", small_insects, *words, cache=tmp_path / "cache")
+    assert code == 0, said
+    skipped = {name for name, section in answer["sections"].items() if section["skipped"]}
+    assert skipped == {missing, dependent}
+    assert "times as long" not in answer["sections"]["heads"]["conclusion"]
+
+
 def shuffled(small_insects, folder):
     """The same images under labels that have nothing to do with them."""
     shutil.copytree(small_insects, folder, dirs_exist_ok=True)

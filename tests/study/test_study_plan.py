@@ -53,7 +53,7 @@ def test_a_budget_below_embedding_names_the_least_that_works():
 
 def test_sections_come_in_the_order_of_the_report_with_what_they_need():
     assert choose_sections() == SECTION_NAMES
-    assert choose_sections("ship,data") == ("data", "ship")
+    assert choose_sections("ship,data") == ("data", "zero-shot", "ship")
     assert choose_sections("map-after") == ("fine-tuning", "map-after")
     assert "heads" not in choose_sections("", "heads")
     with pytest.raises(UnknownNameError, match="zero-shot"):

@@ -55,7 +55,7 @@ class Desk:
         folder: Its own folder, empty.
         settings: What the plan decided for it, as plain JSON values.
         scratch: A folder that outlives an interruption, for checkpoints.
-        done: Finished sections by name.
+        done: Finished sections by name, without those that were left out.
         progress: Shows (what, done, total).
         image: The image that the user wants an answer for.
     """

@@ -26,7 +26,7 @@ SECTION_NAMES = (
     "ship",
 )
 # Sections without which another has nothing to say.
-NEEDS = {"map-after": "fine-tuning"}
+NEEDS = {"map-after": "fine-tuning", "ship": "zero-shot"}
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def _do(
         folder=shelf.place(step.name),
         settings=step.settings,
         scratch=study.cache / "unfinished" / f"{study.key[:16]}-{step.name}",
-        done=done,
+        done={name: section for name, section in done.items() if section.skipped is None},
         progress=progress,
         image=study.options.image,
     )

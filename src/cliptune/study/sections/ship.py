@@ -156,7 +156,7 @@ def _chance(labels: NDArray[np.int64], n_candidates: int) -> float:
 def _zero_shot_knows(subject: Subject, desk: Desk, n_candidates: int) -> bool:
     """Whether zero-shot beats guessing on all images outside the test: it learned from none."""
     section = desk.done.get("zero-shot")
-    if section is None or section.skipped:
+    if section is None:
         return False
     chance = _chance(subject.table.labels[subject.open_rows], n_candidates)
     models = section.numbers["models"].values()
