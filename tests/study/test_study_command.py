@@ -139,7 +139,7 @@ def test_interrupted_it_shows_what_is_finished_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    "missing, dependent", [("fine-tuning", "map-after"), ("zero-shot", "ship")]
+    ("missing", "dependent"), [("fine-tuning", "map-after"), ("zero-shot", "ship")]
 )
 def test_a_section_that_is_left_out_stops_only_what_rests_on_it(
     missing, dependent, small_insects, run, tmp_path, monkeypatch
