@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 LINEAR = ("linear", "scikit-learn")
 GRID = ("stacked-fp32", "stacked-bf16", "one-by-one-fp32", "pytorch-one-by-one-fp32")
 PEERS = {"linear": ("scikit-learn",), "grid": GRID[2:]}
-EPOCHS, BATCH, MOMENTUM = 5, 256, 0.9
+EPOCHS, BATCH, MOMENTUM, SCALE = 5, 256, 0.9, 20.0
 
 
 def make_rows(seed=0):
@@ -111,7 +111,13 @@ def measure_grid(way, X, y, validation, options):
     with Usage() as usage:
         for group in groups:
             trained += fit_grid(
-                head, X, y, members=group, validation=validation, n_classes=N_CLASSES
+                head,
+                X,
+                y,
+                members=group,
+                logit_scale=SCALE,
+                n_classes=N_CLASSES,
+                validation=validation,
             )
     losses = {one.member.lr: [record.val_loss for record in one.history] for one in trained}
     return {"seconds": usage.seconds, "peak_mb": megabytes(usage), **best_of(losses)}
@@ -142,14 +148,14 @@ def train_in_pytorch(X, y, X_val, y_val, rate):
 
     def validate():
         with torch.no_grad():
-            return float(cross_entropy(layer(X_val), y_val))
+            return float(cross_entropy(SCALE * layer(X_val), y_val))
 
     losses = [validate()]
     for epoch in range(1, EPOCHS + 1):
         order = np.random.default_rng([0, epoch]).permutation(len(X))
         for batch in torch.from_numpy(order).split(BATCH):
             optimizer.zero_grad()
-            cross_entropy(layer(X[batch]), y[batch]).backward()
+            cross_entropy(SCALE * layer(X[batch]), y[batch]).backward()
             optimizer.step()
             schedule.step()
         losses.append(validate())
