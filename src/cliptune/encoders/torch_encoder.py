@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from cliptune.encoders.blueprint import Blueprint
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
+from cliptune.encoders.compiling import CompiledWhenLong
 from cliptune.encoders.halving import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
@@ -124,6 +125,9 @@ class TorchEncoder:
         self.blueprint = blueprint
         self._convolutional = is_convolutional(model)
         self._place()
+        self._image_tower = self._towers.encode_image
+        if self._on_gpu:
+            self._image_tower = CompiledWhenLong(self._image_tower)
 
     @property
     def context_length(self) -> int:
@@ -153,7 +157,7 @@ class TorchEncoder:
         """Embed images (B, 3, H, W); see ``DualEncoder``."""
 
         def encode(part: NDArray[np.uint8]) -> NDArray[np.float32]:
-            embedded = self._on_images(self._towers.encode_image, part)
+            embedded = self._on_images(self._image_tower, part)
             return _to_numpy(F.normalize(embedded.float(), dim=-1))
 
         return encode_in_parts(encode, pixels)
@@ -212,6 +216,10 @@ class TorchEncoder:
     def _towers(self) -> DualModel:
         return cast(DualModel, self.model)
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
     def _place(self) -> None:
         if self.precision != "fp32":
             _ = self.fingerprint  # of the weights before they are rounded
@@ -240,7 +248,10 @@ class TorchEncoder:
                 f"expected (B, {', '.join(map(str, expected))}) uint8; use preprocess"
             )
         writeable = pixels if pixels.flags.writeable else pixels.copy()
-        images = torch.from_numpy(writeable).to(self.device).float().div_(255)
+        host = torch.from_numpy(writeable)
+        if self._on_gpu:
+            host = host.pin_memory()  # copied by the device itself, while the host goes on
+        images = host.to(self.device, non_blocking=self._on_gpu).float().div_(255)
         mean, std = (
             torch.tensor(constants, device=self.device).view(1, 3, 1, 1)
             for constants in (self.preprocess.mean, self.preprocess.std)

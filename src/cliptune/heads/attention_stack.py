@@ -90,6 +90,9 @@ class AttentionStack:
         n_classes, dim = self._rows.shape
         return 4 * 4 * (2 * self._n_heads * dim + 3 * dim + n_classes)
 
+    def heads_at_once(self, n_rows: int) -> None:
+        """Return that one product over all heads is best."""
+
     def _find(self, parameters: Parameters, tokens: torch.Tensor) -> torch.Tensor:
         """Return what attention adds to the pooled feature, (M, n, D), for (n, T, D)."""
         query, value = parameters["query"], parameters["value"]

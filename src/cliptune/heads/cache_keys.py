@@ -129,6 +129,9 @@ class CacheStack:
         """Return about the bytes of a row's cosines and logits, and of their gradients."""
         return 4 * 4 * sum(self._values.shape)
 
+    def heads_at_once(self, n_rows: int) -> None:
+        """Return that one product over all heads is best."""
+
 
 def _factor(counts: NDArray[np.int64]) -> np.float32:
     """Return n, by which a mean over a class's keys counts like a sum over the usual number."""

@@ -19,9 +19,7 @@ from cliptune.heads.products import add_product, as_factor, multiply, softmax_re
 
 __all__ = ["DualLinearStack"]
 
-# Rows of so many heads are worked on at once that they stay in a processor's cache between two
-# products; measured with bench/sweep.py.
-_CACHE_BYTES = 4 << 20
+_CACHE_BYTES = 4 << 20  # measured with bench/sweep.py
 
 
 class DualLinearStack:
@@ -99,52 +97,15 @@ class DualLinearStack:
         *,
         beta: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradient of the mean cross-entropy."""
-        lengths = torch.linalg.vector_norm(X, dim=1)
-        rows = as_factor(X, bf16=self._bf16)
-        n_heads = len(parameters["image_weight"])
-        at_once = max(1, _CACHE_BYTES // (4 * X.numel()))
-        found = [
-            self._accumulate(
-                _heads(parameters, first, at_once),
-                X,
-                rows,
-                lengths,
-                y,
-                _heads(into, first, at_once),
-                beta,
-            )
-            for first in range(0, n_heads, at_once)
-        ]
-        losses, correct = zip(*found, strict=True)
-        return torch.cat(losses), torch.cat(correct)
-
-    def _accumulate(
-        self,
-        parameters: Parameters,
-        X: torch.Tensor,
-        rows: torch.Tensor,
-        lengths: torch.Tensor,
-        y: torch.Tensor,
-        into: Parameters,
-        beta: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradient of some heads.
+        """Add the gradient of the mean cross-entropy.
 
         With z = layer(x), n = |x| and v = layer(t) likewise, cosine c = (n / |z|) z . u for the
         text vector u = (|t| / |v|) v. For g = dL/dlogits * scale:
         dL/dz = (n / |z|) (sum_c g_c u_c - e z) with e = sum_c g_c (z . u_c) / |z|^2, the part
         along z being what keeping the length removes; likewise dL/dv from dL/du.
-
-        Args:
-            parameters: Theirs.
-            X: float32 (B, D).
-            rows: X as a factor of products.
-            lengths: (B,), of the rows of X.
-            y: int64 (B,).
-            into: Their buffers.
-            beta: Factor on what is in the buffers.
         """
+        lengths = torch.linalg.vector_norm(X, dim=1)
+        rows = as_factor(X, bf16=self._bf16)
         images, image_norms = self._image_layer(parameters, X, rows)
         texts, text_norms = self._text_layer(parameters)
         shrink_images = lengths / image_norms  # (M, B)
@@ -182,6 +143,10 @@ class DualLinearStack:
         """Return the bytes of a row's layer output, its products and their copies."""
         n_classes, dim = self._texts.shape
         return 4 * (2 * dim + 4 * n_classes)
+
+    def heads_at_once(self, n_rows: int) -> int:
+        """Return so many that their rows stay in a processor's cache between two products."""
+        return max(1, _CACHE_BYTES // (4 * n_rows * self._texts.shape[1]))
 
     def _image_layer(
         self, parameters: Parameters, X: torch.Tensor, rows: torch.Tensor
@@ -229,8 +194,3 @@ class DualLinearStack:
         factor = as_factor(d_out, bf16=self._bf16).transpose(1, 2)
         add_product(weight, factor, shared, beta=beta, alpha=self._ratio)
         bias.mul_(beta).add_(d_out.sum(dim=1), alpha=self._ratio)
-
-
-def _heads(parameters: Parameters, first: int, n: int) -> Parameters:
-    """Return a view of some heads."""
-    return {name: value[first : first + n] for name, value in parameters.items()}

@@ -85,6 +85,9 @@ class LinearStack:
         """Return the bytes of a row's logits and of their copies in a step."""
         return 4 * 3 * len(self._rows)
 
+    def heads_at_once(self, n_rows: int) -> None:
+        """Return that one product over all heads is best."""
+
     def _shared_product(self, parameters: Parameters, scaled: torch.Tensor) -> torch.Tensor:
         """Return the logits of all heads in one product, (n, M C), for rows times the scale."""
         flat = parameters["weight"].flatten(0, 1)

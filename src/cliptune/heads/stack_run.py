@@ -1,7 +1,7 @@
 """The training of one stack: batches, schedule, early stopping and the marks of divergence.
 
 It knows nothing about any head: a ``Stack`` brings the parameters of M heads, their gradients
-and their logits.
+and their logits. Nor does it know which core moves which heads.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray, row_chunks
 from cliptune.heads.contract import FitData
+from cliptune.heads.cores import Cores, even_slices
 from cliptune.heads.optimizers import Optimizer, Parameters, make_optimizer
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
 
@@ -62,6 +63,10 @@ class Stack(Protocol):
 
     def bytes_per_row(self) -> int:
         """Return the bytes that one row of a batch takes in one head while it is worked on."""
+        ...
+
+    def heads_at_once(self, n_rows: int) -> int | None:
+        """Return how many heads ``accumulate`` is best given for a batch; None: as many as are."""
         ...
 
 
@@ -111,12 +116,20 @@ class StackRun:
         self._active = torch.ones(n, dtype=torch.bool)
         self._diverged = torch.zeros(n, dtype=torch.bool)
         self._histories: list[list[EpochRecord]] = [[] for _ in members]
-        self._optimizer: Optimizer = make_optimizer(
-            self._parameters, start, [member for _, member in members], plan
+        self._shares = _cut_into_shares(
+            self._parameters,
+            start,
+            [member for _, member in members],
+            plan,
+            stack.heads_at_once(min(plan.batch_size, len(data.X))),
         )
 
     def train(self) -> list[Trained]:
         """Run all epochs, or as many as a head of the stack is still active in."""
+        with Cores(len(self._shares)) as cores:
+            return self._train(cores)
+
+    def _train(self, cores: Cores) -> list[Trained]:
         began = time.perf_counter()
         n_rows, size = len(self._data.X), self._plan.batch_size
         n_steps = self._plan.epochs * math.ceil(n_rows / size)
@@ -126,7 +139,7 @@ class StackRun:
             order = np.random.default_rng([self._seed, epoch]).permutation(n_rows)
             sums = torch.zeros(2, len(self._members), dtype=torch.float64)
             for first in range(0, n_rows, size):
-                sums += self._step(order[first : first + size], step / n_steps)
+                sums += self._step(order[first : first + size], step / n_steps, cores)
                 step += 1
             self._end_epoch(epoch, sums / n_rows)
             if not self._active.any():
@@ -134,17 +147,21 @@ class StackRun:
         seconds = (time.perf_counter() - began) / len(self._members)
         return [self._result(place, seconds) for place in range(len(self._members))]
 
-    def _step(self, rows: NDArray[np.int64], progress: float) -> torch.Tensor:
+    def _step(self, rows: NDArray[np.int64], progress: float, cores: Cores) -> torch.Tensor:
         X = read_rows(self._data.X, rows)
         y = torch.from_numpy(self._data.y[rows])
-        optimizer = self._optimizer
-        sums = self._stack.accumulate(
-            self._parameters, X, y, optimizer.buffers, beta=optimizer.beta
-        )
         falling = self._plan.schedule == "cosine"
         factor = 0.5 * (1 + math.cos(math.pi * progress)) if falling else 1.0
-        optimizer.step(factor * self._active)
-        return torch.stack(sums)
+
+        def move(share: _Share) -> torch.Tensor:
+            optimizer = share.optimizer
+            sums = self._stack.accumulate(
+                share.parameters, X, y, optimizer.buffers, beta=optimizer.beta
+            )
+            optimizer.step(factor * self._active[share.heads])
+            return torch.stack(sums)
+
+        return torch.cat(cores.map(move, self._shares), dim=1)
 
     def _end_epoch(self, epoch: int, train: torch.Tensor) -> None:
         """Record an epoch, keep what is best, and set aside what diverged or stopped.
@@ -175,7 +192,8 @@ class StackRun:
         if failed.any():
             for name, value in self._parameters.items():
                 value[failed] = self._start[name]
-            self._optimizer.forget(failed)
+            for share in self._shares:
+                share.optimizer.forget(failed[share.heads])
             self._best_epoch[failed & (self._best_loss == torch.inf)] = 0
 
     def _keep_best(self, epoch: int, val_loss: torch.Tensor) -> None:
@@ -218,6 +236,29 @@ class StackRun:
             diverged=bool(self._diverged[place]) or above_start,
             seconds=seconds,
         )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Heads of a stack that are moved together: their gradient and step while it is at hand."""
+
+    heads: slice
+    parameters: Parameters  # views of the stack's
+    optimizer: Optimizer
+
+
+def _cut_into_shares(
+    parameters: Parameters,
+    start: Parameters,
+    members: list[Member],
+    plan: TrainingPlan,
+    at_once: int | None,
+) -> list[_Share]:
+    shares = []
+    for heads in even_slices(len(members), at_once):
+        views = {name: value[heads] for name, value in parameters.items()}
+        shares.append(_Share(heads, views, make_optimizer(views, start, members[heads], plan)))
+    return shares
 
 
 def _clone(parameters: Parameters) -> Parameters:

@@ -13,6 +13,7 @@ from cliptune.paired import Comparison
 __all__ = [
     "SIGNIFICANT",
     "comparison_cell",
+    "duration",
     "is_better",
     "is_worse",
     "join_words",
@@ -45,6 +46,11 @@ def points(comparison: Comparison) -> str:
         f"{100 * comparison.difference:+.1f} points (95 % interval {100 * comparison.low:+.1f} to "
         f"{100 * comparison.high:+.1f}, {p}, n = {comparison.n})"
     )
+
+
+def duration(seconds: float) -> str:
+    """Write a time with a decimal where it is short."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def is_better(comparison: Comparison) -> bool:

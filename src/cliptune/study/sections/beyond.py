@@ -30,6 +30,7 @@ from cliptune.study.subject import Subject, View, spread_classes
 from cliptune.study.tuning import tune
 from cliptune.study.words import (
     comparison_cell,
+    duration,
     is_better,
     is_worse,
     join_words,
@@ -187,7 +188,7 @@ def _conclude(attempts: Sequence[_Attempt]) -> str:
             verdict = f"stays behind {a.simple}, the best so far: {points(change)}"
         else:
             verdict = f"is within chance of {a.simple}, the best so far: {points(change)}"
-        sentences.append(f"{name} {verdict}, for {a.candidate.seconds:.0f} s.")
+        sentences.append(f"{name} {verdict}, for {duration(a.candidate.seconds)}.")
     gains = [a for a in attempts if is_better(a.against_simple)]
     if not gains:
         sentences.append("Going further does not pay here.")

@@ -20,7 +20,7 @@ from cliptune.study.desk import Desk, Finding, slug
 from cliptune.study.sections.map import held_out_rows
 from cliptune.study.subject import Subject, View
 from cliptune.study.tuning import Tuned, epoch_cell, trained_encoder, tune
-from cliptune.study.words import is_better, is_worse, percent, points
+from cliptune.study.words import duration, is_better, is_worse, percent, points
 
 __all__ = ["study_fine_tuning"]
 
@@ -164,7 +164,7 @@ def _conclude(model: str, tuned: Tuned, change: Comparison) -> str:
     n_epochs = tuned.epochs[-1].epoch
     lead = (
         f"Training all {tuned.candidate.parameters:,} weights of {model} for {n_epochs} epochs "
-        f"took {tuned.candidate.seconds:.0f} s and"
+        f"took {duration(tuned.candidate.seconds)} and"
     )
     if is_better(change):
         lead += f" is better than zero-shot: {points(change)}."

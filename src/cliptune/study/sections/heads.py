@@ -18,6 +18,7 @@ from cliptune.study.desk import Desk, Finding
 from cliptune.study.subject import Subject
 from cliptune.study.words import (
     comparison_cell,
+    duration,
     is_better,
     percent,
     points,
@@ -193,6 +194,6 @@ def _compare_with_tuning(
         ratio = found["seconds"] / max(best.seconds, 1e-3)
         sentences.append(
             f"Fine-tuning all weights of {model} took {ratio:,.0f} times as long "
-            f"({found['seconds']:.0f} s) for {percent(found['val']['value'])}."
+            f"({duration(found['seconds'])}) for {percent(found['val']['value'])}."
         )
     return sentences
