@@ -41,7 +41,7 @@ class Cores:
     def map(self, work: Callable[[_Piece], _Result], pieces: Sequence[_Piece]) -> list[_Result]:
         """Return the results in the pieces' order; the first exception is raised."""
         found: Iterable[_Result] = map(work, pieces)
-        if self._pool is not None:
+        if self._pool is not None and len(pieces) > 1:
             found = self._pool.map(work, pieces)
         return list(found)
 

@@ -99,31 +99,30 @@ class DualLinearStack:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradient of the mean cross-entropy.
 
-        With z = layer(x), n = |x| and v = layer(t) likewise, cosine c = (n / |z|) z . u for the
-        text vector u = (|t| / |v|) v. For g = dL/dlogits * scale:
-        dL/dz = (n / |z|) (sum_c g_c u_c - e z) with e = sum_c g_c (z . u_c) / |z|^2, the part
-        along z being what keeping the length removes; likewise dL/dv from dL/du.
+        With z = layer(x) and v = layer(t), the cosine is c = w (z . v) for the weight
+        w = |x| |t| / (|z| |v|). For g = w dL/dc: dL/dz = sum_c g_c v_c - e z, with
+        e = sum_c g_c (z . v_c) / |z|^2 is the part along z, which keeping the length removes;
+        likewise dL/dv over the batch.
         """
-        lengths = torch.linalg.vector_norm(X, dim=1)
         rows = as_factor(X, bf16=self._bf16)
         images, image_norms = self._image_layer(parameters, X, rows)
         texts, text_norms = self._text_layer(parameters)
-        shrink_images = lengths / image_norms  # (M, B)
-        shrink_texts = self._text_lengths / text_norms  # (M, C)
-        vectors = as_factor(texts * shrink_texts[..., None], bf16=self._bf16)
-        factor = as_factor(images, bf16=self._bf16)
-        products = multiply(factor, vectors.transpose(1, 2))  # z . u, (M, B, C)
-        g = products * (self._scale * shrink_images)[..., None]
+        weights = self._cosine_weights(X, image_norms, text_norms)
+        image_factor = as_factor(images, bf16=self._bf16)
+        text_factor = as_factor(texts, bf16=self._bf16)
+        products = multiply(image_factor, text_factor.transpose(1, 2))  # z . v, (M, B, C)
+        g = products * weights
         losses, correct = softmax_residual(g, y)
-        g *= (self._scale / len(X) * shrink_images)[..., None]
+        g.mul_(weights).div_(len(X))
         rounded = as_factor(g, bf16=self._bf16)
-        d_vectors = multiply(rounded.transpose(1, 2), factor)  # (M, C, D)
-        along = products.mul_(g).sum(dim=2) / image_norms.square()
-        d_images = images.mul_(-along[..., None])
-        add_product(d_images, rounded, vectors, beta=1.0)
+        d_images = multiply(rounded, text_factor)
+        d_texts = multiply(rounded.transpose(1, 2), image_factor)
+        along = products.mul_(g)
+        image_shares = along.sum(dim=2) / image_norms.square()
+        text_shares = along.sum(dim=1) / text_norms.square()
+        d_images.addcmul_(images, image_shares[..., None], value=-1)
+        d_texts.addcmul_(texts, text_shares[..., None], value=-1)
         self._add(into, "image", d_images, rows, beta=beta)
-        along = (d_vectors * texts).sum(dim=2) / text_norms.square()
-        d_texts = (d_vectors - along[..., None] * texts) * shrink_texts[..., None]
         self._add_text(into, d_texts, beta=beta)
         return losses.sum(dim=1), correct.sum(dim=1)
 
@@ -131,13 +130,11 @@ class DualLinearStack:
         """Return (M, n, C)."""
         images, image_norms = self._image_layer(parameters, X, as_factor(X, bf16=self._bf16))
         texts, text_norms = self._text_layer(parameters)
-        vectors = texts * (self._text_lengths / text_norms)[..., None]
-        shrink = torch.linalg.vector_norm(X, dim=1) / image_norms
         products = multiply(
             as_factor(images, bf16=self._bf16),
-            as_factor(vectors, bf16=self._bf16).transpose(1, 2),
+            as_factor(texts, bf16=self._bf16).transpose(1, 2),
         )
-        return products.mul_(self._scale * shrink[..., None])
+        return products.mul_(self._cosine_weights(X, image_norms, text_norms))
 
     def bytes_per_row(self) -> int:
         """Return the bytes of a row's layer output, its products and their copies."""
@@ -147,6 +144,14 @@ class DualLinearStack:
     def heads_at_once(self, n_rows: int) -> int:
         """Return so many that their rows stay in a processor's cache between two products."""
         return max(1, _CACHE_BYTES // (4 * n_rows * self._texts.shape[1]))
+
+    def _cosine_weights(
+        self, X: torch.Tensor, image_norms: torch.Tensor, text_norms: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the factors from products of layers' outputs to logits, (M, n, C)."""
+        images = torch.linalg.vector_norm(X, dim=1) / image_norms
+        texts = self._scale * self._text_lengths / text_norms
+        return images[..., None] * texts[:, None]
 
     def _image_layer(
         self, parameters: Parameters, X: torch.Tensor, rows: torch.Tensor
@@ -183,8 +188,10 @@ class DualLinearStack:
         if not self._factored:
             self._add(into, "text", d_texts, self._text_factor, beta=beta)
             return
-        into["text_factor"].mul_(beta).add_(d_texts, alpha=self._ratio)
-        into["text_bias"].mul_(beta).add_(d_texts.sum(dim=1), alpha=self._ratio)
+        if self._ratio != 1:
+            d_texts.mul_(self._ratio)
+        for name, gradient in (("text_factor", d_texts), ("text_bias", d_texts.sum(dim=1))):
+            torch.add(gradient, into[name], alpha=beta, out=into[name])
 
     def _add(
         self, into: Parameters, side: str, d_out: torch.Tensor, rows: torch.Tensor, *, beta: float

@@ -123,13 +123,14 @@ class StackRun:
             plan,
             stack.heads_at_once(min(plan.batch_size, len(data.X))),
         )
+        self._cores = Cores(len(self._shares))
 
     def train(self) -> list[Trained]:
         """Run all epochs, or as many as a head of the stack is still active in."""
-        with Cores(len(self._shares)) as cores:
-            return self._train(cores)
+        with self._cores:
+            return self._train()
 
-    def _train(self, cores: Cores) -> list[Trained]:
+    def _train(self) -> list[Trained]:
         began = time.perf_counter()
         n_rows, size = len(self._data.X), self._plan.batch_size
         n_steps = self._plan.epochs * math.ceil(n_rows / size)
@@ -139,7 +140,7 @@ class StackRun:
             order = np.random.default_rng([self._seed, epoch]).permutation(n_rows)
             sums = torch.zeros(2, len(self._members), dtype=torch.float64)
             for first in range(0, n_rows, size):
-                sums += self._step(order[first : first + size], step / n_steps, cores)
+                sums += self._step(order[first : first + size], step / n_steps)
                 step += 1
             self._end_epoch(epoch, sums / n_rows)
             if not self._active.any():
@@ -147,7 +148,7 @@ class StackRun:
         seconds = (time.perf_counter() - began) / len(self._members)
         return [self._result(place, seconds) for place in range(len(self._members))]
 
-    def _step(self, rows: NDArray[np.int64], progress: float, cores: Cores) -> torch.Tensor:
+    def _step(self, rows: NDArray[np.int64], progress: float) -> torch.Tensor:
         X = read_rows(self._data.X, rows)
         y = torch.from_numpy(self._data.y[rows])
         falling = self._plan.schedule == "cosine"
@@ -161,7 +162,7 @@ class StackRun:
             optimizer.step(factor * self._active[share.heads])
             return torch.stack(sums)
 
-        return torch.cat(cores.map(move, self._shares), dim=1)
+        return torch.cat(self._cores.map(move, self._shares), dim=1)
 
     def _end_epoch(self, epoch: int, train: torch.Tensor) -> None:
         """Record an epoch, keep what is best, and set aside what diverged or stopped.
@@ -208,7 +209,16 @@ class StackRun:
     def _evaluate(
         self, parameters: Parameters, X: FloatArray, y: NDArray[np.int64]
     ) -> torch.Tensor:
-        """Return mean loss and accuracy over rows, float64 (2, M)."""
+        """Return mean loss and accuracy over rows, float64 (2, M), a share of the heads a core."""
+        n_heads = len(next(iter(parameters.values())))
+        shares = [share.heads for share in self._shares] if n_heads > 1 else [slice(0, 1)]
+
+        def score(heads: slice) -> torch.Tensor:
+            return self._score({name: v[heads] for name, v in parameters.items()}, X, y)
+
+        return torch.cat(self._cores.map(score, shares), dim=1)
+
+    def _score(self, parameters: Parameters, X: FloatArray, y: NDArray[np.int64]) -> torch.Tensor:
         n_heads = len(next(iter(parameters.values())))
         sums = torch.zeros(2, n_heads, dtype=torch.float64)
         log_n_classes = math.log(self._data.n_classes)
