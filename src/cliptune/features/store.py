@@ -15,8 +15,8 @@ another size, so one image can get another last bit in a last batch of 13 than i
 Batches are therefore cut from the list of missing images in the table's order and each is
 written in one step: after a kill the list lacks whole batches at its front, and the rest is cut
 where it would have been cut. An interrupted run ends with the bits of an undisturbed one. Runs
-that cut differently (images added later, another batch size) agree to rounding. So do an embedding that
-was computed alone and one that came out of a pass for ``trunk``.
+that cut differently (images added later, another batch size) agree to rounding. So do
+an embedding that was computed alone and one that came out of a pass for ``trunk``.
 """
 
 from __future__ import annotations
