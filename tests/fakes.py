@@ -62,6 +62,10 @@ class TinyEncoder:
         tokens: NDArray[np.float32] = grid @ self.image_weight[:3]
         return tokens
 
+    def encode_trunk(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grid = self._grid(pixels).reshape(len(pixels), -1)
+        return np.concatenate([_unit(grid @ self.image_weight), _unit(grid)], axis=1)
+
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         for text in texts:
             if len(text) > self.context_length and not truncate:

@@ -70,6 +70,16 @@ def test_a_frozen_run_adds_its_predictions_in_the_tables_numbers(
     assert view.data_digest == "d" * 64
 
 
+def test_a_run_over_trunk_rows_predicts_from_them(encoder, table, vectors, make_viewer):
+    trunk = np.concatenate([vectors, np.abs(vectors)], axis=1)
+    trunk[:, 8:] /= np.linalg.norm(trunk[:, 8:], axis=1, keepdims=True)
+    viewer = make_viewer(LinearHead(features="trunk").fit(trunk, table.labels))
+    assert viewer.needs == "trunk"
+    view = make_view(viewer, table, vectors, encoder.encode_texts, trunk=trunk)
+    assert (view.predictions == table.labels).mean() > 0.9
+    assert view.image_vectors is vectors
+
+
 def test_added_layers_move_images_and_texts(encoder, table, vectors, make_viewer):
     texts = ensemble_rows(encoder.encode_texts, NAMES, TEMPLATES)
     head = DualLinearHead(lr=0.1).fit(vectors, table.labels, text_rows=texts, logit_scale=20.0)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cliptune.calibration import Threshold, apply_temperature
 from cliptune.errors import CheckpointError, InputError, RunError
-from cliptune.heads import HEADS, Head
+from cliptune.heads import HEADS, Head, Needs
 from cliptune.runs import RunDir
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class Classifier:
     threshold: Threshold | None = None
 
     @property
-    def needs(self) -> str:
-        """What the head takes: ``pooled`` (N, D), or ``tokens`` (N, 1 + T, D)."""
+    def needs(self) -> Needs:
+        """What the head takes: ``pooled``, ``tokens`` or ``trunk``; see ``Head``."""
         return self.head.needs
 
     def predict_proba(self, X: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

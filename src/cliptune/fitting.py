@@ -19,7 +19,7 @@ from cliptune.calibration import (
     fit_temperature,
 )
 from cliptune.errors import InputError
-from cliptune.heads import HEADS, EpochRecord, Head
+from cliptune.heads import HEADS, EpochRecord, Head, Needs
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.usage import Usage
 
@@ -31,6 +31,7 @@ __all__ = [
     "fit_methods",
     "head_input",
     "join_tokens",
+    "needs_of",
     "score_fitted",
 ]
 
@@ -51,6 +52,8 @@ class Task:
         train: int64 rows to learn from.
         val: int64 rows to select on.
         seed: Of everything random.
+        trunk: float32 (N, D + E) of all images, the vectors with the features before the
+            projection behind them, or None where no method needs them.
     """
 
     vectors: NDArray[np.float32]
@@ -62,6 +65,7 @@ class Task:
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     seed: int = 0
+    trunk: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,34 @@ def _make_head(name: str, options: dict[str, Any], seed: int) -> Head:
     return head
 
 
+def needs_of(name: str, options: Mapping[str, Any]) -> Needs:
+    """Return the rows that a method will take, before there are any.
+
+    Where no option can change that, no head is imported: most of them bring torch.
+
+    Args:
+        name: A name in ``HEADS``.
+        options: Arguments of the head's constructor.
+
+    Raises:
+        InputError: ``features`` came, and the head does not take it or another option, or knows
+            no such features.
+    """
+    if "features" in options:
+        return _make_head(name, dict(options), seed=0).needs
+    return "tokens" if name == "attention" else "pooled"
+
+
 def head_input(
     task: Task, head: Head, rows: NDArray[np.int64]
 ) -> NDArray[np.floating[Any]]:  # Any: tokens may be of half precision
-    """Return what a head takes for some rows: pooled vectors, or these before the tokens."""
+    """Return what a head takes for some rows: pooled vectors, with or without more behind them."""
     if head.needs == "pooled":
         return task.vectors[rows]
+    if head.needs == "trunk":
+        if task.trunk is None:
+            raise InputError(f"method {head.name!r} needs trunk features, which were not extracted")
+        return task.trunk[rows]
     if task.tokens is None:
         raise InputError(f"method {head.name!r} needs token features, which were not extracted")
     return join_tokens(task.vectors[rows], task.tokens[rows])

@@ -19,6 +19,7 @@ from cliptune.classifier import Classifier
 from cliptune.encoders import load_encoder
 from cliptune.encoders.names import LITE
 from cliptune.fitting import join_tokens
+from cliptune.heads import Needs
 from cliptune.heads.dual_linear import DualLinearHead
 from cliptune.images import ImageTable, list_captions
 from cliptune.map_data import describes_images
@@ -54,9 +55,9 @@ class Viewer:
     run: RunDir | None = None
 
     @property
-    def needs_tokens(self) -> bool:
-        """Whether its classifier looks at patches."""
-        return self.classifier is not None and self.classifier.needs == "tokens"
+    def needs(self) -> Needs:
+        """What its classifier looks at, ``pooled`` where it has none."""
+        return "pooled" if self.classifier is None else self.classifier.needs
 
 
 def load_viewers(
@@ -114,6 +115,7 @@ def make_view(
     encode_texts: EncodeTexts,
     *,
     tokens: NDArray[np.floating[Any]] | None = None,  # Any: tokens may be of half precision
+    trunk: NDArray[np.float32] | None = None,
 ) -> MapView:
     """Put images and texts into one space as a viewer sees them.
 
@@ -126,6 +128,7 @@ def make_view(
         vectors: float32 (N, D), their unit rows from the viewer's encoder.
         encode_texts: Maps T texts to float32 (T, D), unit rows.
         tokens: (N, T, D), where the viewer needs them.
+        trunk: float32 (N, D + E), where the viewer needs them.
 
     Raises:
         DataError: The run's classes are not those of the data.
@@ -138,7 +141,9 @@ def make_view(
         return MapView(viewer.name, vectors, text_vectors)
     predictions = None
     if not describes_images(table):
-        X = vectors if tokens is None else join_tokens(vectors, tokens)
+        X: NDArray[np.floating[Any]] = vectors if trunk is None else trunk
+        if tokens is not None:
+            X = join_tokens(vectors, tokens)
         predictions = _predict(viewer.classifier, X, table)
     head = viewer.classifier.head
     if isinstance(head, DualLinearHead):

@@ -109,7 +109,7 @@ def score_classifier(
 
     Args:
         classifier: With the templates that zero-shot uses too.
-        X: What the classifier takes: (N, D), or (N, 1 + T, D).
+        X: What the classifier takes: (N, D), (N, 1 + T, D) or (N, D + E).
         vectors: float32 (N, D), the pooled features.
         labels: int64 (N,), in the classifier's numbers.
         encode_texts: Maps T texts to float32 (T, D) unit rows, by the same encoder.

@@ -119,6 +119,67 @@ def test_a_run_classifies_new_images(small_data, cache, tmp_path, answer, capsys
         assert expected in captured.err
 
 
+@pytest.fixture(params=["linear", "discriminant"])
+def trunk_run(request, small_data, cache, tmp_path, answer):
+    run = str(tmp_path / "trunk")
+    arguments = ["fit", str(small_data), "--method", request.param, "--features", "trunk"]
+    result, _ = answer([*arguments, "--json", "--cache-dir", str(cache), "--out", run])
+    return run, result
+
+
+def test_a_run_over_trunk_features_scores_and_classifies(
+    trunk_run, small_data, cache, tmp_path, answer, data_root
+):
+    run, fitted = trunk_run
+    assert fitted["options"] == {"features": "trunk"}
+    assert fitted["trained_parameters"] == 2 * (384 + 1280 + 1)
+    assert fitted["test"]["accuracy"] >= 0.85
+    for record in fitted["epochs"][:1]:
+        assert record["val_accuracy"] >= 0.85  # zero-shot, which lite is good at here
+    head = Classifier.load(run).head
+    assert head.get_params()["features"] == "trunk"
+    assert head.weight_.shape == (2, 384 + 1280)
+    arguments = ["evaluate", str(small_data), "--run", run, "--json", "--cache-dir", str(cache)]
+    scores, _ = answer([*arguments, "--out", str(tmp_path / "scores")])
+    assert scores["accuracy"] == fitted["test"]["accuracy"]
+    assert scores["log_loss"] == pytest.approx(fitted["test"]["log_loss"], abs=1e-4)
+    bee = data_root / "hymenoptera_data/val/bees/10870992_eebeeb3a12.jpg"
+    arguments = ["predict", str(bee), "--run", run, "--json", "--cache-dir", str(cache)]
+    result, _ = answer(arguments)
+    assert result["predictions"][0]["labels"][0]["label"] == "bee"
+
+
+def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, tmp_path, answer):
+    arguments = ["fit", str(small_data), "--method", "linear", "--features", "trunk"]
+    arguments += ["--shots", "2,4", "--json", "--cache-dir", str(cache)]
+    result, _ = answer([*arguments, "--out", str(tmp_path / "few")])
+    (start, _) = result["epochs"]
+    assert start["epoch"] == 0
+    few = result["few_shot"]["methods"]
+    assert set(few) == {"zero-shot", "linear"}
+    zero_shot = few["zero-shot"]["4"]["runs"][0]
+    assert start["val_accuracy"] == pytest.approx(zero_shot["val"]["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("knn", "method 'knn' has no option features"),
+        ("zero-shot", "method 'zero-shot' has no option features"),
+        ("ladder", "takes no --features"),
+        ("lora", "method lora takes no --features"),
+    ],
+)
+def test_a_method_that_has_no_trunk_features_says_so(
+    small_data, tmp_path, capsys, method, expected
+):
+    arguments = ["fit", str(small_data), "--method", method, "--features", "trunk"]
+    assert run_command_line([*arguments, "--out", str(tmp_path / "run")]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_class_is_nothing_to_learn(small_data, cache, tmp_path, capsys):
     shutil.copytree(small_data / "train" / "ants", tmp_path / "data" / "ants")
     arguments = ["fit", str(tmp_path / "data"), "--cache-dir", str(cache)]

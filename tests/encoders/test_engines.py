@@ -46,7 +46,7 @@ def test_an_engine_gives_torchs_rows(tiny_folder, cache, pixels, engine):
     assert (encoder.engine, encoder.precision) == (engine, "fp32")
     for same in ("dim", "logit_scale", "context_length", "preprocess", "fingerprint"):
         assert getattr(encoder, same) == getattr(torch_encoder, same)
-    for name in ("encode_images", "encode_tokens"):
+    for name in ("encode_images", "encode_tokens", "encode_trunk"):
         ours, theirs = getattr(encoder, name)(pixels), getattr(torch_encoder, name)(pixels)
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     rows = encoder.encode_texts(TEXTS)

@@ -10,6 +10,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from cliptune.encoders.engines import open_on_engine
+from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.lite import build_lite, load_lite
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.encoders.wheel_files import MAPS_PATH, WHEEL_FILES, read_wheel_file
@@ -90,6 +92,25 @@ def test_cells_go_through_the_same_maps_in_reading_order(encoder, pixels):
         grid = encoder.model.visual.trunk.forward_features(images)
         cell = encoder.model.visual.projection(grid[:, :, 2, 5]).numpy()
     np.testing.assert_allclose(tokens[:, 2 * 7 + 5], cell, atol=1e-5)
+
+
+def test_trunk_rows_hold_the_embedding_and_the_mean_over_the_cells(encoder, pixels):
+    found = encoder.encode_trunk(pixels)
+    assert found.shape == (2, 384 + 1280)
+    np.testing.assert_allclose(found[:, :384], encoder.encode_images(pixels), atol=1e-6)
+    with torch.inference_mode():
+        images = torch.from_numpy(encoder.preprocess.normalize(pixels))
+        mean = encoder.model.visual.trunk.forward_features(images).mean((2, 3)).numpy()
+    np.testing.assert_allclose(found[:, 384:], unit(mean), atol=1e-5)
+
+
+def test_trunk_rows_of_openvino_are_those_of_torch(encoder, pixels, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    other = open_on_engine("lite", engine="openvino", precision="fp32", cache_dir=tmp_path)
+    assert isinstance(other, EngineEncoder)
+    found = other.encode_trunk(pixels)
+    np.testing.assert_allclose(found, encoder.encode_trunk(pixels), atol=1e-4)
+    np.testing.assert_allclose(found[:, :384], other.encode_images(pixels), atol=1e-5)
 
 
 def test_image_tower_knows_imagenet_in_its_published_order(encoder):

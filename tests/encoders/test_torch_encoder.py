@@ -47,6 +47,10 @@ class TinyModel(nn.Module):
     def encode_image_tokens(self, images):
         return images.flatten(2).transpose(1, 2)
 
+    def encode_image_trunk(self, images):
+        flat = self.blocks(images).flatten(1)
+        return flat @ self.image, flat
+
 
 def make_encoder(model=None, **options):
     options = {"tokenizer": LetterTokenizer(), "preprocess": PREPROCESS} | options
@@ -82,6 +86,16 @@ def test_tokens_are_not_normalised_to_unit_length(pixels):
     found = make_encoder().encode_tokens(pixels)
     expected = PREPROCESS.normalize(pixels).reshape(3, 3, 64).transpose(0, 2, 1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_trunk_rows_are_the_embedding_and_what_it_is_projected_from(pixels):
+    encoder = make_encoder()
+    found = encoder.encode_trunk(pixels)
+    assert found.shape == (3, 5 + 192)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[:, :5], encoder.encode_images(pixels), atol=1e-6)
+    expected = unit(PREPROCESS.normalize(pixels).reshape(3, -1))
+    np.testing.assert_allclose(found[:, 5:], expected, atol=1e-6)
 
 
 def test_takes_read_only_and_transposed_pixels(pixels):

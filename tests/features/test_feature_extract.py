@@ -53,6 +53,15 @@ def test_gives_tokens_when_asked(make_table):
     (batch,) = extract(TinyEncoder(), make_table(4), tokens=True)
     assert batch.tokens is not None
     assert batch.tokens.shape == (4, 16, 16)
+    assert batch.trunk is None
+
+
+def test_gives_trunk_rows_when_asked(make_table):
+    (batch,) = extract(TinyEncoder(), make_table(4), trunk=True)
+    assert batch.trunk is not None
+    assert batch.trunk.shape == (4, 16 + 48)
+    np.testing.assert_allclose(batch.trunk[:, :16], batch.vectors, atol=1e-6)
+    assert batch.tokens is None
 
 
 def test_names_an_image_that_cannot_be_decoded_and_ends_its_threads(make_table):

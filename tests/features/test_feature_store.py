@@ -15,7 +15,7 @@ from PIL import Image
 
 from cliptune.encoders import Preprocess
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
-from cliptune.features import FeatureStore, Progress, extract, shards
+from cliptune.features import FeatureStore, Progress, extract, list_cache, shards
 from cliptune.images import ImageTable
 from fakes import TinyEncoder
 
@@ -204,6 +204,69 @@ def test_tokens_come_with_pooled_features_that_are_not_made_twice(make_table, tm
     np.testing.assert_array_equal(both.tokens, direct)
     again = FeatureStore(tmp_path / "cache").features(TinyEncoder(), table, tokens=True)
     np.testing.assert_array_equal(again.tokens, direct)
+
+
+def test_trunk_rows_and_embeddings_come_from_one_pass(make_table, tmp_path):
+    table, encoder, store = make_table(40), TinyEncoder(), FeatureStore(tmp_path / "cache")
+    both = store.features(encoder, table, trunk=True)
+    assert encoder.n_images == 0  # encode_images has seen none
+    direct = np.concatenate([b.trunk for b in extract(TinyEncoder(), table, trunk=True)])
+    np.testing.assert_array_equal(both.trunk, direct)
+    np.testing.assert_array_equal(both.vectors, direct[:, :16])
+    assert both.tokens is None
+    pooled = store.features(encoder, table)
+    assert encoder.n_images == 0
+    assert pooled.trunk is None
+    assert pooled.key == both.key
+    kinds = {p.name.split("-")[0] for p in (tmp_path / "cache" / "features").iterdir()}
+    assert kinds == {"pooled", "trunk"}
+    assert {entry.kind for entry in list_cache(tmp_path / "cache")} == kinds
+
+
+def test_trunk_rows_leave_embeddings_that_are_there_as_they_are(make_table, tmp_path):
+    encoder, store = BatchMinded(), FeatureStore(tmp_path / "cache", batch_size=16)
+    pooled = store.features(encoder, make_table(20))
+    table = make_table(40)
+    both = store.features(encoder, table, trunk=True)
+    found = dict(zip(both.row_ids, both.vectors, strict=True))
+    for name, vector in zip(pooled.row_ids, pooled.vectors, strict=True):
+        np.testing.assert_array_equal(found[name], vector)
+    np.testing.assert_allclose(both.trunk[:, :16], both.vectors, atol=1e-4)
+
+
+def test_embeddings_of_another_maker_than_the_trunks_are_made_apart(make_table, tmp_path):
+    class Quantised(TinyEncoder):
+        def computed_by(self, kind):
+            return "openvino", "int8" if kind == "pooled" else "fp32"
+
+    encoder = Quantised()
+    FeatureStore(tmp_path / "cache").features(encoder, make_table(20), trunk=True)
+    assert encoder.n_images == 20
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_an_interrupted_run_over_trunk_rows_ends_with_the_same_bits(make_table, tmp_path, limit):
+    class Minded(TinyEncoder):
+        n_passes = 0
+        limit = -1
+
+        def encode_trunk(self, pixels):
+            if self.n_passes == self.limit:
+                raise KeyboardInterrupt
+            self.n_passes += 1
+            noise = np.arange(len(pixels), dtype=np.float32)[:, None] + len(pixels)
+            return super().encode_trunk(pixels) + np.float32(1e-6) * noise
+
+    table = make_table(40)
+    whole = FeatureStore(tmp_path / "whole", batch_size=16).features(Minded(), table, trunk=True)
+    stopping = Minded()
+    stopping.limit = limit
+    store = FeatureStore(tmp_path / "cut", batch_size=16)
+    with pytest.raises(KeyboardInterrupt):
+        store.features(stopping, table, trunk=True)
+    again = store.features(Minded(), table, trunk=True)
+    np.testing.assert_array_equal(again.trunk, whole.trunk)
+    np.testing.assert_array_equal(again.vectors, whole.vectors)
 
 
 def test_reports_progress_and_time(make_table, tmp_path):

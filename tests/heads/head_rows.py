@@ -47,6 +47,14 @@ def make_clusters(
     return Clusters(X, y, X_val, y_val, X_test, y_test, texts)
 
 
+def as_trunk(rows, n_features=24, seed=2):
+    """Unit rows first, then positive features that they do not determine, at unit length."""
+    rng = np.random.default_rng(seed)
+    mixed = 2 * rows @ rng.normal(size=(rows.shape[1], n_features))
+    noise = 0.3 * rng.normal(size=mixed.shape)
+    return np.concatenate([rows, unit(np.maximum(mixed + noise, 0))], axis=1).astype(np.float32)
+
+
 def as_tokens(rows, n_tokens=3, seed=1):
     """Pooled rows first, then tokens scattered around them with norms other than 1."""
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from head_rows import SCALE, make_clusters, unit
+from head_rows import SCALE, as_trunk, make_clusters, unit
 from sklearn.covariance import empirical_covariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -46,6 +46,16 @@ class TestDiscriminant:
             logits = head.predict_logits(CLUSTERS.X_val)
             losses[10.0**power] = calibrated_log_loss(logits, CLUSTERS.y_val)
         assert losses[chosen.mix_] == pytest.approx(min(losses.values()), abs=1e-3)
+
+    def test_over_trunk_rows_the_texts_see_only_the_embedding(self):
+        X, X_test = as_trunk(CLUSTERS.X), as_trunk(CLUSTERS.X_test)
+        gaussian = DiscriminantHead(features="trunk").fit(X, CLUSTERS.y)
+        mixed = DiscriminantHead(0.3, "trunk").fit(X, CLUSTERS.y, **TEXTS)
+        expected = SCALE * CLUSTERS.X_test @ CLUSTERS.text_rows.T
+        expected += 0.3 * gaussian.predict_logits(X_test)
+        assert np.allclose(mixed.predict_logits(X_test), expected, atol=1e-3)
+        same = DiscriminantHead().fit(X, CLUSTERS.y)  # its Gaussians do not know what rows are
+        assert np.allclose(gaussian.predict_logits(X_test), same.predict_logits(X_test), atol=1e-4)
 
     def test_one_row_a_class_is_the_nearest_mean(self):
         first = [np.flatnonzero(CLUSTERS.y == c)[0] for c in range(4)]

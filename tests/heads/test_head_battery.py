@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from head_rows import SCALE, as_tokens, make_clusters
+from head_rows import SCALE, as_tokens, as_trunk, make_clusters
 from safetensors.numpy import load, save
 from sklearn.base import clone
 
@@ -10,14 +10,29 @@ from cliptune.errors import CheckpointError, DataError, InputError, UnknownNameE
 from cliptune.heads import HEADS, Head
 
 CLUSTERS = make_clusters()
-NAMES = tuple(HEADS)
+# The same heads over other rows.
+VARIANTS = {f"{name} trunk": name for name in ("linear", "discriminant")}
+NAMES = (*HEADS, *VARIANTS)
 LEARNING = tuple(name for name in NAMES if name != "zero-shot")
-WITHOUT_TEXTS = ("linear", "linear-sgd", "attention", "discriminant", "prototype", "knn")
-NEEDS_EVERY_CLASS = ("discriminant", "prototype", "knn")
+WITHOUT_TEXTS = (
+    *("linear", "linear-sgd", "attention", "discriminant", "prototype", "knn"),
+    *VARIANTS,
+)
+NEEDS_EVERY_CLASS = ("discriminant", "discriminant trunk", "prototype", "knn")
+WITHOUT_HISTORY = (*NEEDS_EVERY_CLASS, "cache")
+
+
+def class_of(name):
+    return HEADS[VARIANTS.get(name, name)]
+
+
+def make(name):
+    return class_of(name)(**({"features": "trunk"} if name in VARIANTS else {}))
 
 
 def rows_for(name, rows):
-    return as_tokens(rows) if HEADS[name].needs == "tokens" else rows
+    shapes = {"pooled": lambda same: same, "tokens": as_tokens, "trunk": as_trunk}
+    return shapes[make(name).needs](rows)
 
 
 def fit(name, data=CLUSTERS, *, texts=True, validation=True, **changes):
@@ -27,7 +42,7 @@ def fit(name, data=CLUSTERS, *, texts=True, validation=True, **changes):
         "n_classes": None if texts else len(data.text_rows),
         "validation": (rows_for(name, data.X_val), data.y_val) if validation else None,
     }
-    head = HEADS[name]()
+    head = make(name)
     return head.fit(rows_for(name, data.X), data.y, **{**arguments, **changes})
 
 
@@ -39,7 +54,7 @@ def accuracy(head, name, data=CLUSTERS):
 @pytest.mark.parametrize("name", NAMES)
 class TestContract:
     def test_arguments_are_stored_verbatim_and_survive_a_clone(self, name):
-        head = HEADS[name]()
+        head = make(name)
         copy = clone(head)
         assert copy is not head
         assert copy.get_params(deep=False) == head.get_params(deep=False)
@@ -47,11 +62,11 @@ class TestContract:
         assert not any(attribute.endswith("_") for attribute in vars(head))
 
     def test_parameters_are_plain_json_values(self, name):
-        parameters = HEADS[name]().get_params()
+        parameters = make(name).get_params()
         assert json.loads(json.dumps(parameters)) == parameters
 
     def test_fit_returns_the_head_and_changes_no_argument(self, name):
-        head = HEADS[name]()
+        head = make(name)
         before = head.get_params()
         X = rows_for(name, CLUSTERS.X)
         frozen = X.copy()
@@ -86,7 +101,7 @@ class TestContract:
     def test_renumbering_the_classes_renumbers_the_answers(self, name):
         order = np.array([2, 0, 3, 1])  # class c becomes order[c]
         head = fit(name)
-        renumbered = HEADS[name]().fit(
+        renumbered = make(name).fit(
             rows_for(name, CLUSTERS.X),
             order[CLUSTERS.y],
             text_rows=CLUSTERS.text_rows[np.argsort(order)],
@@ -100,7 +115,7 @@ class TestContract:
         head = fit(name)
         parameters = json.loads(json.dumps(head.get_params()))
         state = load(save({k: np.ascontiguousarray(v) for k, v in head.state().items()}))
-        again = HEADS[name].from_state(parameters, state)
+        again = class_of(name).from_state(parameters, state)
         X = rows_for(name, CLUSTERS.X_test)
         assert np.array_equal(again.predict_logits(X), head.predict_logits(X))
         assert again.n_parameters_ == head.n_parameters_
@@ -112,23 +127,26 @@ class TestContract:
         state = head.state()
         missing = dict(list(state.items())[1:])
         with pytest.raises(CheckpointError, match="expected"):
-            HEADS[name].from_state(head.get_params(), missing)
+            class_of(name).from_state(head.get_params(), missing)
         key = next(k for k, v in state.items() if v.dtype.kind == "f")
         with pytest.raises(CheckpointError, match=key):
-            HEADS[name].from_state(head.get_params(), {**state, key: state[key] * np.nan})
+            class_of(name).from_state(head.get_params(), {**state, key: state[key] * np.nan})
         with pytest.raises(CheckpointError, match="unexpected"):
-            HEADS[name].from_state({"unexpected": 1}, state)
+            class_of(name).from_state({"unexpected": 1}, state)
 
     def test_refuses_to_predict_before_fit(self, name):
         with pytest.raises(InputError, match="not fitted"):
-            HEADS[name]().predict_logits(rows_for(name, CLUSTERS.X_test))
+            make(name).predict_logits(rows_for(name, CLUSTERS.X_test))
 
     def test_refuses_rows_of_another_dimension(self, name):
         head = fit(name)
-        with pytest.raises(InputError, match="15 dimensions, expected 16"):
-            head.predict_logits(rows_for(name, CLUSTERS.X_test)[..., :15])
-        with pytest.raises(InputError, match="dimensions, expected"):
-            fit(name, text_rows=CLUSTERS.text_rows[:, :15])
+        X = rows_for(name, CLUSTERS.X_test)
+        dim = X.shape[-1]
+        with pytest.raises(InputError, match=f"{dim - 1} dimensions, expected {dim}"):
+            head.predict_logits(X[..., :-1])
+        texts = as_trunk(CLUSTERS.text_rows) if name in VARIANTS else CLUSTERS.text_rows[:, :15]
+        with pytest.raises(InputError, match=r"dimensions.* expected"):
+            fit(name, text_rows=texts)
 
     def test_names_rows_that_are_not_finite(self, name):
         head = fit(name)
@@ -138,7 +156,7 @@ class TestContract:
             head.predict_logits(X)
 
     def test_refuses_another_number_of_axes(self, name):
-        other = CLUSTERS.X if HEADS[name].needs == "tokens" else as_tokens(CLUSTERS.X)
+        other = CLUSTERS.X if make(name).needs == "tokens" else as_tokens(CLUSTERS.X)
         with pytest.raises(InputError, match="expected a float array"):
             fit(name).predict_logits(other)
 
@@ -151,8 +169,8 @@ class TestContract:
         np.save(tmp_path / "rows.npy", X)
         mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
         arguments = {"text_rows": CLUSTERS.text_rows, "logit_scale": SCALE}
-        from_disk = HEADS[name]().fit(mapped, CLUSTERS.y, **arguments)
-        in_memory = HEADS[name]().fit(X.astype(np.float32), CLUSTERS.y, **arguments)
+        from_disk = make(name).fit(mapped, CLUSTERS.y, **arguments)
+        in_memory = make(name).fit(X.astype(np.float32), CLUSTERS.y, **arguments)
         assert np.allclose(from_disk.predict_logits(mapped), in_memory.predict_logits(X), atol=2e-3)
 
 
@@ -172,19 +190,19 @@ class TestLearning:
         with pytest.raises(DataError, match=r"label 4 of row 5 is outside 0\.\.3"):
             wrong = CLUSTERS.y.copy()
             wrong[5] = 4
-            HEADS[name]().fit(X, wrong, **arguments)
+            make(name).fit(X, wrong, **arguments)
         with pytest.raises(DataError, match="all 120 labels are 2"):
-            HEADS[name]().fit(X, np.full(len(X), 2), **arguments)
+            make(name).fit(X, np.full(len(X), 2), **arguments)
         with pytest.raises(InputError, match="119 labels came for 120 rows"):
-            HEADS[name]().fit(X, CLUSTERS.y[1:], **arguments)
+            make(name).fit(X, CLUSTERS.y[1:], **arguments)
         with pytest.raises(InputError, match="expected integers"):
-            HEADS[name]().fit(X, CLUSTERS.y.astype(float), **arguments)
+            make(name).fit(X, CLUSTERS.y.astype(float), **arguments)
 
     def test_names_training_rows_that_are_not_finite(self, name):
         X = rows_for(name, CLUSTERS.X).copy()
         X[3] = np.nan
         with pytest.raises(DataError, match=r"features hold .* 1 row\(s\): 3"):
-            HEADS[name]().fit(X, CLUSTERS.y, text_rows=CLUSTERS.text_rows, logit_scale=SCALE)
+            make(name).fit(X, CLUSTERS.y, text_rows=CLUSTERS.text_rows, logit_scale=SCALE)
 
     def test_a_class_without_rows_is_rejected_or_keeps_its_text(self, name):
         kept = CLUSTERS.y != 1
@@ -192,9 +210,9 @@ class TestLearning:
         y, arguments = CLUSTERS.y[kept], {"text_rows": CLUSTERS.text_rows, "logit_scale": SCALE}
         if name in NEEDS_EVERY_CLASS:
             with pytest.raises(DataError, match="class 1 has none"):
-                HEADS[name]().fit(X, y, **arguments)
+                make(name).fit(X, y, **arguments)
             return
-        head = HEADS[name]().fit(X, y, **arguments)
+        head = make(name).fit(X, y, **arguments)
         logits = head.predict_logits(rows_for(name, CLUSTERS.X_test))
         assert logits.shape == (200, 4)
         assert np.isfinite(logits).all()
@@ -207,11 +225,11 @@ class TestLearning:
         assert accuracy(fit(name, texts=False), name) > 0.6
         kept = CLUSTERS.y != 3
         with pytest.raises(DataError, match="class 3 has none"):
-            HEADS[name]().fit(rows_for(name, CLUSTERS.X)[kept], CLUSTERS.y[kept], n_classes=4)
+            make(name).fit(rows_for(name, CLUSTERS.X)[kept], CLUSTERS.y[kept], n_classes=4)
 
     def test_history_starts_before_training(self, name):
         head = fit(name)
-        if name in ("cache", "discriminant", "prototype", "knn"):
+        if name in WITHOUT_HISTORY:
             assert head.history_ == ()
             return
         start = head.history_[0]

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from head_rows import SCALE, make_clusters
+from head_rows import SCALE, as_trunk, make_clusters
 from sklearn.linear_model import LogisticRegression
 
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.heads.arrays import log_loss, softmax
 from cliptune.heads.linear import LinearHead
 from cliptune.heads.logistic import make_problem, solve
+from cliptune.heads.zero_shot import ZeroShotHead
 
 CLUSTERS = make_clusters(n_classes=5, n_per_class=40, dim=24, noise=1.2, seed=2)
 TEXTS = {"text_rows": CLUSTERS.text_rows, "logit_scale": SCALE}
@@ -59,6 +60,45 @@ def test_a_neighbouring_solution_is_a_shorter_way():
 def test_an_overwhelming_penalty_leaves_the_texts():
     head = LinearHead(1e6).fit(CLUSTERS.X, CLUSTERS.y, **TEXTS)
     assert np.allclose(head.weight_, SCALE * CLUSTERS.text_rows, atol=1e-3)
+
+
+def test_trunk_rows_start_at_exactly_the_zero_shot_answer():
+    X, X_val = as_trunk(CLUSTERS.X), as_trunk(CLUSTERS.X_val)
+    head = LinearHead(features="trunk")
+    head.fit(X, CLUSTERS.y, **TEXTS, validation=(X_val, CLUSTERS.y_val))
+    zero_shot = ZeroShotHead().fit(None, None, **TEXTS)
+    start = head.history_[0]
+    assert start.val_loss == pytest.approx(
+        log_loss(zero_shot.predict_logits(CLUSTERS.X_val), CLUSTERS.y_val), rel=1e-6
+    )
+    kept = LinearHead(1e9, "trunk").fit(X, CLUSTERS.y, **TEXTS)
+    assert np.allclose(kept.weight_[:, :24], SCALE * CLUSTERS.text_rows, atol=1e-5)
+    assert np.allclose(kept.weight_[:, 24:], 0, atol=1e-5)
+    assert head.n_parameters_ == 5 * (24 + 24 + 1)
+    assert head.history_[1].val_loss < start.val_loss
+
+
+def test_trunk_rows_without_texts_are_scikit_learns_problem():
+    X = as_trunk(CLUSTERS.X)
+    theirs = LogisticRegression(C=10, tol=1e-8, max_iter=5000).fit(X, CLUSTERS.y)
+    ours = LinearHead(features="trunk").fit(X, CLUSTERS.y)
+    X_test = as_trunk(CLUSTERS.X_test)
+    assert np.abs(ours.predict_proba(X_test) - theirs.predict_proba(X_test)).max() < 0.01
+
+
+def test_trunk_penalties_all_start_from_texts():
+    X, X_val = as_trunk(CLUSTERS.X), as_trunk(CLUSTERS.X_val)
+    for penalty in ("class-adaptive", "validation"):
+        head = LinearHead(penalty, "trunk")
+        head.fit(X, CLUSTERS.y, **TEXTS, validation=(X_val, CLUSTERS.y_val))
+        assert head.history_[1].val_loss < head.history_[0].val_loss
+
+
+def test_refuses_unknown_features_and_rows_without_a_trunk():
+    with pytest.raises(UnknownNameError, match="trunk"):
+        LinearHead(features="tokens").fit(CLUSTERS.X, CLUSTERS.y, **TEXTS)
+    with pytest.raises(InputError, match="behind the embedding, as encode_trunk gives them"):
+        LinearHead(features="trunk").fit(CLUSTERS.X, CLUSTERS.y, **TEXTS)
 
 
 def test_history_holds_zero_shot_and_the_minimum():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cliptune.features import FeatureStore
     from cliptune.few_shot import Trial
     from cliptune.fitting import Fitted, Task
+    from cliptune.heads import Needs
     from cliptune.prompts import TemplateSet
     from cliptune.protocol import Partition
 
@@ -57,6 +58,7 @@ def fit(
     lr: str | None = None,
     weight_decay: float | None = None,
     epochs: int | None = None,
+    features: Literal["embedding", "trunk"] | None = None,
     abstain_precision: float | None = None,
     embed_encoder: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
@@ -84,6 +86,8 @@ def fit(
             or GROUP=NUMBER[,GROUP=NUMBER...], e.g. head=1e-2,image=1e-5,text=0.
         weight_decay: Its weight decay.
         epochs: Its passes over the training images.
+        features: What linear and discriminant learn from: the embedding unless named, or trunk,
+            the image tower's features before the projection behind it.
         abstain_precision: Choose a threshold below which the classifier abstains, so that this
             share of its answers is right on validation.
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
@@ -99,6 +103,8 @@ def fit(
     if method in METHODS:
         if shots is not None:
             raise InputError(f"method {method} takes no --shots; few-shot trials are for heads")
+        if features is not None:
+            raise InputError(f"method {method} takes no --features; they are for heads")
         fit_encoder(
             FinetuneRequest(
                 data=data,
@@ -124,24 +130,30 @@ def fit(
         )
         return
     refuse_for_head(method, tuning, around)
-    options = _options(lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs)
+    options = _options(
+        lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs, features=features
+    )
     methods = _methods(method, options)
     counts = read_shots(shots, seeds)
 
+    from cliptune.fitting import needs_of
     from cliptune.images import require_classes, require_labels
     from cliptune.runs import default_run_path, require_free_place
 
     import_ahead("torch")
     start = time.perf_counter()
+    needs = {needs_of(name, options) for name in methods}
     place = out or default_run_path("fit", data)
     require_free_place(place)
     table = open_whole_table(data, dataset)
     require_labels(table)
     require_classes(table)
     encoder, store = open_encoder(model, table), open_store(model)
-    embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+    embedded = embed_table(
+        encoder, table, store, on_bad_image=dataset.on_bad_image, trunk="trunk" in needs
+    )
     task, partition = _make_task(
-        embedded, encoder, store, template_set, methods, val, model, output.seed
+        embedded, encoder, store, template_set, needs, val, model, output.seed
     )
     for sentence in partition.notes:
         note(sentence)
@@ -176,7 +188,7 @@ def fit(
         _show(result)
 
 
-def _options(**given: float | None) -> dict[str, float]:
+def _options(**given: float | str | None) -> dict[str, float | str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -201,7 +213,7 @@ def _make_task(
     encoder: DualEncoder,
     store: FeatureStore,
     template_set: TemplateSet,
-    methods: Sequence[str],
+    needs: Set[Needs],
     val_fraction: float,
     model: ModelOptions,
     seed: int,
@@ -213,7 +225,7 @@ def _make_task(
     partition = partition_table(table, vectors, val_fraction=val_fraction, seed=seed)
     encode = text_encoder(encoder, store, model)
     tokens = None
-    if "attention" in methods:
+    if "tokens" in needs:
         tokens = embed_tokens(encoder, table, store)
     text_rows = ensemble_rows(encode, table.class_names, template_set.templates)
 
@@ -229,6 +241,7 @@ def _make_task(
         train=partition.train,
         val=partition.val,
         seed=seed,
+        trunk=embedded.features.trunk,
     )
     return task, partition
 

@@ -40,10 +40,17 @@ class OpenedRun:
         """Embed a table; return that, and what the classifier takes for each image."""
         from cliptune.fitting import join_tokens
 
-        embedded = embed_table(self.encoder, table, store, on_bad_image=on_bad_image)
+        needs = self.classifier.needs
+        embedded = embed_table(
+            self.encoder, table, store, on_bad_image=on_bad_image, trunk=needs == "trunk"
+        )
         X: NDArray[np.floating[Any]] = embedded.features.vectors
-        if self.classifier.needs == "tokens":
-            X = join_tokens(X, embed_tokens(self.encoder, embedded.table, store))
+        if needs == "tokens":
+            X = join_tokens(
+                embedded.features.vectors, embed_tokens(self.encoder, embedded.table, store)
+            )
+        elif embedded.features.trunk is not None:
+            X = embedded.features.trunk
         return embedded, X
 
 

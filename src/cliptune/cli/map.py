@@ -129,7 +129,13 @@ def _look(
 
     store, views = open_store(compute), []
     for viewer in viewers:
-        embedded = embed_table(viewer.encoder, table, store, on_bad_image=dataset.on_bad_image)
+        embedded = embed_table(
+            viewer.encoder,
+            table,
+            store,
+            on_bad_image=dataset.on_bad_image,
+            trunk=viewer.needs == "trunk",
+        )
         table = embedded.table
         views.append(
             make_view(
@@ -137,7 +143,10 @@ def _look(
                 table,
                 embedded.features.vectors,
                 text_encoder(viewer.encoder, store, compute),
-                tokens=embed_tokens(viewer.encoder, table, store) if viewer.needs_tokens else None,
+                tokens=embed_tokens(viewer.encoder, table, store)
+                if viewer.needs == "tokens"
+                else None,
+                trunk=embedded.features.trunk,
             )
         )
     return table, views

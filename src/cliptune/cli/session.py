@@ -193,8 +193,9 @@ def embed_table(
     store: FeatureStore,
     *,
     on_bad_image: Literal["fail", "skip"],
+    trunk: bool = False,
 ) -> Embedded:
-    """Embed a table through the cache, with a bar on standard error.
+    """Embed a table through the cache, with a bar on standard error; ``trunk`` if asked for too.
 
     Images are read once, by the embedding; only when one turns out to be unreadable are all of
     them read to find the others, and the run stops or goes on without them, as asked.
@@ -202,10 +203,10 @@ def embed_table(
     from cliptune.errors import BadImageError
 
     try:
-        return _embed(encoder, table, store, bad=())
+        return _embed(encoder, table, store, bad=(), trunk=trunk)
     except BadImageError:
         kept, bad = _remove_unreadable(table, on_bad_image=on_bad_image)
-        return _embed(encoder, kept, store, bad=bad)
+        return _embed(encoder, kept, store, bad=bad, trunk=trunk)
 
 
 def embed_tokens(
@@ -221,7 +222,12 @@ def embed_tokens(
 
 
 def _embed(
-    encoder: DualEncoder, table: ImageTable, store: FeatureStore, *, bad: tuple[BadImage, ...]
+    encoder: DualEncoder,
+    table: ImageTable,
+    store: FeatureStore,
+    *,
+    bad: tuple[BadImage, ...],
+    trunk: bool,
 ) -> Embedded:
     last: list[Progress] = []
     with progress_bar(f"embedding with {encoder.name}") as show:
@@ -230,7 +236,7 @@ def _embed(
             last[:] = [progress]
             show(progress.done, progress.total)
 
-        features = store.features(encoder, table, progress=advance)
+        features = store.features(encoder, table, trunk=trunk, progress=advance)
     seconds = last[0].input_seconds + last[0].model_seconds
     return Embedded(table, features, bad, last[0].embedded, seconds)
 

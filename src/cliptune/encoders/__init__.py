@@ -151,3 +151,21 @@ class DualEncoder(Protocol):
             norm and projection, not normalised, without the class token.
         """
         ...
+
+    def encode_trunk(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give each image's embedding and the features that it is projected from, in one pass.
+
+        The image tower's pooled features before the projection into the common space are what
+        CLIP's own linear probe takes (arXiv:2103.00020, section 3.2 and appendix A.3).
+
+        Args:
+            pixels: uint8, shape (B, 3, H, W).
+
+        Returns:
+            float32, shape (B, dim + E): the row of ``encode_images``, up to rounding, then the
+            E features, each part of norm 1. E is the tower's own (1280 for ``lite``).
+
+        Raises:
+            InputError: The image tower has no such projection.
+        """
+        ...

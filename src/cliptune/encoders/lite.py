@@ -196,6 +196,11 @@ class LiteModel(nn.Module):
         rows: torch.Tensor = self.visual.projection(self.visual.cells(images))
         return rows
 
+    def encode_image_trunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map images to rows (B, 384) and to the features they are made of, (B, 1280)."""
+        features = self.visual.cells(images).mean(1)
+        return self.visual.projection(features), features
+
 
 class ImageTower(nn.Module):
     """A convolutional trunk, the mean over its cells, and the maps into the common space.

@@ -32,6 +32,7 @@ from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.tokenizers import build_tokenizer
 from cliptune.encoders.torch_encoder import TorchEncoder, is_convolutional
 from cliptune.encoders.transformers_format import convert_tensors, is_transformers
+from cliptune.encoders.trunk_features import encode_with_trunk
 from cliptune.errors import CheckpointError
 
 __all__ = ["build_encoder", "build_model", "to_preprocess"]
@@ -42,24 +43,33 @@ _log = logging.getLogger(__name__)
 
 
 class _Clip(open_clip.CLIP):  # type: ignore[misc]
-    """CLIP with vectors per patch."""
+    """CLIP with vectors per patch and features before the projection."""
 
     def encode_image_tokens(self, images: torch.Tensor) -> torch.Tensor:
         return encode_patches(self.visual, images)
+
+    def encode_image_trunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return encode_with_trunk(self.visual, images)
 
 
 class _CustomTextClip(open_clip.CustomTextCLIP):  # type: ignore[misc]
-    """CLIP with its text tower in a module of its own, with vectors per patch."""
+    """The same with its text tower in a module of its own."""
 
     def encode_image_tokens(self, images: torch.Tensor) -> torch.Tensor:
         return encode_patches(self.visual, images)
+
+    def encode_image_trunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return encode_with_trunk(self.visual, images)
 
 
 class _CoCa(open_clip.CoCa):  # type: ignore[misc]
-    """CoCa with vectors per patch; its text decoder is loaded and not used."""
+    """The same of CoCa; its text decoder is loaded and not used."""
 
     def encode_image_tokens(self, images: torch.Tensor) -> torch.Tensor:
         return encode_patches(self.visual, images)
+
+    def encode_image_trunk(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return encode_with_trunk(self.visual, images)
 
 
 def build_encoder(name: str, files: ModelFiles, *, device: str, precision: str) -> TorchEncoder:

@@ -27,7 +27,7 @@ from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
 from cliptune.errors import InputError
 
-__all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional"]
+__all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional", "join_unit_rows"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -51,6 +51,10 @@ class DualModel(Protocol):
 
     def encode_image_tokens(self, images: torch.Tensor, /) -> torch.Tensor:
         """Map normalised float images (B, 3, H, W) to one vector per patch, (B, N, D)."""
+        ...
+
+    def encode_image_trunk(self, images: torch.Tensor, /) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map images to what ``encode_image`` gives and what that projects, (B, D) and (B, E)."""
         ...
 
 
@@ -166,6 +170,16 @@ class TorchEncoder:
         """Give one vector per patch, not normalised; see ``DualEncoder``."""
         return _to_numpy(self._on_images(self._towers.encode_image_tokens, pixels).float())
 
+    def encode_trunk(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images and keep what is projected; see ``DualEncoder``."""
+
+        def encode(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                parts = self._towers.encode_image_trunk(self._normalise(part))
+                return _to_numpy(join_unit_rows(parts))
+
+        return encode_in_parts(encode, pixels)
+
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Embed texts; see ``DualEncoder``.
 
@@ -264,6 +278,11 @@ class TorchEncoder:
 def is_convolutional(model: nn.Module) -> bool:
     """Say whether a module is mainly convolutions; a ViT has one, for its patches."""
     return sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 4
+
+
+def join_unit_rows(parts: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Put rows (B, D) and (B, E), each brought to norm 1, side by side: float32 (B, D + E)."""
+    return torch.cat([F.normalize(part.float(), dim=-1) for part in parts], dim=-1)
 
 
 def _to_numpy(rows: torch.Tensor) -> NDArray[np.float32]:

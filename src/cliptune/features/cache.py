@@ -42,7 +42,7 @@ class CacheEntry:
         fingerprint: Digest of the encoder's weights.
         precision: What it computed in.
         engine: What ran it.
-        kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut``.
+        kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut``.
         n_vectors: How many images or texts.
         n_bytes: Size of all its files.
         created: When it was first used.

@@ -18,7 +18,7 @@ from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features.extract import read_ahead, require_finite
 from cliptune.features.folder import ShardFolder
-from cliptune.features.keys import content_digest, reduces_input
+from cliptune.features.keys import StoreKey, content_digest, reduces_input
 from cliptune.features.types import Progress
 from cliptune.images.decode import decode_image
 
@@ -38,7 +38,8 @@ class Job:
         encoder: What embeds.
         table: N images.
         contents: Digest of each image's bytes, shape (N,).
-        folders: Where the vectors of each kind (``pooled``, ``tokens``) are kept.
+        folders: Where the vectors of each kind (``pooled``, ``tokens``, ``trunk``)
+            are kept.
         progress: Called at the start and after each batch, if it is given.
     """
 
@@ -112,13 +113,36 @@ def _embed_batch(
     job: Job, rows: NDArray[np.int64], pixels: NDArray[np.uint8], ids: tuple[str, ...]
 ) -> None:
     """Write the missing vectors of some rows; where only tokens are missing, only tokens."""
-    for kind, folder in job.folders.items():
-        wanted = folder.lacks(job.contents[rows])
-        if not wanted.any():
+    encoder = job.encoder
+    encoders = {
+        "pooled": encoder.encode_images,
+        "tokens": encoder.encode_tokens,
+        "trunk": encoder.encode_trunk,
+    }
+    lacking = {kind: folder.lacks(job.contents[rows]) for kind, folder in job.folders.items()}
+    both = _pooled_within_trunk(encoder, lacking)
+    for kind, wanted in lacking.items():
+        if not wanted.any() or (both and kind == "pooled"):
             continue
         some, seen = rows[wanted], pixels if wanted.all() else pixels[wanted]
-        encode = job.encoder.encode_tokens if kind == "tokens" else job.encoder.encode_images
-        folder.append(job.contents[some], require_finite(encode(seen), some, ids))
+        vectors = require_finite(encoders[kind](seen), some, ids)
+        if both and kind == "trunk":
+            pooled = np.ascontiguousarray(vectors[:, : encoder.dim])
+            job.folders["pooled"].append(job.contents[some], pooled)
+        job.folders[kind].append(job.contents[some], vectors)
+
+
+def _pooled_within_trunk(encoder: DualEncoder, lacking: Mapping[str, NDArray[np.bool_]]) -> bool:
+    """Say whether one pass gives both kinds: the same images lack them, and one maker makes them.
+
+    A batch of which a killed run wrote the embeddings only is not such a one: its trunk rows are
+    then computed alone, in a batch of the same size, and have the same bits.
+    """
+    return (
+        "trunk" in lacking
+        and np.array_equal(lacking["pooled"], lacking["trunk"])
+        and StoreKey.of(encoder, "pooled").has_same_maker(StoreKey.of(encoder, "trunk"))
+    )
 
 
 def _loader(job: Job) -> Callable[[int], Image.Image]:

@@ -41,6 +41,7 @@ def extract(
     batch_size: int = 64,
     workers: int | None = None,
     tokens: bool = False,
+    trunk: bool = False,
 ) -> Iterator[Batch]:
     """Embed a table, batch by batch, in its order.
 
@@ -53,6 +54,7 @@ def extract(
         batch_size: Images that the encoder sees at once.
         workers: Threads that decode; by default one per core that this process may use.
         tokens: Also give one vector per patch.
+        trunk: Also give the embedding with the features before the projection behind it.
 
     Yields:
         The embeddings of ``batch_size`` consecutive rows; the last batch may be smaller.
@@ -60,6 +62,7 @@ def extract(
     Raises:
         BadImageError: An image cannot be read; the message names it.
         DataError: An embedding is not finite; the message names the image.
+        InputError: The encoder does not give what was asked for besides.
     """
     preprocess, rows = encoder.preprocess, np.arange(len(table))
     load = partial(
@@ -73,10 +76,14 @@ def extract(
         for part, pixels, input_seconds in ahead:
             start = perf_counter()
             vectors = require_finite(encoder.encode_images(pixels), part, table.ids)
-            cells = (
-                require_finite(encoder.encode_tokens(pixels), part, table.ids) if tokens else None
+            cells, before = (
+                require_finite(encode(pixels), part, table.ids) if wanted else None
+                for encode, wanted in (
+                    (encoder.encode_tokens, tokens),
+                    (encoder.encode_trunk, trunk),
+                )
             )
-            yield Batch(part, vectors, cells, input_seconds, perf_counter() - start)
+            yield Batch(part, vectors, cells, input_seconds, perf_counter() - start, before)
 
 
 def load_first_pixels(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ class StoreKey:
         preprocess: The constants of its input transform.
         precision: What the towers compute in.
         engine: What runs them, e.g. ``torch``.
-        kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut`` (to the context's length).
+        kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut`` (to the context's
+            length).
         reduced: Large JPEGs are decoded at a reduced scale.
     """
 
@@ -59,6 +60,10 @@ class StoreKey:
             kind=kind,
             reduced=reduces_input(encoder) and not kind.startswith("texts"),
         )
+
+    def has_same_maker(self, other: StoreKey) -> bool:
+        """Say whether another kind of output differs from this one in nothing but its kind."""
+        return replace(other, kind=self.kind) == self
 
     @property
     def digest(self) -> str:

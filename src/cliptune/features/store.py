@@ -15,7 +15,8 @@ another size, so one image can get another last bit in a last batch of 13 than i
 Batches are therefore cut from the list of missing images in the table's order and each is
 written in one step: after a kill the list lacks whole batches at its front, and the rest is cut
 where it would have been cut. An interrupted run ends with the bits of an undisturbed one. Runs
-that cut differently (images added later, another batch size) agree to rounding.
+that cut differently (images added later, another batch size) agree to rounding. So do
+an embedding that was computed alone and one that came out of a pass for ``trunk``.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class FeatureStore:
         table: ImageTable,
         *,
         tokens: bool = False,
+        trunk: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Features:
         """Return the embeddings of a table; embed only images that were never seen.
@@ -86,20 +88,21 @@ class FeatureStore:
             encoder: What embeds.
             table: N images, at least 1.
             tokens: Also give one vector per patch.
+            trunk: Also give the embedding with the features before the projection behind it;
+                images that lack both are embedded in one pass.
             progress: Called at the start and after each batch.
 
         Raises:
             DataError: The table is empty, an embedding is not finite, or a file changed while
                 it was being embedded; the message names the image.
             BadImageError: An image cannot be read; the message names it.
+            InputError: The encoder does not give what was asked for besides.
             UnavailableError: The cache cannot be written to; what is in it is kept.
         """
         if not len(table):
             raise DataError("the table holds no images (expected at least one)")
-        folders = {
-            kind: _open_folder(self.cache_dir, encoder, kind)
-            for kind in (("pooled", "tokens") if tokens else ("pooled",))
-        }
+        kinds = ["pooled", *(["tokens"] if tokens else []), *(["trunk"] if trunk else [])]
+        folders = {kind: _open_folder(self.cache_dir, encoder, kind) for kind in kinds}
         contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
         name = table_digest(contents)
         job = Job(encoder, table, contents, folders, progress)
@@ -115,7 +118,9 @@ class FeatureStore:
             folder.merge()
         key = content_digest((StoreKey.of(encoder, "pooled").digest + name).encode()).hex()
         gathered = {kind: folder.gather(contents) for kind, folder in folders.items()}
-        return Features(gathered["pooled"], table.ids, key, gathered.get("tokens"))
+        return Features(
+            gathered["pooled"], table.ids, key, gathered.get("tokens"), gathered.get("trunk")
+        )
 
     def contents_digest(self, table: ImageTable) -> str:
         """Return a hex digest of the content of each file, in order, whatever embeds them."""

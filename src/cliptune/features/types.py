@@ -23,6 +23,7 @@ class Batch:
         tokens: float32, shape (B, T, D), or None where they were not asked for.
         input_seconds: How long the encoder stood idle for these images' pixels.
         model_seconds: How long the encoder worked on them.
+        trunk: float32, shape (B, D + E), or None where they were not asked for.
     """
 
     rows: NDArray[np.int64]
@@ -30,6 +31,7 @@ class Batch:
     tokens: NDArray[np.float32] | None
     input_seconds: float
     model_seconds: float
+    trunk: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,15 @@ class Features:
             the content of each file, in order.
         tokens: float32, shape (N, T, D), one vector per patch or cell, or None where they
             were not asked for.
+        trunk: float32, shape (N, D + E): the embedding, then the image tower's features before
+            the projection, each part of norm 1; or None where they were not asked for.
     """
 
     vectors: NDArray[np.float32]
     row_ids: tuple[str, ...]
     key: str
     tokens: NDArray[np.float32] | None = None
+    trunk: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -28,8 +28,10 @@ class Head(Protocol):
 
     Attributes:
         name: The head's name in ``HEADS``.
-        needs: ``pooled`` rows (N, D), or ``tokens`` (N, 1 + T, D): the pooled row first, then
-            one row a patch. Either may be memory-mapped and of any float width.
+        needs: ``pooled`` rows (N, D); or ``tokens`` (N, 1 + T, D): the pooled row first, then
+            one row a patch; or ``trunk`` (N, D + E): the pooled row, then the image tower's
+            features before the projection at norm 1. Any may be memory-mapped and of any float
+            width. It may hang on an argument of the constructor: ask an instance.
         classes_: int64 (C,): 0..C-1.
         n_parameters_: Numbers that were fitted, by an optimiser or in closed form; stored rows
             do not count.
@@ -38,8 +40,9 @@ class Head(Protocol):
     """
 
     name: ClassVar[str]
-    needs: ClassVar[Needs]
 
+    @property
+    def needs(self) -> Needs: ...  # noqa: D102  described above
     @property
     def classes_(self) -> NDArray[np.int64]: ...  # noqa: D102  described above
     @property

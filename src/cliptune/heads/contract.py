@@ -6,29 +6,38 @@ It knows nothing about any one head, and nothing about models or files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import DataError, InputError
+from cliptune.errors import DataError, InputError, UnknownNameError
 from cliptune.heads.arrays import FloatArray, Labels, row_chunks
 
 __all__ = [
     "DEFAULT_LOGIT_SCALE",
+    "FeatureChoice",
     "FitData",
     "Needs",
     "Validation",
     "check_fit",
     "check_rows",
     "check_scale",
+    "needs_of_features",
     "require_every_class",
     "require_fitted",
     "require_text_rows",
 ]
 
 Validation = tuple[FloatArray, Labels]
-Needs = Literal["pooled", "tokens"]
+Needs = Literal["pooled", "tokens", "trunk"]
+FeatureChoice = Literal["embedding", "trunk"]
+
+_SHAPES = {
+    "pooled": "(N, D)",
+    "tokens": "(N, 1 + T, D), pooled feature first",
+    "trunk": "(N, D + E), unit embedding first",
+}
 
 # Where a head has neither texts nor a model's own scale: the value CLIP's training starts from,
 # a temperature of 0.07 (arXiv:2103.00020, section 2.5).
@@ -40,10 +49,12 @@ class FitData:
     """Checked arguments of a ``fit``.
 
     Attributes:
-        X: Training rows (N, D), or tokens (N, 1 + T, D) with the pooled feature first.
+        X: Training rows (N, D), or tokens (N, 1 + T, D) with the pooled feature first, or
+            (N, D + E) with E trunk features behind the embedding.
         y: int64 (N,), values 0..C-1.
         n_classes: C.
-        text_rows: float32 (C, D), or None.
+        text_rows: float32 (C, D), or None; where the rows have trunk features, (C, D + E), zero
+            in the last E columns: cosines with texts are those of the embedding alone.
         logit_scale: Factor on cosines, already exponentiated.
         validation: Rows and labels of the same kind, or None.
     """
@@ -57,7 +68,7 @@ class FitData:
 
     @property
     def dim(self) -> int:
-        """Length D of a row."""
+        """Length of a row."""
         return int(self.X.shape[-1])
 
     @property
@@ -78,12 +89,15 @@ def check_fit(
 ) -> FitData:
     """Check everything a ``fit`` was given.
 
+    The arguments are those of ``Head.fit``; text rows are shorter than the rows where these
+    have trunk features.
+
     Raises:
         InputError: A shape, dimension, class count or scale does not fit the others.
         DataError: A value is not finite, a label lies outside 0..C-1, or all labels are equal.
     """
     rows = check_rows(X, needs=needs)
-    texts = None if text_rows is None else check_rows(text_rows, dim=rows.shape[-1], what="texts")
+    texts = None if text_rows is None else _check_texts(text_rows, dim=rows.shape[-1], needs=needs)
     if texts is not None and logit_scale is None:
         raise InputError("text rows came without logit_scale; pass the factor of their encoder")
     n = _count_classes(y, texts, n_classes)
@@ -100,23 +114,37 @@ def check_fit(
     )
 
 
+def _check_texts(text_rows: FloatArray, *, dim: int, needs: Needs) -> FloatArray:
+    if needs != "trunk":
+        return check_rows(text_rows, dim=dim, what="texts")
+    texts = check_rows(text_rows, what="texts")
+    n_behind = dim - texts.shape[1]
+    if n_behind < 1:
+        raise InputError(
+            f"features have {dim} dimensions and texts {texts.shape[1]}; expected features of the "
+            "trunk behind the embedding, as encode_trunk gives them"
+        )
+    return np.pad(texts, ((0, 0), (0, n_behind)))
+
+
 def check_rows(
     X: FloatArray, *, dim: int | None = None, needs: Needs = "pooled", what: str = "features"
 ) -> FloatArray:
     """Check an array of rows and return it unchanged; a memory-mapped one is read in chunks.
 
     Args:
-        X: (N, D) where ``needs`` is ``pooled``, (N, 1 + T, D) where it is ``tokens``.
-        dim: The D that is expected.
-        needs: Which of both shapes is expected.
+        X: (N, D) where ``needs`` is ``pooled``, (N, 1 + T, D) where it is ``tokens``, (N, D + E)
+            where it is ``trunk``.
+        dim: The length of a row that is expected.
+        needs: Which of these shapes is expected.
         what: What the rows are called in messages.
 
     Raises:
         InputError: Not a float array of that shape.
         DataError: A value is not finite; the message names the rows.
     """
-    expected = "(N, D)" if needs == "pooled" else "(N, 1 + T, D), pooled feature first"
-    n_axes = 2 if needs == "pooled" else 3
+    expected = _SHAPES[needs]
+    n_axes = 3 if needs == "tokens" else 2
     if not isinstance(X, np.ndarray) or X.ndim != n_axes or not np.issubdtype(X.dtype, np.floating):
         came = f"{X.dtype} {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
         raise InputError(f"{what} came as {came}; expected a float array {expected}")
@@ -184,6 +212,18 @@ def _check_validation(
     X, y = validation
     rows = check_rows(X, dim=dim, needs=needs, what="validation features")
     return rows, _check_labels(y, n_rows=len(rows), n_classes=n_classes)
+
+
+def needs_of_features(features: str) -> Needs:
+    """Return the rows that a head takes whose argument ``features`` is this.
+
+    Raises:
+        UnknownNameError: It is neither ``embedding`` nor ``trunk``.
+    """
+    choices = get_args(FeatureChoice)
+    if features not in choices:
+        raise UnknownNameError("features", features, choices)
+    return "trunk" if features == "trunk" else "pooled"
 
 
 def require_text_rows(data: FitData, head: str) -> NDArray[np.float32]:

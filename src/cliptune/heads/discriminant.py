@@ -17,11 +17,13 @@ from cliptune.errors import InputError
 from cliptune.heads.arrays import FloatArray, Labels, project, row_chunks, softmax
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
+    FeatureChoice,
     FitData,
     Needs,
     Validation,
     check_fit,
     check_rows,
+    needs_of_features,
     require_every_class,
     require_fitted,
 )
@@ -46,22 +48,27 @@ class DiscriminantHead:
     D / (N - 1 + D), a factor that ``mix`` absorbs; the mix is chosen by validation log-loss at
     the best temperature instead of accuracy.
 
+    With ``features="trunk"`` rows are (N, D + E), the image tower's features before its projection
+    behind the unit embedding, each part of norm 1: the Gaussian part is over all of them, the
+    zero-shot part over the embedding. D above is then D + E.
+
     Args:
         mix: Weight of the Gaussian part where there are no validation rows to choose it on.
+        features: ``embedding`` or ``trunk``: which rows it takes.
 
     Attributes:
         classes_: int64 (C,).
-        weight_: float32 (C, D), both parts added; logits are X @ weight_.T + bias_.
+        weight_: float32 (C, D), or (C, D + E), both parts added; logits are X @ weight_.T + bias_.
         bias_: float32 (C,).
         mix_: The weight used; 1 without text rows, where there is nothing to mix.
-        n_parameters_: C (D + 1).
+        n_parameters_: C (D + 1), or C (D + E + 1).
         history_: Empty, there is no training.
     """
 
     name: ClassVar[str] = "discriminant"
-    needs: ClassVar[Needs] = "pooled"
 
     mix: float = 1.0
+    features: FeatureChoice = "embedding"
 
     classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
@@ -69,6 +76,11 @@ class DiscriminantHead:
     mix_: float = field(init=False, repr=False)
     n_parameters_: int = field(init=False, repr=False)
     history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    @property
+    def needs(self) -> Needs:
+        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E)."""
+        return needs_of_features(self.features)
 
     def fit(
         self,
@@ -88,6 +100,7 @@ class DiscriminantHead:
             logit_scale=logit_scale,
             n_classes=n_classes,
             validation=validation,
+            needs=self.needs,
         )
         require_every_class(data, self.name)
         if not (np.isfinite(self.mix) and self.mix > 0):
@@ -100,9 +113,10 @@ class DiscriminantHead:
         return self._set(weight, bias, mix)
 
     def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
+        """Return logits (N, C) for rows as ``needs`` says."""
         require_fitted(self)
-        return project(check_rows(X, dim=self.weight_.shape[1]), self.weight_) + self.bias_
+        rows = check_rows(X, dim=self.weight_.shape[1], needs=self.needs)
+        return project(rows, self.weight_) + self.bias_
 
     def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
         """Return probabilities (N, C); rows sum to 1."""

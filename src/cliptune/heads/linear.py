@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.heads.arrays import FloatArray, Labels, accuracy, log_loss, project, softmax
 from cliptune.heads.contract import (
+    FeatureChoice,
     FitData,
     Needs,
     Validation,
     check_fit,
     check_rows,
+    needs_of_features,
     require_every_class,
     require_fitted,
 )
@@ -60,19 +62,29 @@ class LinearHead:
       validation loss.
     - a number: that penalty on every class. It is 1 / (C N) in terms of scikit-learn's C.
 
+    With ``features="trunk"`` rows are (N, D + E): the unit embedding, then E features of the image
+    tower before its projection, at norm 1, as ``encode_trunk`` gives them. CLIP's own linear
+    probe takes these E alone (arXiv:2103.00020, section 3.2 and appendix A.3); here the embedding
+    stays in front, so that the anchor, t_c with E zeros behind it, still is zero-shot. The
+    penalty is on all D + E weights.
+
+    Args:
+        penalty: One of the rules above, or a number.
+        features: ``embedding`` or ``trunk``: which rows it takes.
+
     Attributes:
         classes_: int64 (C,).
-        weight_: float32 (C, D); logits are X @ weight_.T + bias_.
+        weight_: float32 (C, D), or (C, D + E); logits are X @ weight_.T + bias_.
         bias_: float32 (C,).
         penalty_: float64 (C,), the penalties used.
-        n_parameters_: C (D + 1).
+        n_parameters_: The size of both: C (D + 1), or C (D + E + 1).
         history_: Before training, and at the minimum; ``epoch`` counts passes over the rows.
     """
 
     name: ClassVar[str] = "linear"
-    needs: ClassVar[Needs] = "pooled"
 
     penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
+    features: FeatureChoice = "embedding"
 
     classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
@@ -80,6 +92,11 @@ class LinearHead:
     penalty_: NDArray[np.float64] = field(init=False, repr=False)
     n_parameters_: int = field(init=False, repr=False)
     history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    @property
+    def needs(self) -> Needs:
+        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E)."""
+        return needs_of_features(self.features)
 
     def fit(
         self,
@@ -99,6 +116,7 @@ class LinearHead:
             logit_scale=logit_scale,
             n_classes=n_classes,
             validation=validation,
+            needs=self.needs,
         )
         _check_penalty(self.penalty, data)
         if data.text_rows is None:
@@ -114,9 +132,10 @@ class LinearHead:
         return self
 
     def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
+        """Return logits (N, C) for rows as ``needs`` says."""
         require_fitted(self)
-        return project(check_rows(X, dim=self.weight_.shape[1]), self.weight_) + self.bias_
+        rows = check_rows(X, dim=self.weight_.shape[1], needs=self.needs)
+        return project(rows, self.weight_) + self.bias_
 
     def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
         """Return probabilities (N, C); rows sum to 1."""

@@ -128,13 +128,13 @@ class EngineEncoder:
         An 8-bit graph depends on the images it was calibrated on; so it is named by its digest.
 
         Args:
-            kind: ``pooled``, ``tokens``, ``texts`` or ``texts-cut``.
+            kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut``.
         """
         if kind == "pooled" and self.precision == "int8":
             self._open("image")
             files = (self._store.record("openvino-int8", "image") or {})["files"]
             return f"openvino {files['image.bin']['sha256'][:16]}", "int8"
-        tower = {"pooled": "image", "tokens": "tokens"}.get(kind, "text")
+        tower = {"pooled": "image", "tokens": "tokens", "trunk": "trunk"}.get(kind, "text")
         return self.engine, self.way.tower_precision(tower, this_machine())
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -144,6 +144,13 @@ class EngineEncoder:
     def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give one vector per patch, not normalised; see ``DualEncoder``."""
         return encode_in_parts(self._run("tokens"), self._checked(pixels))
+
+    def encode_trunk(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed images and keep what is projected; see ``DualEncoder``.
+
+        In 8 bits the embedding here is that of the graph before quantisation, like the tokens.
+        """
+        return encode_in_parts(self._run("trunk"), self._checked(pixels))
 
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Embed texts; see ``DualEncoder``.

@@ -7,7 +7,7 @@ outside of it. It knows no file format.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +15,27 @@ from torch.nn import functional as F
 
 from cliptune.encoders.causal_text import encode_cut_text
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.encoders.torch_encoder import join_unit_rows
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
 
 __all__ = ["TOWERS", "example_input", "tower_module"]
 
-TOWERS = ("image", "text", "tokens")
+TOWERS = ("image", "text", "tokens", "trunk")
 
 
 def tower_module(encoder: TorchEncoder, tower: str) -> nn.Module:
-    """Wrap a tower: ``image`` and ``text`` give unit rows, ``tokens`` one vector per patch."""
+    """Wrap a tower.
+
+    Args:
+        encoder: Whose.
+        tower: ``image`` and ``text`` give unit rows, ``tokens`` one vector per patch, ``trunk``
+            unit rows with the features before the projection behind them.
+    """
     if tower == "text":
         return _TextGraph(encoder.model).eval()
-    return _ImageGraph(encoder.model, encoder.preprocess, tokens=tower == "tokens").eval()
+    return _ImageGraph(encoder.model, encoder.preprocess, _OUTPUTS[tower]).eval()
 
 
 def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
@@ -43,25 +50,47 @@ def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
 
 
 class _ImageGraph(nn.Module):
-    """Bytes (B, 3, H, W) to unit rows (B, D), or to vectors per patch (B, N, D)."""
+    """Bytes (B, 3, H, W) to what an image tower gives.
+
+    Args:
+        model: Follows ``DualModel``.
+        preprocess: The constants of normalisation.
+        output: The model's method, and what is made of its result.
+    """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess, *, tokens: bool) -> None:
+    def __init__(self, model: nn.Module, preprocess: Preprocess, output: _Output) -> None:
         super().__init__()
         self.model = model
-        self.tokens = tokens
+        self.method, self.finish = output
         std = torch.tensor(preprocess.std).view(1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("scale", 1 / (std * 255))
 
     def forward(self, pixels: Tensor) -> Tensor:
         images = (pixels.float() - self.mean) * self.scale
-        name = "encode_image_tokens" if self.tokens else "encode_image"
         # Modules give Any-typed attributes; see DualModel.
-        rows = cast(Callable[[Tensor], Tensor], getattr(self.model, name))(images)
-        return rows if self.tokens else F.normalize(rows, dim=-1)
+        rows: Tensor = self.finish(getattr(self.model, self.method)(images))
+        return rows
+
+
+def _unit_rows(rows: Tensor) -> Tensor:
+    return F.normalize(rows, dim=-1)
+
+
+def _as_they_are(rows: Tensor) -> Tensor:
+    return rows
+
+
+# Any: a tensor, or the two that ``encode_image_trunk`` gives.
+_Output = tuple[str, Callable[[Any], Tensor]]
+_OUTPUTS: dict[str, _Output] = {
+    "image": ("encode_image", _unit_rows),
+    "tokens": ("encode_image_tokens", _as_they_are),
+    "trunk": ("encode_image_trunk", join_unit_rows),
+}
 
 
 class _TextGraph(nn.Module):

@@ -38,7 +38,7 @@ def find_or_make(
     Args:
         store: Where graphs are kept.
         kind: ``openvino``, ``openvino-int8`` or ``onnx``.
-        tower: ``image``, ``text`` or ``tokens``.
+        tower: ``image``, ``text``, ``tokens`` or ``trunk``.
         reference: Loads the model in torch.
         calibration: Gives the images that an 8-bit graph is calibrated on.
 
