@@ -149,8 +149,8 @@ class DualLinearStack:
         self, X: torch.Tensor, image_norms: torch.Tensor, text_norms: torch.Tensor
     ) -> torch.Tensor:
         """Return the factors from products of layers' outputs to logits, (M, n, C)."""
-        images = torch.linalg.vector_norm(X, dim=1) / image_norms
-        texts = self._scale * self._text_lengths / text_norms
+        images: torch.Tensor = torch.linalg.vector_norm(X, dim=1) / image_norms
+        texts: torch.Tensor = self._scale * self._text_lengths / text_norms
         return images[..., None] * texts[:, None]
 
     def _image_layer(

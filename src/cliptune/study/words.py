@@ -49,8 +49,10 @@ def points(comparison: Comparison) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time with a decimal where it is short."""
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    """Write a time, to two digits where it is below 10 seconds."""
+    if seconds < 0.01:
+        return "less than 0.01 s"
+    return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
 
 
 def is_better(comparison: Comparison) -> bool:

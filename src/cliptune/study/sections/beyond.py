@@ -106,7 +106,9 @@ def study_beyond(subject: Subject, desk: Desk) -> Finding:
         "records": records,
         "candidates": [a.candidate.to_dict() for a in attempts],
     }
-    return Finding(_conclude(attempts), numbers, _blocks(desk, attempts), _notes(subject, attempts))
+    return Finding(
+        _conclude(attempts), numbers, _blocks(desk, attempts), _notes(subject, desk, attempts)
+    )
 
 
 def _best_simple(subject: Subject, view: View, desk: Desk) -> tuple[str, NDArray[np.bool_]]:
@@ -197,11 +199,20 @@ def _conclude(attempts: Sequence[_Attempt]) -> str:
     return " ".join(s[0].upper() + s[1:] for s in sentences)
 
 
-def _notes(subject: Subject, attempts: Sequence[_Attempt]) -> tuple[str, ...]:
+def _notes(subject: Subject, desk: Desk, attempts: Sequence[_Attempt]) -> tuple[str, ...]:
     available = len(subject.partition.train)
     fewer = [a.candidate for a in attempts if a.candidate.n_train < available]
-    return tuple(
-        f"{c.method} on {c.model} learned from {c.n_train:,} of {available:,} training images, "
-        "which is what the budget allowed."
-        for c in fewer
+    left_out = [
+        f"{what} on {view.name} was not tried: the budget left no time for it."
+        for view in subject.views
+        for key, what in (("attention", "The attention head"), ("recipe", "The careful recipe"))
+        if view.name not in desk.settings[key]
+    ]
+    return (
+        *left_out,
+        *(
+            f"{c.method} on {c.model} learned from {c.n_train:,} of {available:,} training "
+            "images, which is what the budget allowed."
+            for c in fewer
+        ),
     )
