@@ -4,7 +4,8 @@
 
     CliptuneError                     everything below; the command line exits with 2
     ├── InputError (ValueError)       an argument or an option is wrong
-    │   └── UnknownNameError          a name is not among the known ones (LookupError too)
+    │   ├── UnknownNameError          a name is not among the known ones (LookupError too)
+    │   └── NoTrunkError              an image tower has no features before a projection
     ├── DataError (ValueError)        the images, a manifest or their labels are wrong
     │   └── BadImageError             one image cannot be read
     ├── CheckpointError (ValueError)  weights that are refused, broken or of another shape
@@ -32,6 +33,7 @@ __all__ = [
     "DeviceError",
     "InputError",
     "MissingExtraError",
+    "NoTrunkError",
     "RunError",
     "UnavailableError",
     "UnknownNameError",
@@ -64,6 +66,10 @@ class UnknownNameError(InputError, LookupError):
         lead = "nearest" if nearest else "known"
         text = f"unknown {kind} {name!r}; {lead}: {', '.join(shown) if shown else 'none'}"
         super().__init__(text + (f"; {remedy}" if remedy else ""))
+
+
+class NoTrunkError(InputError):
+    """An image tower has no features before a projection into the common space."""
 
 
 class DataError(CliptuneError, ValueError):

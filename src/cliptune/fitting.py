@@ -6,7 +6,7 @@ It knows features, heads and scores; nothing about images, files or how results 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,7 @@ class Fitted:
         epochs: What the head recorded while it trained, epoch 0 first.
         seconds: Time of the fit.
         peak_bytes: Most memory the process took beyond what it had, None where unknown.
+        feature_losses: Where the features were chosen on validation: its log-loss for each.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Fitted:
     epochs: tuple[EpochRecord, ...]
     seconds: float
     peak_bytes: int | None
+    feature_losses: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return what is reported of it, without the test."""
@@ -106,6 +108,8 @@ class Fitted:
             "trained_parameters": self.head.n_parameters_,
             "seconds": self.seconds,
             "peak_memory_bytes": self.peak_bytes,
+            "features": self.head.needs,
+            "feature_losses": dict(self.feature_losses),
         }
 
 
@@ -185,12 +189,43 @@ def fit_methods(
     Args:
         task: Data and partition.
         methods: Names in ``HEADS``; zero-shot comes first in any case.
-        options: Constructor arguments for the methods, zero-shot excepted.
+        options: Constructor arguments for the methods, zero-shot excepted; ``features="auto"``
+            takes those, of the embedding and the trunk, that have the lower log-loss on
+            validation, calibrated.
         abstain_precision: Wanted precision of answers, or None.
     """
     for name in dict.fromkeys(("zero-shot", *methods)):
         own = {} if name == "zero-shot" else dict(options)
-        yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
+        if own.get("features") == "auto":
+            yield _fit_best_features(task, name, own, abstain_precision)
+        else:
+            yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
+
+
+def _auto_as_trunk(options: Mapping[str, Any]) -> dict[str, str]:
+    return {"features": "trunk"} if options["features"] == "auto" else {}
+
+
+def _fit_best_features(
+    task: Task, name: str, options: Mapping[str, Any], abstain_precision: float | None
+) -> Fitted:
+    """Fit a method on the embedding and on the trunk's features; keep the lower log-loss."""
+    found = {
+        features: fit_head(
+            task,
+            name,
+            options={**options, "features": features},
+            abstain_precision=abstain_precision,
+        )
+        for features in (("embedding",) if task.trunk is None else ("embedding", "trunk"))
+    }
+    best = min(found.values(), key=lambda fitted: fitted.val.log_loss.value)
+    return replace(
+        best,
+        seconds=sum(fitted.seconds for fitted in found.values()),
+        peak_bytes=max((f.peak_bytes for f in found.values() if f.peak_bytes), default=None),
+        feature_losses={features: f.val.log_loss.value for features, f in found.items()},
+    )
 
 
 def _make_head(name: str, options: dict[str, Any], seed: int) -> Head:
@@ -228,6 +263,7 @@ def needs_of(name: str, options: Mapping[str, Any]) -> Needs:
             no such features.
     """
     if "features" in options:
+        options = {**options, **_auto_as_trunk(options)}
         return _make_head(name, dict(options), seed=0).needs
     return "tokens" if name == "attention" else "pooled"
 

@@ -1,6 +1,7 @@
 """``cliptune fit`` on real images: the protocol, the ladder, the classifier it leaves."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from cliptune.classifier import Classifier
 from cliptune.cli import run_command_line
+from cliptune.errors import NoTrunkError
 from cliptune.heads import HEADS
 from cliptune.runs import RunDir
 
@@ -149,6 +151,49 @@ def test_a_run_over_trunk_features_scores_and_classifies(
     assert result["predictions"][0]["labels"][0]["label"] == "bee"
 
 
+@pytest.mark.parametrize("method", ["linear", "discriminant"])
+def test_features_are_chosen_on_validation(small_data, cache, tmp_path, answer, method):
+    common = ["fit", str(small_data), "--method", method, "--json", "--cache-dir", str(cache)]
+    found = {
+        name: answer([*common, *options, "--out", str(tmp_path / name)])[0]
+        for name, options in {
+            "auto": [],
+            "embedding": ["--features", "embedding"],
+            "trunk": ["--features", "trunk"],
+        }.items()
+    }
+    losses = {name: found[name]["val"]["log_loss"] for name in ("embedding", "trunk")}
+    assert found["auto"]["feature_losses"] == pytest.approx(losses, abs=1e-4)
+    best = found[min(losses, key=losses.get)]
+    assert best["feature_losses"] == {}
+    assert found["auto"]["features"] == best["features"]
+    for part in ("val", "test"):
+        assert found["auto"][part]["accuracy"] == best[part]["accuracy"]
+        assert found["auto"][part]["log_loss"] == pytest.approx(best[part]["log_loss"], abs=1e-4)
+    head = Classifier.load(str(tmp_path / "auto")).head
+    assert head.get_params()["features"] == min(losses, key=losses.get)
+
+
+def test_an_encoder_without_a_projection_gets_the_embedding(
+    small_data, cache, tmp_path, capsys, monkeypatch
+):
+    def refuse(encoder, pixels):
+        raise NoTrunkError("no features before a projection")
+
+    monkeypatch.setattr("cliptune.encoders.torch_encoder.TorchEncoder.encode_trunk", refuse)
+    common = ["fit", str(small_data), "--method", "linear", "--engine", "torch", "--json"]
+    common += ["--cache-dir", str(tmp_path / "cache")]
+    assert run_command_line([*common, "--out", str(tmp_path / "auto")]) == 0
+    captured = capsys.readouterr()
+    assert "no features before a projection" in captured.err
+    result = json.loads(captured.out)
+    assert result["features"] == "pooled"
+    assert list(result["feature_losses"]) == ["embedding"]
+    asked = [*common, "--features", "trunk", "--out", str(tmp_path / "trunk")]
+    assert run_command_line(asked) == 2
+    assert not (tmp_path / "trunk").exists()
+
+
 def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, tmp_path, answer):
     arguments = ["fit", str(small_data), "--method", "linear", "--features", "trunk"]
     arguments += ["--shots", "2,4", "--json", "--cache-dir", str(cache)]
@@ -168,6 +213,7 @@ def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, 
         ("zero-shot", "method 'zero-shot' has no option features"),
         ("ladder", "takes no --features"),
         ("lora", "method lora takes no --features"),
+        ("dual-linear", "method 'dual-linear' has no option features"),
     ],
 )
 def test_a_method_that_has_no_trunk_features_says_so(

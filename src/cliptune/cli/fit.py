@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cliptune.cli.console import note, percent, print_json, print_table, print_text, progress_bar
-from cliptune.cli.few_shot import read_shots, run_trials, show_few_shot
+from cliptune.cli.console import note, print_json, progress_bar
+from cliptune.cli.few_shot import read_shots, run_trials
 from cliptune.cli.finetune import fit_encoder
 from cliptune.cli.finetune_options import (
     RunOptions,
@@ -20,6 +20,7 @@ from cliptune.cli.finetune_options import (
     refuse_for_head,
 )
 from cliptune.cli.finetune_start import FinetuneRequest
+from cliptune.cli.fit_tables import show_fit
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -32,7 +33,7 @@ from cliptune.cli.session import (
     open_whole_table,
     text_encoder,
 )
-from cliptune.errors import InputError, UnknownNameError
+from cliptune.errors import InputError, NoTrunkError, UnknownNameError
 from cliptune.finetune.options import METHODS
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ if TYPE_CHECKING:
     from cliptune.few_shot import Trial
     from cliptune.fitting import Fitted, Task
     from cliptune.heads import Needs
+    from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
     from cliptune.protocol import Partition
 
 __all__ = ["fit"]
+
+_ON_TRUNK = ("linear", "discriminant")  # the heads that can also take features before a projection
 
 
 def fit(
@@ -58,7 +62,7 @@ def fit(
     lr: str | None = None,
     weight_decay: float | None = None,
     epochs: int | None = None,
-    features: Literal["embedding", "trunk"] | None = None,
+    features: Literal["auto", "embedding", "trunk"] | None = None,
     abstain_precision: float | None = None,
     embed_encoder: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
@@ -86,8 +90,10 @@ def fit(
             or GROUP=NUMBER[,GROUP=NUMBER...], e.g. head=1e-2,image=1e-5,text=0.
         weight_decay: Its weight decay.
         epochs: Its passes over the training images.
-        features: What linear and discriminant learn from: the embedding unless named, or trunk,
-            the image tower's features before the projection behind it.
+        features: What linear and discriminant learn from: the embedding; trunk, the image
+            tower's features before the projection behind it; or auto, what has the lower
+            log-loss on validation, which it is unless there are shots. The ladder compares all
+            methods on the embedding.
         abstain_precision: Choose a threshold below which the classifier abstains, so that this
             share of its answers is right on validation.
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
@@ -130,11 +136,15 @@ def fit(
         )
         return
     refuse_for_head(method, tuning, around)
+    counts = read_shots(shots, seeds)
+    if features is None and method in _ON_TRUNK and not counts:
+        features = "auto"
+    elif features == "auto" and counts:
+        raise InputError("--features auto came with --shots; name embedding or trunk")
     options = _options(
         lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs, features=features
     )
     methods = _methods(method, options)
-    counts = read_shots(shots, seeds)
 
     from cliptune.fitting import needs_of
     from cliptune.images import require_classes, require_labels
@@ -149,9 +159,7 @@ def fit(
     require_labels(table)
     require_classes(table)
     encoder, store = open_encoder(model, table), open_store(model)
-    embedded = embed_table(
-        encoder, table, store, on_bad_image=dataset.on_bad_image, trunk="trunk" in needs
-    )
+    embedded = _embed(encoder, table, store, dataset, trunk="trunk" in needs, features=features)
     task, partition = _make_task(
         embedded, encoder, store, template_set, needs, val, model, output.seed
     )
@@ -185,7 +193,26 @@ def fit(
     if output.json:
         print_json(result | {"seconds_total": time.perf_counter() - start})
     else:
-        _show(result)
+        show_fit(result)
+
+
+def _embed(
+    encoder: DualEncoder,
+    table: ImageTable,
+    store: FeatureStore,
+    dataset: DataOptions,
+    *,
+    trunk: bool,
+    features: str | None,
+) -> Embedded:
+    """Embed a table; an encoder without features before a projection is refused if they must be."""
+    try:
+        return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, trunk=trunk)
+    except NoTrunkError as error:
+        if features != "auto":
+            raise
+        note(str(error))
+    return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
 
 
 def _options(**given: float | str | None) -> dict[str, float | str]:
@@ -262,57 +289,3 @@ def _fit_all(
             fitted[one.name] = one
             show(len(fitted), total)
     return fitted
-
-
-def _show(result: Mapping[str, Any]) -> None:
-    methods = result.get("methods") or {result["method"]: result}
-    print_table(
-        f"{result['data']}: {result['n_train']} training, {result['val']['n']} validation, "
-        f"{result['test']['n']} locked test images; {result['model']} ({result['precision']})",
-        ("method", "validation", "95 % interval", "test", "95 % interval", "against zero-shot"),
-        [_accuracy_row(name, scores) for name, scores in methods.items()],
-    )
-    print_table(
-        "On the locked test, and what it took",
-        ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
-        [_cost_row(name, scores) for name, scores in methods.items()],
-    )
-    if "few_shot" in result:
-        show_few_shot(result["few_shot"])
-    if "recommendation" in result:
-        print_text(result["recommendation"])
-    else:
-        print_text(
-            f"Zero-shot reaches {percent(result['zero_shot']['accuracy'])} on the same test."
-        )
-    print_text(f"Classifier, scores and errors: {result['run']}")
-
-
-def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
-    val, test, change = scores["val"], scores["test"], scores["against_zero_shot"]
-    return (
-        name,
-        percent(val["accuracy"]),
-        _interval(val),
-        percent(test["accuracy"]),
-        _interval(test),
-        f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
-    )
-
-
-def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
-    test, memory = scores["test"], scores["peak_memory_bytes"]
-    return (
-        name,
-        percent(test["balanced_accuracy"]),
-        f"{test['log_loss']:.3f}",
-        f"{test['ece']:.3f}",
-        f"{scores['trained_parameters']:,}",
-        f"{scores['seconds']:.1f}",
-        "" if memory is None else f"{memory / 1e6:.0f}",
-    )
-
-
-def _interval(scores: Mapping[str, Any]) -> str:
-    low, high = scores["interval"]
-    return f"{100 * low:.1f} to {100 * high:.1f}"

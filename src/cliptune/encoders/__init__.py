@@ -166,6 +166,6 @@ class DualEncoder(Protocol):
             E features, each part of norm 1. E is the tower's own (1280 for ``lite``).
 
         Raises:
-            InputError: The image tower has no such projection.
+            NoTrunkError: The image tower has no such projection.
         """
         ...

@@ -19,7 +19,7 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
-from cliptune.errors import InputError
+from cliptune.errors import NoTrunkError
 
 __all__ = ["encode_with_trunk"]
 
@@ -36,7 +36,7 @@ def encode_with_trunk(tower: nn.Module, images: torch.Tensor) -> tuple[torch.Ten
         (B, E), both in the images' dtype and neither of unit length.
 
     Raises:
-        InputError: The tower has no projection of its own behind its pooling.
+        NoTrunkError: The tower has no projection of its own behind its pooling.
     """
     if isinstance(tower, VisionTransformer):
         return _vit(tower, images)
@@ -81,8 +81,5 @@ def _timm(tower: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     return projection(pooled), pooled
 
 
-def _refusal(what: str) -> InputError:
-    return InputError(
-        f"no features before a projection from {what}; "
-        f"use a method that needs only the image's embedding"
-    )
+def _refusal(what: str) -> NoTrunkError:
+    return NoTrunkError(f"no features before a projection from {what}; use --features embedding")

@@ -1,0 +1,85 @@
+"""What ``cliptune fit`` shows of heads: their scores, what they took, the recommendation.
+
+It knows nothing about how they were fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cliptune.cli.console import percent, print_table, print_text
+from cliptune.cli.few_shot import show_few_shot
+
+__all__ = ["show_fit"]
+
+
+def show_fit(result: Mapping[str, Any]) -> None:
+    """Print scores and costs of every method, the recommendation, and where the run is."""
+    methods = result.get("methods") or {result["method"]: result}
+    print_table(
+        f"{result['data']}: {result['n_train']} training, {result['val']['n']} validation, "
+        f"{result['test']['n']} locked test images; {result['model']} ({result['precision']})",
+        ("method", "validation", "95 % interval", "test", "95 % interval", "against zero-shot"),
+        [_accuracy_row(name, scores) for name, scores in methods.items()],
+    )
+    print_table(
+        "On the locked test, and what it took",
+        ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
+        [_cost_row(name, scores) for name, scores in methods.items()],
+    )
+    for name, scores in methods.items():
+        if scores.get("feature_losses"):
+            print_text(_feature_choice(name, scores))
+    if "few_shot" in result:
+        show_few_shot(result["few_shot"])
+    if "recommendation" in result:
+        print_text(result["recommendation"])
+    else:
+        print_text(
+            f"Zero-shot reaches {percent(result['zero_shot']['accuracy'])} on the same test."
+        )
+    print_text(f"Classifier, scores and errors: {result['run']}")
+
+
+def _feature_choice(name: str, scores: Mapping[str, Any]) -> str:
+    losses = scores["feature_losses"]
+    if len(losses) == 1:
+        return f"{name} learned from the embedding: this encoder has nothing before a projection."
+    chosen = (
+        "the features before the projection" if scores["features"] == "trunk" else "the embedding"
+    )
+    return (
+        f"{name} learned from {chosen}: log-loss on validation {losses['embedding']:.3f} on the "
+        f"embedding, {losses['trunk']:.3f} with the features before the projection."
+    )
+
+
+def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    val, test, change = scores["val"], scores["test"], scores["against_zero_shot"]
+    return (
+        name,
+        percent(val["accuracy"]),
+        _interval(val),
+        percent(test["accuracy"]),
+        _interval(test),
+        f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
+    )
+
+
+def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
+    test, memory = scores["test"], scores["peak_memory_bytes"]
+    return (
+        name,
+        percent(test["balanced_accuracy"]),
+        f"{test['log_loss']:.3f}",
+        f"{test['ece']:.3f}",
+        f"{scores['trained_parameters']:,}",
+        f"{scores['seconds']:.1f}",
+        "" if memory is None else f"{memory / 1e6:.0f}",
+    )
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    low, high = scores["interval"]
+    return f"{100 * low:.1f} to {100 * high:.1f}"
