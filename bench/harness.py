@@ -91,6 +91,24 @@ def alternate(workers, runs, do, **request):
     for run in range(runs):
         for worker in workers[:: 1 if run % 2 == 0 else -1]:
             seconds[worker.way].append(worker.ask(do, **request)["seconds"])
+        print(f"{do}: run {run + 1} of {runs}", file=sys.stderr, flush=True)
+    return seconds
+
+
+def alternate_over(workers, runs, do, name, items, *, whole, part):
+    """Do the same over many items, of which ways not in ``whole`` get a part.
+
+    They get ``part`` items, evenly spread, and their seconds are scaled up to all: what works on
+    batches takes as long for each.
+    """
+    some = items[:: max(1, len(items) // part)][:part]
+    seconds = {worker.way: [] for worker in workers}
+    for run in range(runs):
+        for worker in workers[:: 1 if run % 2 == 0 else -1]:
+            own = items if worker.way in whole else some
+            found = worker.ask(do, **{name: own})["seconds"]
+            seconds[worker.way].append(found * len(items) / len(own))
+        print(f"{do}: run {run + 1} of {runs}", file=sys.stderr, flush=True)
     return seconds
 
 
