@@ -45,3 +45,9 @@ def test_slices_cover_everything_once_and_evenly(n, at_once):
     assert [i for part in slices for i in range(n)[part]] == list(range(n))
     assert max(sizes) <= (at_once or n)
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_slices_keep_all_cores_at_work(two_threads):
+    assert len(even_slices(9, 4)) == 4  # not 3, of which one would be alone at the end
+    assert len(even_slices(3, 1)) == 3  # no empty ones
+    assert len(even_slices(4, 4)) == 1  # what is best at once stays together

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from cliptune.heads.contract import check_fit
 from cliptune.heads.dual_linear_stack import DualLinearStack
 from cliptune.heads.grids import fit_grid
 from cliptune.heads.linear_sgd import LinearStack
+from cliptune.heads.products import rounded_factors
 from cliptune.heads.training import train_one, train_stacked
 
 CLUSTERS = make_clusters(noise=1.0)
@@ -254,15 +257,31 @@ def test_weight_decay_pulls_towards_the_start():
     assert moved[1] < 0.5 * moved[0]
 
 
-@pytest.mark.parametrize("make", [linear_stack, dual_stack])
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available() or not torch.cpu.get_capabilities().get("avx512_bf16"),
+    reason="no bfloat16 instructions here",
+)
+@pytest.mark.parametrize("make", [linear_stack, dual_stack, cache_stack, attention_stack])
 def test_bfloat16_products_stay_near_fp32(make):
-    members = grid([1e-3, 1e-2])
-    exact, rounded = train(make(), members), train(make(bf16=True), members)
+    members, tokens = grid(np.geomspace(1e-3, 1e-2, 8)), make is attention_stack
+    plan = replace(PLAN, batch_size=120)  # torch multiplies a few numbers in fp32 all the same
+    exact, rounded = (
+        train(make(), members, replace(plan, products=kind), tokens=tokens)
+        for kind in ("fp32", "bf16")
+    )
     for one, other in zip(exact, rounded, strict=True):
         assert one.history[-1].val_loss == pytest.approx(other.history[-1].val_loss, rel=0.03)
-        assert not np.array_equal(
-            next(iter(one.parameters.values())), next(iter(other.parameters.values()))
+        assert any(
+            not np.array_equal(one.parameters[k], other.parameters[k]) for k in one.parameters
         )
+
+
+def test_the_rounding_of_factors_comes_back_to_what_it_was():
+    before = torch.get_float32_matmul_precision()
+    with pytest.raises(RuntimeError), rounded_factors("bf16"):
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise RuntimeError
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_finished_stacks_arrive_before_the_grid_ends():

@@ -109,7 +109,6 @@ class AttentionHead:
             data.logit_scale,
             n_heads=self.n_heads,
             token_norm=_mean_token_norm(data.X),
-            bf16=self.plan.products == "bf16",
         )
 
     def adopt(self, trained: Trained, data: FitData) -> Self:

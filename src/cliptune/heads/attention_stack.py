@@ -30,7 +30,6 @@ class AttentionStack:
         scale: Factor on cosines.
         n_heads: Attention heads H; each has D / H value dimensions.
         token_norm: Tokens are divided by this.
-        bf16: Round the factors of products to bfloat16.
     """
 
     def __init__(
@@ -40,9 +39,8 @@ class AttentionStack:
         *,
         n_heads: int,
         token_norm: float,
-        bf16: bool = False,
     ) -> None:
-        self._rows, self._scale, self._bf16 = torch.tensor(rows), scale, bf16
+        self._rows, self._scale = torch.tensor(rows), scale
         self._n_heads, self._token_norm = n_heads, token_norm
 
     def start(self, seed: int) -> Parameters:
@@ -71,9 +69,7 @@ class AttentionStack:
         beta: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradient, by automatic differentiation."""
-        return accumulate_by_autograd(
-            self.logits, parameters, X, y, into, beta=beta, bf16=self._bf16
-        )
+        return accumulate_by_autograd(self.logits, parameters, X, y, into, beta=beta)
 
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C) for (n, 1 + T, D)."""

@@ -26,12 +26,11 @@ def accumulate_by_autograd(
     into: Parameters,
     *,
     beta: float,
-    bf16: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what ``Stack.accumulate`` asks for, given logits (M, B, C) as a function."""
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        logits = forward(leaves, X).float()
+    with torch.enable_grad():
+        logits = forward(leaves, X)
         targets = y.expand(len(logits), -1)
         logits.register_hook(_flush)  # type: ignore[no-untyped-call]  # torch's own
         losses = cross_entropy(logits.transpose(1, 2), targets, reduction="none")

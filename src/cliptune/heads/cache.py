@@ -172,7 +172,6 @@ class CacheHead:
             require_text_rows(data, self.name),
             data.logit_scale,
             weights=(self.alpha, self.beta),
-            bf16=self.plan.products == "bf16",
         )
         trained = train_one(stack, data, Member(self.lr, seed=self.seed), self.plan)
         return trained.parameters["keys"], trained.history

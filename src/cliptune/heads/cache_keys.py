@@ -81,7 +81,6 @@ class CacheStack:
         text_rows: float32 (C, D).
         scale: s.
         weights: alpha and beta.
-        bf16: Round the factors of products to bfloat16.
     """
 
     def __init__(
@@ -92,14 +91,13 @@ class CacheStack:
         scale: float,
         *,
         weights: tuple[float, float],
-        bf16: bool = False,
     ) -> None:
         counts = np.bincount(labels, minlength=len(text_rows))
         values = np.zeros((len(keys), len(text_rows)), dtype=np.float32)
         values[np.arange(len(keys)), labels] = _factor(counts) / counts[labels]
         self._keys, self._texts = torch.tensor(keys), scale * torch.tensor(text_rows)
         self._alpha, self._beta = weights
-        self._values, self._bf16 = self._alpha * torch.from_numpy(values), bf16
+        self._values = self._alpha * torch.from_numpy(values)
 
     def start(self, seed: int) -> Parameters:
         """Return the keys; nothing is random."""
@@ -116,9 +114,7 @@ class CacheStack:
         beta: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradient, by automatic differentiation."""
-        return accumulate_by_autograd(
-            self.logits, parameters, X, y, into, beta=beta, bf16=self._bf16
-        )
+        return accumulate_by_autograd(self.logits, parameters, X, y, into, beta=beta)
 
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C)."""

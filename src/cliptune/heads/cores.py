@@ -60,7 +60,13 @@ class Cores:
 
 
 def even_slices(n: int, at_once: int | None) -> list[slice]:
-    """Cut ``range(n)`` into slices of about equal length, at most ``at_once`` (None: one)."""
+    """Cut ``range(n)`` into slices of about equal length, at most ``at_once`` (None: one).
+
+    More than one slice are as many as keep all cores at work until the end, where ``n`` allows.
+    """
     n_slices = 1 if at_once is None else math.ceil(n / at_once)
+    if n_slices > 1:
+        cores = torch.get_num_threads()
+        n_slices = min(n, cores * math.ceil(n_slices / cores))
     edges = [round(i * n / n_slices) for i in range(n_slices + 1)]
     return [slice(first, last) for first, last in itertools.pairwise(edges)]

@@ -107,7 +107,6 @@ class DualLinearHead:
             residual_ratio=self.residual_ratio,
             begin=self.start,
             linear_steps=self.plan.optimizer == "sgd",
-            bf16=self.plan.products == "bf16",
         )
 
     def adopt(self, trained: Trained, data: FitData) -> Self:

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.heads.optimizers import Parameters
-from cliptune.heads.products import add_product, as_factor, multiply, softmax_residual
+from cliptune.heads.products import softmax_residual
 
 __all__ = ["DualLinearStack"]
 
-_CACHE_BYTES = 4 << 20  # measured with bench/sweep.py
+_CACHE_BYTES = 2 << 20  # measured with bench/sweep.py
 
 
 class DualLinearStack:
@@ -39,7 +39,6 @@ class DualLinearStack:
         begin: ``identity``, or ``random`` as a fresh ``torch.nn.Linear``.
         linear_steps: The optimiser only adds multiples of gradients, as SGD does and Adam does
             not.
-        bf16: Round the factors of products to bfloat16.
     """
 
     def __init__(
@@ -50,17 +49,13 @@ class DualLinearStack:
         residual_ratio: float = 1.0,
         begin: Literal["identity", "random"] = "identity",
         linear_steps: bool = False,
-        bf16: bool = False,
     ) -> None:
         self._texts = torch.tensor(text_rows)
         self._text_lengths = torch.linalg.vector_norm(self._texts, dim=1)
-        self._scale, self._ratio, self._begin, self._bf16 = scale, residual_ratio, begin, bf16
+        self._scale, self._ratio, self._begin = scale, residual_ratio, begin
         n_classes, dim = self._texts.shape
         self._factored = linear_steps and begin == "identity" and n_classes < dim
-        # What both ways multiply the text's parameters by.
-        self._text_factor = as_factor(
-            self._texts @ self._texts.T if self._factored else self._texts, bf16=bf16
-        )
+        self._gram = self._texts @ self._texts.T  # T T^T
 
     def start(self, seed: int) -> Parameters:
         """Return two layers, each (1, D, D) and (1, D), or K (1, C, D) as ``text_factor``."""
@@ -104,36 +99,33 @@ class DualLinearStack:
         e = sum_c g_c (z . v_c) / |z|^2 is the part along z, which keeping the length removes;
         likewise dL/dv over the batch.
         """
-        rows = as_factor(X, bf16=self._bf16)
-        images, image_norms = self._image_layer(parameters, X, rows)
+        images, image_norms = self._layer(parameters, "image", X)
         texts, text_norms = self._text_layer(parameters)
         weights = self._cosine_weights(X, image_norms, text_norms)
-        image_factor = as_factor(images, bf16=self._bf16)
-        text_factor = as_factor(texts, bf16=self._bf16)
-        products = multiply(image_factor, text_factor.transpose(1, 2))  # z . v, (M, B, C)
+        products = torch.bmm(images, texts.transpose(1, 2))  # z . v, (M, B, C)
         g = products * weights
         losses, correct = softmax_residual(g, y)
-        g.mul_(weights).div_(len(X))
-        rounded = as_factor(g, bf16=self._bf16)
-        d_images = multiply(rounded, text_factor)
-        d_texts = multiply(rounded.transpose(1, 2), image_factor)
+        g.mul_(weights)  # of the sum over the batch
+        d_images, d_texts = torch.bmm(g, texts), torch.bmm(g.transpose(1, 2), images)
         along = products.mul_(g)
         image_shares = along.sum(dim=2) / image_norms.square()
         text_shares = along.sum(dim=1) / text_norms.square()
         d_images.addcmul_(images, image_shares[..., None], value=-1)
         d_texts.addcmul_(texts, text_shares[..., None], value=-1)
-        self._add(into, "image", d_images, rows, beta=beta)
-        self._add_text(into, d_texts, beta=beta)
+        alpha = self._ratio / len(X)
+        self._add(into, "image", d_images, X, beta=beta, alpha=alpha)
+        if self._factored:
+            into["text_factor"].mul_(beta).add_(d_texts, alpha=alpha)
+            into["text_bias"].mul_(beta).add_(d_texts.sum(dim=1), alpha=alpha)
+        else:
+            self._add(into, "text", d_texts, self._texts, beta=beta, alpha=alpha)
         return losses.sum(dim=1), correct.sum(dim=1)
 
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C)."""
-        images, image_norms = self._image_layer(parameters, X, as_factor(X, bf16=self._bf16))
+        images, image_norms = self._layer(parameters, "image", X)
         texts, text_norms = self._text_layer(parameters)
-        products = multiply(
-            as_factor(images, bf16=self._bf16),
-            as_factor(texts, bf16=self._bf16).transpose(1, 2),
-        )
+        products = torch.bmm(images, texts.transpose(1, 2))
         return products.mul_(self._cosine_weights(X, image_norms, text_norms))
 
     def bytes_per_row(self) -> int:
@@ -153,51 +145,42 @@ class DualLinearStack:
         texts: torch.Tensor = self._scale * self._text_lengths / text_norms
         return images[..., None] * texts[:, None]
 
-    def _image_layer(
-        self, parameters: Parameters, X: torch.Tensor, rows: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return r (A x + a) + (1 - r) x of all heads, (M, n, D), and its norms (M, n)."""
-        return self._mix(self._product(parameters["image_weight"], rows), parameters, "image", X)
-
     def _text_layer(self, parameters: Parameters) -> tuple[torch.Tensor, torch.Tensor]:
         """Return r (B t + b) + (1 - r) t of all heads, (M, C, D), and its norms (M, C)."""
         if not self._factored:
-            out = self._product(parameters["text_weight"], self._text_factor)
-            return self._mix(out, parameters, "text", self._texts)
-        factor = as_factor(parameters["text_factor"], bf16=self._bf16)
-        moved = multiply(self._text_factor.expand(len(factor), -1, -1), factor)
+            return self._layer(parameters, "text", self._texts)
+        factor = parameters["text_factor"]
+        moved = torch.bmm(self._gram.expand(len(factor), -1, -1), factor)
         moved.add_(parameters["text_bias"][:, None])
         out = torch.add(self._texts, moved, alpha=self._ratio)
         return out, torch.linalg.vector_norm(out, dim=2)
 
-    def _product(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return W row of all heads, (M, n, D)."""
-        shared = rows.expand(len(weight), *rows.shape)
-        return multiply(shared, as_factor(weight, bf16=self._bf16).transpose(1, 2))
-
-    def _mix(
-        self, out: torch.Tensor, parameters: Parameters, side: str, rows: torch.Tensor
+    def _layer(
+        self, parameters: Parameters, side: str, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the bias to W row and mix with the row; return the result and its norms."""
-        out.add_(parameters[f"{side}_bias"][:, None])
+        """Return r (W row + b) + (1 - r) row of all heads, (M, n, D), and its norms (M, n).
+
+        The rows are the same for all heads, which makes it one product.
+        """
+        weight, bias = parameters[f"{side}_weight"], parameters[f"{side}_bias"]
+        by_row = torch.mm(rows, weight.flatten(0, 1).T).view(len(rows), *bias.shape)
+        out = torch.empty(len(bias), *rows.shape)
+        torch.add(by_row.transpose(0, 1), bias[:, None], out=out)
         if self._ratio != 1:
             out.mul_(self._ratio).add_(rows, alpha=1 - self._ratio)
         return out, torch.linalg.vector_norm(out, dim=2)
 
-    def _add_text(self, into: Parameters, d_texts: torch.Tensor, *, beta: float) -> None:
-        if not self._factored:
-            self._add(into, "text", d_texts, self._text_factor, beta=beta)
-            return
-        if self._ratio != 1:
-            d_texts.mul_(self._ratio)
-        for name, gradient in (("text_factor", d_texts), ("text_bias", d_texts.sum(dim=1))):
-            torch.add(gradient, into[name], alpha=beta, out=into[name])
-
     def _add(
-        self, into: Parameters, side: str, d_out: torch.Tensor, rows: torch.Tensor, *, beta: float
+        self,
+        into: Parameters,
+        side: str,
+        d_out: torch.Tensor,
+        rows: torch.Tensor,
+        *,
+        beta: float,
+        alpha: float,
     ) -> None:
         weight, bias = into[f"{side}_weight"], into[f"{side}_bias"]
         shared = rows.expand(len(weight), *rows.shape)
-        factor = as_factor(d_out, bf16=self._bf16).transpose(1, 2)
-        add_product(weight, factor, shared, beta=beta, alpha=self._ratio)
-        bias.mul_(beta).add_(d_out.sum(dim=1), alpha=self._ratio)
+        weight.baddbmm_(d_out.transpose(1, 2), shared, beta=beta, alpha=alpha)
+        bias.mul_(beta).add_(d_out.sum(dim=1), alpha=alpha)

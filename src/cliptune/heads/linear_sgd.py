@@ -26,7 +26,7 @@ from cliptune.heads.contract import (
 )
 from cliptune.heads.optimizers import Parameters
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.products import add_product, as_factor, multiply, softmax_residual
+from cliptune.heads.products import softmax_residual
 from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
@@ -40,11 +40,10 @@ class LinearStack:
     Args:
         rows: Where the weights start: float32 (C, D), the text rows, or zeros.
         scale: Factor on cosines.
-        bf16: Round the factors of products to bfloat16.
     """
 
-    def __init__(self, rows: NDArray[np.float32], scale: float, *, bf16: bool = False) -> None:
-        self._rows, self._scale, self._bf16 = torch.tensor(rows), scale, bf16
+    def __init__(self, rows: NDArray[np.float32], scale: float) -> None:
+        self._rows, self._scale = torch.tensor(rows), scale
 
     def start(self, seed: int) -> Parameters:
         """Return the rows and a bias of zero; nothing is random."""
@@ -62,23 +61,18 @@ class LinearStack:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add dW = R^T (scale X) / B and db = scale R^T 1 / B, with R = softmax - onehot."""
         n_heads, n_classes, dim = parameters["weight"].shape
-        scaled = self._scale * X
-        logits = self._shared_product(parameters, scaled)
+        logits = self._shared_product(parameters, X)
         losses, correct = softmax_residual(logits.view(len(X), n_heads, n_classes), y[:, None])
-        add_product(
-            into["weight"].view(1, n_heads * n_classes, dim),
-            as_factor(logits[None], bf16=self._bf16).transpose(1, 2),
-            as_factor(scaled[None] / len(X), bf16=self._bf16),
-            beta=beta,
-        )
+        weight, factor = into["weight"].view(n_heads * n_classes, dim), self._scale / len(X)
+        weight.addmm_(logits.T, X, beta=beta, alpha=factor)
         bias = into["bias"]
-        bias.mul_(beta).add_(logits.sum(dim=0).view_as(bias), alpha=self._scale / len(X))
+        bias.mul_(beta).add_(logits.sum(dim=0).view_as(bias), alpha=factor)
         return losses.sum(dim=0), correct.sum(dim=0)
 
     def logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         """Return (M, n, C)."""
         n_heads, n_classes, _ = parameters["weight"].shape
-        products = self._shared_product(parameters, self._scale * X)
+        products = self._shared_product(parameters, X)
         return products.view(len(X), n_heads, n_classes).transpose(0, 1)
 
     def bytes_per_row(self) -> int:
@@ -88,12 +82,10 @@ class LinearStack:
     def heads_at_once(self, n_rows: int) -> None:
         """Return that one product over all heads is best."""
 
-    def _shared_product(self, parameters: Parameters, scaled: torch.Tensor) -> torch.Tensor:
-        """Return the logits of all heads in one product, (n, M C), for rows times the scale."""
-        flat = parameters["weight"].flatten(0, 1)
-        weight = as_factor(flat, bf16=self._bf16)
-        products = multiply(as_factor(scaled, bf16=self._bf16)[None], weight.T[None])[0]
-        return products.add_(parameters["bias"].flatten(), alpha=self._scale)
+    def _shared_product(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
+        """Return the logits of all heads in one product, (n, M C)."""
+        weight, bias = parameters["weight"].flatten(0, 1), parameters["bias"].flatten()
+        return torch.addmm(bias, X, weight.T, beta=self._scale, alpha=self._scale)
 
 
 @dataclass(eq=False)
@@ -155,7 +147,7 @@ class SgdLinearHead:
         if rows is None:
             require_every_class(data, self.name)
             rows = np.zeros((data.n_classes, data.dim), dtype=np.float32)
-        return LinearStack(rows, data.logit_scale, bf16=self.plan.products == "bf16")
+        return LinearStack(rows, data.logit_scale)
 
     def adopt(self, trained: Trained, data: FitData) -> Self:
         """Take over one head of a stack."""

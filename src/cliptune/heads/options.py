@@ -68,7 +68,7 @@ class TrainingPlan:
             rows the parameters of the best epoch are kept, epoch 0 included; None keeps the
             last epoch's.
         products: ``bf16`` rounds the factors of matrix products to bfloat16 and keeps
-            parameters and sums in fp32; it pays only where the processor has such instructions.
+            parameters and sums in fp32; a processor without such instructions stays with fp32.
         max_memory_bytes: Bound on what one stack of heads takes besides the features; more
             heads than fit train in several stacks.
     """

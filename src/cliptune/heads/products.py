@@ -1,44 +1,36 @@
-"""What a step is made of: batched products in fp32 or bfloat16, and the softmax residual.
+"""What a step is made of: how factors of products are rounded, and the softmax residual.
 
-It knows nothing about heads. Parameters and sums stay in fp32 either way.
+It knows nothing about heads.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
 import torch
 
-__all__ = ["add_product", "as_factor", "flush_tiny", "multiply", "softmax_residual"]
+__all__ = ["flush_tiny", "rounded_factors", "softmax_residual"]
 
 # Residuals this small change nothing, but products of theirs are subnormal floats, on which
 # processors multiply up to sixty times slower. A single too confident head of a stack has many.
 _TINY = 1e-15
 
 
-def as_factor(values: torch.Tensor, *, bf16: bool) -> torch.Tensor:
-    """Round what will be multiplied, perhaps more than once, to what it is multiplied in."""
-    return values.bfloat16() if bf16 else values
+@contextlib.contextmanager
+def rounded_factors(kind: Literal["fp32", "bf16"]) -> Iterator[None]:
+    """Multiply in ``bf16``: torch's products of float32 round their factors to bfloat16, inside.
 
-
-def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return left @ right, float32 (M, n, k), for batches (M, n, m) and (M, m, k) of factors."""
-    return torch.bmm(left, right).float()
-
-
-def add_product(
-    into: torch.Tensor,
-    left: torch.Tensor,
-    right: torch.Tensor,
-    *,
-    beta: float,
-    alpha: float = 1.0,
-) -> None:
-    """Set float32 ``into`` to beta * into + alpha * left @ right, for factors of one kind."""
-    if left.dtype == torch.float32:
-        torch.baddbmm(into, left, right, beta=beta, alpha=alpha, out=into)
-    elif alpha == 1:
-        torch.add(torch.bmm(left, right), into, alpha=beta, out=into)
-    else:
-        into.mul_(beta).add_(torch.bmm(left, right), alpha=alpha)
+    Sums and results stay float32, and nothing else changes. A processor without such
+    instructions goes on in fp32. The setting is the process's; it comes back at the end.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if kind == "bf16" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def softmax_residual(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

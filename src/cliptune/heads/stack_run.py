@@ -20,6 +20,7 @@ from cliptune.heads.contract import FitData
 from cliptune.heads.cores import Cores, even_slices
 from cliptune.heads.optimizers import Optimizer, Parameters, make_optimizer
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.products import rounded_factors
 
 __all__ = ["Stack", "StackRun", "Trained", "read_rows"]
 
@@ -127,7 +128,7 @@ class StackRun:
 
     def train(self) -> list[Trained]:
         """Run all epochs, or as many as a head of the stack is still active in."""
-        with self._cores:
+        with self._cores, rounded_factors(self._plan.products):
             return self._train()
 
     def _train(self) -> list[Trained]:
