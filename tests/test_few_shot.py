@@ -9,10 +9,10 @@ import pytest
 from cliptune.duplicates import DuplicatePairs
 from cliptune.errors import DataError, InputError
 from cliptune.few_shot import draw_trials, fit_trial, parse_shots, score_trials
-from cliptune.fitting import Task
 from cliptune.learning_curve import plot_learning_curve, write_learning_curve
 from cliptune.protocol import LockedRows, Partition
 from cliptune.runs import RunDir
+from cliptune.task import Task
 
 NAMES = ("ant", "bee", "wasp")
 

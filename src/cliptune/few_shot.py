@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.fitting import Fitted, Task, fit_methods, score_fitted
+from cliptune.fitting import Fitted, fit_methods, score_fitted
 from cliptune.paired import compare_correct
 from cliptune.protocol import Partition, draw_shots
+from cliptune.task import Task
 
 __all__ = ["Draw", "Trial", "draw_trials", "fit_trial", "parse_shots", "score_trials"]
 

@@ -19,7 +19,7 @@ from cliptune.confusion import write_class_scores
 from cliptune.evaluation import write_misclassified, write_predictions
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.finetune.records import FinetuneResult, HeadRecord, TrainingPlan
-from cliptune.fitting import Fitted, Task, calibrate_head, score_fitted
+from cliptune.fitting import Fitted, calibrate_head, score_fitted
 from cliptune.heads import Head
 from cliptune.heads.linear import LinearHead
 from cliptune.heads.zero_shot import ZeroShotHead
@@ -31,6 +31,7 @@ from cliptune.prompts import TemplateSet
 from cliptune.protocol import Partition
 from cliptune.run_views import write_label_errors, write_partition
 from cliptune.runs import CHECKPOINT, RunDir
+from cliptune.task import Task
 from cliptune.usage import Usage
 
 __all__ = ["FinetuneSettings", "Start", "Trained", "finish_finetune"]

@@ -21,51 +21,21 @@ from cliptune.calibration import (
 from cliptune.errors import InputError
 from cliptune.heads import HEADS, EpochRecord, Head, Needs
 from cliptune.metrics import Metrics, compute_metrics
+from cliptune.task import Task, head_input
 from cliptune.usage import Usage
 
 __all__ = [
+    "ON_TRUNK",
     "Fitted",
-    "Task",
     "calibrate_head",
     "fit_head",
     "fit_methods",
-    "head_input",
-    "join_tokens",
     "needs_of",
     "score_fitted",
 ]
 
+ON_TRUNK = ("linear", "discriminant")  # the heads that also take features before a projection
 _PLAN_OPTIONS = {"optimizer", "epochs", "batch_size", "schedule", "patience"}
-
-
-@dataclass(frozen=True)
-class Task:
-    """What every method of a run gets alike.
-
-    Attributes:
-        vectors: float32 (N, D), unit rows of all images.
-        tokens: (N, T, D) of all images, or None where no method needs them.
-        labels: int (N,).
-        class_names: C names.
-        text_rows: float32 (C, D), the class texts.
-        logit_scale: The encoder's factor on cosines.
-        train: int64 rows to learn from.
-        val: int64 rows to select on.
-        seed: Of everything random.
-        trunk: float32 (N, D + E) of all images, the vectors with the features before the
-            projection behind them, or None where no method needs them.
-    """
-
-    vectors: NDArray[np.float32]
-    tokens: NDArray[np.floating[Any]] | None
-    labels: NDArray[np.int64]
-    class_names: tuple[str, ...]
-    text_rows: NDArray[np.float32]
-    logit_scale: float
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
-    seed: int = 0
-    trunk: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -266,28 +236,6 @@ def needs_of(name: str, options: Mapping[str, Any]) -> Needs:
         options = {**options, **_auto_as_trunk(options)}
         return _make_head(name, dict(options), seed=0).needs
     return "tokens" if name == "attention" else "pooled"
-
-
-def head_input(
-    task: Task, head: Head, rows: NDArray[np.int64]
-) -> NDArray[np.floating[Any]]:  # Any: tokens may be of half precision
-    """Return what a head takes for some rows: pooled vectors, with or without more behind them."""
-    if head.needs == "pooled":
-        return task.vectors[rows]
-    if head.needs == "trunk":
-        if task.trunk is None:
-            raise InputError(f"method {head.name!r} needs trunk features, which were not extracted")
-        return task.trunk[rows]
-    if task.tokens is None:
-        raise InputError(f"method {head.name!r} needs token features, which were not extracted")
-    return join_tokens(task.vectors[rows], task.tokens[rows])
-
-
-def join_tokens(
-    vectors: NDArray[np.float32], tokens: NDArray[np.floating[Any]]
-) -> NDArray[np.floating[Any]]:  # Any: tokens may be of half precision
-    """Put pooled vectors (N, D) before tokens (N, T, D): what heads over tokens take."""
-    return np.concatenate([vectors[:, None, :].astype(tokens.dtype), tokens], axis=1)
 
 
 def score_fitted(

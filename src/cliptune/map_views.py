@@ -18,7 +18,6 @@ from cliptune.atlas import MapInputs, MapView
 from cliptune.classifier import Classifier
 from cliptune.encoders import load_encoder
 from cliptune.encoders.names import LITE
-from cliptune.fitting import join_tokens
 from cliptune.heads import Needs
 from cliptune.heads.dual_linear import DualLinearHead
 from cliptune.images import ImageTable, list_captions
@@ -27,6 +26,7 @@ from cliptune.prompts import DEFAULT_TEMPLATE_SET, TemplateSet, ensemble_rows, l
 from cliptune.run_encoder import load_run_encoder
 from cliptune.run_evaluation import count_learned_from, match_classes
 from cliptune.runs import RunDir
+from cliptune.task import join_tokens
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.fitting import Task
 from cliptune.gallery import render_contact_sheet
 from cliptune.images import ImageTable
 from cliptune.label_errors import find_label_errors, out_of_fold_probabilities
 from cliptune.protocol import Partition
 from cliptune.runs import RunDir
+from cliptune.task import Task
 
 __all__ = ["write_label_errors", "write_partition"]
 

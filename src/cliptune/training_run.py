@@ -17,7 +17,7 @@ from cliptune.classifier import Classifier, EncoderRecord
 from cliptune.confusion import write_class_scores
 from cliptune.evaluation import write_misclassified, write_predictions
 from cliptune.few_shot import Trial, score_trials
-from cliptune.fitting import Fitted, Task, score_fitted
+from cliptune.fitting import Fitted, score_fitted
 from cliptune.images import ImageTable
 from cliptune.ladder import recommend
 from cliptune.learning_curve import write_learning_curve
@@ -29,6 +29,7 @@ from cliptune.protocol import Partition
 from cliptune.run_encoder import save_run_encoder
 from cliptune.run_views import write_label_errors, write_partition
 from cliptune.runs import RunDir
+from cliptune.task import Task
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -46,6 +47,7 @@ class Scored:
         probabilities: float64 (M, C) on the test images.
         against_zero_shot: From zero-shot to this method, on the test.
         against_recommended: From the recommended method to this one, on the test.
+        against_linear: From the linear head to this method, where there is one.
     """
 
     fitted: Fitted
@@ -53,6 +55,7 @@ class Scored:
     probabilities: NDArray[np.float64]
     against_zero_shot: Comparison
     against_recommended: Comparison
+    against_linear: Comparison | None
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return everything that is reported of it."""
@@ -61,6 +64,7 @@ class Scored:
             "test": self.test.to_dict(),
             "against_zero_shot": vars(self.against_zero_shot),
             "against_recommended": vars(self.against_recommended),
+            "against_linear": vars(self.against_linear) if self.against_linear else None,
         }
 
 
@@ -80,15 +84,18 @@ def score_on_test(
         name: probabilities.argmax(axis=1) == task.labels[rows]
         for name, (_, probabilities) in answers.items()
     }
+
+    def compare(other: str, name: str) -> Comparison:
+        return compare_correct(correct[other], correct[name], seed=task.seed)
+
     return {
         name: Scored(
             fitted=f,
             test=answers[name][0],
             probabilities=answers[name][1],
-            against_zero_shot=compare_correct(correct["zero-shot"], correct[name], seed=task.seed),
-            against_recommended=compare_correct(
-                correct[recommended], correct[name], seed=task.seed
-            ),
+            against_zero_shot=compare("zero-shot", name),
+            against_recommended=compare(recommended, name),
+            against_linear=compare("linear", name) if "linear" in fitted else None,
         )
         for name, f in fitted.items()
     }

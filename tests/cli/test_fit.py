@@ -28,11 +28,27 @@ def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tm
         assert scores["val"]["n"] == 16, name
         low, high = scores["test"]["interval"]
         assert low <= scores["test"]["accuracy"] <= high
+        linear = result["methods"]["linear"]["test"]["accuracy"]
+        change = scores["against_linear"]
+        assert change["difference"] == pytest.approx(scores["test"]["accuracy"] - linear)
+        assert change["low"] <= change["difference"] <= change["high"]
     best = result["methods"][result["recommended"]]
     assert best["test"]["accuracy"] >= 0.85
     expected = "method model run zero_shot val test epochs seconds trained_parameters"
     assert set(expected.split()) <= set(result)
     check_classifier(out, result)
+
+
+def test_the_ladder_s_table_holds_each_method_against_linear(small_data, cache, tmp_path, capsys):
+    arguments = ["fit", str(small_data), "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
+    assert run_command_line(arguments) == 0
+    _, table = capsys.readouterr().out.split("Differences on the locked test")
+    rows = {line.split()[0]: line for line in table.splitlines() if line.split()}
+    assert "from linear" in rows["method"]
+    result = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    change = result["methods"]["attention"]["against_linear"]
+    low, high = (f"{100 * change[key]:+.1f}" for key in ("low", "high"))
+    assert f"{100 * change['difference']:+.1f} ({low} to {high})" in rows["attention"]
 
 
 def check_classifier(out, result):
@@ -212,7 +228,7 @@ def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, 
         ("knn", "method 'knn' has no option features"),
         ("zero-shot", "method 'zero-shot' has no option features"),
         ("ladder", "takes no --features"),
-        ("lora", "method lora takes no --features"),
+        ("lora", "method lora trains the model and takes no --features"),
         ("dual-linear", "method 'dual-linear' has no option features"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,18 @@ def test_the_shipped_classifier_is_the_one_that_was_scored(finished, result, run
     code, answer, _ = run("predict", image, "--run", finished / shipped["run"])
     assert code == 0
     assert answer["predictions"][0]["labels"][0]["label"] == "bee"
+
+
+@pytest.mark.parametrize("method", ["discriminant", "linear"])
+def test_a_classifier_s_command_makes_it_again(finished, result, run, tmp_path, method):
+    methods = result["sections"]["ship"]["numbers"]["methods"]
+    kept = next(m for m in methods if m["method"] == method)
+    code, again, _ = run(*shlex.split(kept["command"])[1:], "--out", tmp_path / "run")
+    assert code == 0
+    for scores in ("val", "test"):
+        assert again[scores]["accuracy"] == kept[scores]["accuracy"]
+        assert again[scores]["log_loss"] == pytest.approx(kept[scores]["log_loss"], rel=1e-4)
+    assert again["trained_parameters"] == kept["parameters"]
 
 
 def test_the_page_opens_without_a_word_or_a_request(finished, visit):

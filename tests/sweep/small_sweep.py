@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 
-from cliptune.fitting import Task
 from cliptune.sweep.grid import parse_grid
 from cliptune.sweep.head_sweep import HeadSweep
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.store import StudyStore
+from cliptune.task import Task
 
 IDENTITY = {"data": "made up"}
 

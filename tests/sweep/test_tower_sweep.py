@@ -9,13 +9,13 @@ import tiny_training as tiny
 import torch
 
 from cliptune.errors import InputError
-from cliptune.fitting import Task
 from cliptune.prompts import ensemble_rows
 from cliptune.sweep.grid import parse_grid
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.report import summarise
 from cliptune.sweep.store import StudyStore
 from cliptune.sweep.tower_sweep import TowerSweep
+from cliptune.task import Task
 
 GRID = "backbone=0,1e-4,1e-3,1e1 head=1e-3,1e-1"
 

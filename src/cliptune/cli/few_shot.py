@@ -11,8 +11,8 @@ from cliptune.errors import InputError
 
 if TYPE_CHECKING:
     from cliptune.few_shot import Trial
-    from cliptune.fitting import Task
     from cliptune.protocol import Partition
+    from cliptune.task import Task
 
 __all__ = ["read_shots", "run_trials", "show_few_shot"]
 

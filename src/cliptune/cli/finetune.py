@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from cliptune.finetune.data import WatchData
     from cliptune.finetune.records import Event
     from cliptune.finetune_run import FinetuneSettings, Start, Trained
-    from cliptune.fitting import Task
     from cliptune.images import ImageTable
     from cliptune.runs import RunDir
+    from cliptune.task import Task
 
 __all__ = ["fit_encoder"]
 

@@ -88,10 +88,11 @@ def choose_place(request: FinetuneRequest, rank: int, count: int) -> Path:
 def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureStore) -> Start:
     """Open the data set, divide it, and see what the model makes of it before training."""
     from cliptune.finetune_run import Start
-    from cliptune.fitting import Task, fit_head
+    from cliptune.fitting import fit_head
     from cliptune.images import require_classes, require_labels
     from cliptune.prompts import ensemble_rows
     from cliptune.protocol import partition_table
+    from cliptune.task import Task
 
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from cliptune.cli.console import note, print_json, progress_bar
-from cliptune.cli.few_shot import read_shots, run_trials
 from cliptune.cli.finetune import fit_encoder
 from cliptune.cli.finetune_options import (
     RunOptions,
@@ -20,35 +16,13 @@ from cliptune.cli.finetune_options import (
     refuse_for_head,
 )
 from cliptune.cli.finetune_start import FinetuneRequest
-from cliptune.cli.fit_tables import show_fit
+from cliptune.cli.fit_heads import HeadRequest, fit_heads
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
-from cliptune.cli.session import (
-    Embedded,
-    choose_one_template_set,
-    embed_table,
-    embed_tokens,
-    import_ahead,
-    open_encoder,
-    open_store,
-    open_whole_table,
-    text_encoder,
-)
-from cliptune.errors import InputError, NoTrunkError, UnknownNameError
+from cliptune.cli.session import choose_one_template_set
+from cliptune.errors import InputError
 from cliptune.finetune.options import METHODS
 
-if TYPE_CHECKING:
-    from cliptune.encoders import DualEncoder
-    from cliptune.features import FeatureStore
-    from cliptune.few_shot import Trial
-    from cliptune.fitting import Fitted, Task
-    from cliptune.heads import Needs
-    from cliptune.images import ImageTable
-    from cliptune.prompts import TemplateSet
-    from cliptune.protocol import Partition
-
 __all__ = ["fit"]
-
-_ON_TRUNK = ("linear", "discriminant")  # the heads that can also take features before a projection
 
 
 def fit(
@@ -107,10 +81,7 @@ def fit(
     """
     template_set = choose_one_template_set(prompts, "fit")
     if method in METHODS:
-        if shots is not None:
-            raise InputError(f"method {method} takes no --shots; few-shot trials are for heads")
-        if features is not None:
-            raise InputError(f"method {method} takes no --features; they are for heads")
+        _refuse_for_model(method, shots=shots, features=features)
         fit_encoder(
             FinetuneRequest(
                 data=data,
@@ -136,156 +107,35 @@ def fit(
         )
         return
     refuse_for_head(method, tuning, around)
-    counts = read_shots(shots, seeds)
-    if features is None and method in _ON_TRUNK and not counts:
-        features = "auto"
-    elif features == "auto" and counts:
-        raise InputError("--features auto came with --shots; name embedding or trunk")
-    options = _options(
-        lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs, features=features
-    )
-    methods = _methods(method, options)
-
-    from cliptune.fitting import needs_of
-    from cliptune.images import require_classes, require_labels
-    from cliptune.runs import default_run_path, require_free_place
-
-    import_ahead("torch")
-    start = time.perf_counter()
-    needs = {needs_of(name, options) for name in methods}
-    place = out or default_run_path("fit", data)
-    require_free_place(place)
-    table = open_whole_table(data, dataset)
-    require_labels(table)
-    require_classes(table)
-    encoder, store = open_encoder(model, table), open_store(model)
-    embedded = _embed(encoder, table, store, dataset, trunk="trunk" in needs, features=features)
-    task, partition = _make_task(
-        embedded, encoder, store, template_set, needs, val, model, output.seed
-    )
-    for sentence in partition.notes:
-        note(sentence)
-
-    from cliptune.classifier import EncoderRecord
-    from cliptune.run_encoder import encoder_in_fp32
-    from cliptune.training_run import FitSettings, finish_run
-
-    trials: list[Trial] = []
-    if counts:
-        trials, kept, partition = run_trials(
-            task, partition, methods, counts, seeds, options, abstain_precision
+    fit_heads(
+        HeadRequest(
+            data=data,
+            method=method,
+            template_set=template_set,
+            val=val,
+            shots=shots,
+            seeds=seeds,
+            options=_given(
+                lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs, features=features
+            ),
+            abstain_precision=abstain_precision,
+            embed_encoder=embed_encoder,
+            out=out,
+            dataset=dataset,
+            model=model,
+            output=output,
         )
-        task, fitted = kept.draw.task, kept.fitted
-    else:
-        fitted = _fit_all(task, methods, options, abstain_precision)
-    result = finish_run(
-        place,
-        FitSettings(data, method, template_set, val, options, output.seed, counts, seeds),
-        fitted,
-        task=task,
-        partition=partition,
-        table=embedded.table,
-        features_key=embedded.features.key,
-        encoder=EncoderRecord.of(encoder),
-        trials=trials,
-        weights_of=encoder_in_fp32(encoder) if embed_encoder else None,
     )
-    if output.json:
-        print_json(result | {"seconds_total": time.perf_counter() - start})
-    else:
-        show_fit(result)
 
 
-def _embed(
-    encoder: DualEncoder,
-    table: ImageTable,
-    store: FeatureStore,
-    dataset: DataOptions,
-    *,
-    trunk: bool,
-    features: str | None,
-) -> Embedded:
-    """Embed a table; an encoder without features before a projection is refused if they must be."""
-    try:
-        return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, trunk=trunk)
-    except NoTrunkError as error:
-        if features != "auto":
-            raise
-        note(str(error))
-    return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
-
-
-def _options(**given: float | str | None) -> dict[str, float | str]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    from cliptune.heads import HEADS
-    from cliptune.ladder import LADDER
-
-    if method != "ladder":
-        if method not in HEADS:
-            raise UnknownNameError("method", method, [*HEADS, "ladder", *METHODS])
-        return (method,)
-    if options:
+def _refuse_for_model(method: str, **options: str | None) -> None:
+    """Make sure that no option of heads came with a method that trains the model itself."""
+    given = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
+    if given:
         raise InputError(
-            f"--method ladder takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
-            "name one method to set its options"
+            f"method {method} trains the model and takes no {given}; they are for heads"
         )
-    return LADDER
 
 
-def _make_task(
-    embedded: Embedded,
-    encoder: DualEncoder,
-    store: FeatureStore,
-    template_set: TemplateSet,
-    needs: Set[Needs],
-    val_fraction: float,
-    model: ModelOptions,
-    seed: int,
-) -> tuple[Task, Partition]:
-    from cliptune.prompts import ensemble_rows
-    from cliptune.protocol import partition_table
-
-    table, vectors = embedded.table, embedded.features.vectors
-    partition = partition_table(table, vectors, val_fraction=val_fraction, seed=seed)
-    encode = text_encoder(encoder, store, model)
-    tokens = None
-    if "tokens" in needs:
-        tokens = embed_tokens(encoder, table, store)
-    text_rows = ensemble_rows(encode, table.class_names, template_set.templates)
-
-    from cliptune.fitting import Task
-
-    task = Task(
-        vectors=vectors,
-        tokens=tokens,
-        labels=table.labels,
-        class_names=table.class_names,
-        text_rows=text_rows,
-        logit_scale=encoder.logit_scale,
-        train=partition.train,
-        val=partition.val,
-        seed=seed,
-        trunk=embedded.features.trunk,
-    )
-    return task, partition
-
-
-def _fit_all(
-    task: Task,
-    methods: Sequence[str],
-    options: Mapping[str, Any],
-    abstain_precision: float | None,
-) -> Mapping[str, Fitted]:
-    from cliptune.fitting import fit_methods
-
-    fitted = {}
-    total = len(set(methods) | {"zero-shot"})
-    with progress_bar("fitting", "methods") as show:
-        show(0, total)
-        for one in fit_methods(task, methods, options=options, abstain_precision=abstain_precision):
-            fitted[one.name] = one
-            show(len(fitted), total)
-    return fitted
+def _given(**options: float | str | None) -> dict[str, float | str]:
+    return {name: value for name, value in options.items() if value is not None}

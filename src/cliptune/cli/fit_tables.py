@@ -28,6 +28,17 @@ def show_fit(result: Mapping[str, Any]) -> None:
         ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
         [_cost_row(name, scores) for name, scores in methods.items()],
     )
+    if "methods" in result:
+        bases = {
+            "against_zero_shot": "zero-shot",
+            "against_linear": "linear",
+            "against_recommended": result["recommended"],
+        }
+        print_table(
+            "Differences on the locked test in points, with 95 % intervals",
+            ("method", "from zero-shot", "from linear", f"from {bases['against_recommended']}"),
+            [_difference_row(name, scores, bases) for name, scores in methods.items()],
+        )
     for name, scores in methods.items():
         if scores.get("feature_losses"):
             print_text(_feature_choice(name, scores))
@@ -65,6 +76,20 @@ def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
         _interval(test),
         f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
     )
+
+
+def _difference_row(
+    name: str, scores: Mapping[str, Any], bases: Mapping[str, str]
+) -> tuple[str, ...]:
+    return (
+        name,
+        *("" if name == base else _difference(scores[key]) for key, base in bases.items()),
+    )
+
+
+def _difference(change: Mapping[str, Any]) -> str:
+    value, low, high = (100 * change[key] for key in ("difference", "low", "high"))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:

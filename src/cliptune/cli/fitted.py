@@ -38,7 +38,7 @@ class OpenedRun:
         on_bad_image: Literal["fail", "skip"],
     ) -> tuple[Embedded, NDArray[np.floating[Any]]]:  # Any: tokens may be of half precision
         """Embed a table; return that, and what the classifier takes for each image."""
-        from cliptune.fitting import join_tokens
+        from cliptune.task import join_tokens
 
         needs = self.classifier.needs
         embedded = embed_table(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from cliptune.encoders import DualEncoder
     from cliptune.features import FeatureStore
-    from cliptune.fitting import Task
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
     from cliptune.sweep.data import Seen
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from cliptune.sweep.options import SweepOptions
     from cliptune.sweep.records import Trial
     from cliptune.sweep.tower_sweep import TowerSweep
+    from cliptune.task import Task
 
 __all__ = ["SweepRequest", "run_sweep"]
 
@@ -190,8 +190,8 @@ def _make_task(
     vectors: NDArray[np.float32],
     seen: Seen,
 ) -> Task:
-    from cliptune.fitting import Task
     from cliptune.prompts import ensemble_rows
+    from cliptune.task import Task
 
     encode = text_encoder(encoder, store, request.model)
     wants_tokens = request.options.method == "attention"

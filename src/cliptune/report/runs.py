@@ -90,6 +90,7 @@ def _methods_table(methods: Mapping[str, Json], shipped: str) -> Table:
         Column("test", "locked test", "percent"),
         Column("difference", "against zero-shot", "points"),
         Column("p_value", "p", "p"),
+        Column("from_linear", "against linear", "points"),
         Column("parameters", "parameters", "integer"),
         Column("seconds", "time", "seconds"),
     )
@@ -98,12 +99,9 @@ def _methods_table(methods: Mapping[str, Json], shipped: str) -> Table:
             name,
             score_cell(m["val"]),
             score_cell(m["test"]),
-            {
-                "value": m["against_zero_shot"]["difference"],
-                "low": m["against_zero_shot"]["low"],
-                "high": m["against_zero_shot"]["high"],
-            },
+            _change_cell(m["against_zero_shot"]),
             m["against_zero_shot"]["p_value"],
+            _change_cell(m.get("against_linear")),
             m["trained_parameters"],
             m["seconds"],
         )
@@ -111,6 +109,12 @@ def _methods_table(methods: Mapping[str, Json], shipped: str) -> Table:
     ]
     marked = list(methods).index(shipped)
     return Table("methods", "Accuracy and cost", columns, tuple(rows), marked=marked)
+
+
+def _change_cell(change: Json | None) -> dict[str, float] | None:
+    if change is None:
+        return None
+    return {"value": change["difference"], "low": change["low"], "high": change["high"]}
 
 
 def evaluate_document(run: RunDir) -> Document:

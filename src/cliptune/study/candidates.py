@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.classifier import Classifier, EncoderRecord
-from cliptune.fitting import Fitted, join_tokens
+from cliptune.fitting import ON_TRUNK, Fitted
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.prompts import TemplateSet
 from cliptune.report import Section
@@ -24,6 +24,7 @@ from cliptune.runs import RunDir
 from cliptune.study.desk import Desk, slug
 from cliptune.study.subject import Progress, Subject, View
 from cliptune.study.words import score_cell
+from cliptune.task import join_tokens
 
 __all__ = ["Candidate", "fit_command", "keep_candidate", "read_candidates", "score_candidate"]
 
@@ -100,6 +101,8 @@ def keep_candidate(
 def fit_command(subject: Subject, view: View, method: str, templates: str) -> str:
     """Return the command that fits a method as the study did."""
     words = ["cliptune", "fit", subject.data, "--method", method, "--templates", templates]
+    if method in ON_TRUNK:
+        words += ["--features", "embedding"]  # alone, fit would choose them on validation
     if view.name != "lite":
         words += ["--model", view.name]
     if subject.seed:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features import FeatureStore
-from cliptune.fitting import Task
 from cliptune.images import BadImage, ImageTable
 from cliptune.prompts import TemplateSet, ensemble_rows
 from cliptune.protocol import Partition, partition_table
+from cliptune.task import Task
 
 __all__ = ["Progress", "Subject", "View", "order_by_turns", "spread_classes"]
 

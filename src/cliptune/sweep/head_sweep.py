@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.fitting import Task
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.sweep.advice import advise_head
 from cliptune.sweep.grid import Grid
@@ -26,6 +25,7 @@ from cliptune.sweep.run import Worker
 from cliptune.sweep.store import StudyStore
 from cliptune.sweep.strategy import HeadStrategy
 from cliptune.sweep.verdict import competing, judge
+from cliptune.task import Task
 
 __all__ = ["HeadSweep", "untrained_hits"]
 

@@ -14,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.fitting import Task, head_input
 from cliptune.heads import HEADS, Head, Member, TrainingPlan
 from cliptune.heads.contract import FitData, check_fit
 from cliptune.heads.grids import GradientHead
@@ -23,6 +22,7 @@ from cliptune.heads.training import train_stacked
 from cliptune.sweep.data import stratified_order
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.records import Cell, Trial
+from cliptune.task import Task, head_input
 
 __all__ = ["HeadTrainer"]
 

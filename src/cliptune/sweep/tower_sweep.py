@@ -14,7 +14,6 @@ import numpy as np
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError
-from cliptune.fitting import Task
 from cliptune.images import ImageTable
 from cliptune.sweep.grid import Grid
 from cliptune.sweep.halving import HalvingPlan, HalvingStrategy, plan_halving
@@ -27,6 +26,7 @@ from cliptune.sweep.store import StudyStore
 from cliptune.sweep.tower_advice import FrozenHead, advise_towers, comparable
 from cliptune.sweep.towers import TowerTrainer
 from cliptune.sweep.verdict import judge
+from cliptune.task import Task
 
 __all__ = ["TowerSweep"]
 

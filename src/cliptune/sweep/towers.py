@@ -27,12 +27,12 @@ from cliptune.finetune.session import Session
 from cliptune.finetune.setup import open_session
 from cliptune.finetune.step import NonFiniteError, StepInput, compute_gradients, update
 from cliptune.finetune.validation import class_logits
-from cliptune.fitting import Task
 from cliptune.images import ImageTable
 from cliptune.sweep.halving import Costs
 from cliptune.sweep.heads import HeadTrainer
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.records import Cell, Trial
+from cliptune.task import Task
 
 __all__ = ["TowerTrainer"]
 
