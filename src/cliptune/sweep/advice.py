@@ -162,7 +162,10 @@ def _lead(method: str, advice: HeadAdvice) -> str:
             f"those as good: {points(advice.val_accuracy)} on validation, {change}."
         )
     chance = ", which is within chance" if gain.p_value >= _SIGNIFICANT else ""
-    return f"Do not train {method}: even with {rates} it is {change}{chance}."
+    return (
+        f"Do not train {method}: with {rates}, the lowest validation loss of those as good, "
+        f"it is {change}{chance}."
+    )
 
 
 def _range(band: Sequence[float]) -> str:
