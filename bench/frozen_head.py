@@ -10,7 +10,7 @@ score on the training and the validation images, as a process of its own without
 encoding, fitting, the test, the run directory, all of it counts. It is timed at the first use of
 the model on a machine, when it is converted and its engine chosen, and on other images after that;
 in the precision that ``auto`` takes, and where the processor has the instructions in bf16, which
-``auto`` takes where it keeps the answers: for random weights, whose classes nearly tie, it does not.
+``auto`` takes where it keeps the answers, which random weights, with nearly tied classes, do not.
 All have one ViT-B/32 with random weights, so only time is compared. ``--study-epochs N`` measures N
 epochs of the study's way and multiplies; what was measured stands in the result.
 Writes bench/results/frozen_head.json and frozen_head.md.
