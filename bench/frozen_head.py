@@ -1,6 +1,6 @@
 """Two linear layers on a frozen CLIP: re-encoding all in every epoch, against ``cliptune fit``.
 
-    python bench/frozen_head.py CIFAR10 [--study-epochs N] [--n-train 1000] [--n-test 500]
+    python bench/frozen_head.py CIFAR10 [--turns 3] [--n-train 1000] [--n-test 500]
 
 CIFAR10 is a folder with train.parquet and test.parquet. The way of the study that started this
 project: in each epoch every image and one caption an image goes through the frozen towers, two
@@ -11,9 +11,9 @@ encoding, fitting, the test, the run directory, all of it counts. It is timed at
 the model on a machine, when it is converted and its engine chosen, and on other images after that;
 in the precision that ``auto`` takes, and where the processor has the instructions in bf16, which
 ``auto`` takes where it keeps the answers, which random weights, with nearly tied classes, do not.
-All have one ViT-B/32 with random weights, so only time is compared. ``--study-epochs N`` measures N
-epochs of the study's way and multiplies; what was measured stands in the result.
-Writes bench/results/frozen_head.json and frozen_head.md.
+All have one ViT-B/32 with random weights, so only time is compared. An epoch of the study's way,
+times five, and our ways take turns; a ratio is taken turn by turn, and its median counts. Writes
+bench/results/frozen_head.json and frozen_head.md.
 """
 
 import argparse
@@ -29,7 +29,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
@@ -205,29 +204,43 @@ def run_ours(folder: Path, weights: Path, work: Path, precision: str) -> dict[st
     }
 
 
+def ratios_of(found: dict, precision: str) -> list[float]:
+    """Return how many times as long the study's five epochs take, turn by turn."""
+    return [
+        EPOCHS * sum(epoch.values()) / run["seconds"]
+        for epoch, run in zip(found["epochs"], found["known"][precision], strict=True)
+    ]
+
+
 def render(found: dict) -> str:
-    study = found["study"]
-    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in study["parts"].items())
+    parts = ", ".join(
+        f"{part} {statistics.median(epoch[part] for epoch in found['epochs']):.1f} s"
+        for part in found["epochs"][0]
+    )
+    an_epoch = statistics.median(sum(epoch.values()) for epoch in found["epochs"])
     lines = [
         "# Two linear layers on a frozen ViT-B/32",
         "",
         f"`{found['command']}`; {found['n_train']} training and {found['n_test']} test images, "
-        f"batches of {BATCH}, {found['threads']} threads, {found['machine']}. Only ratios carry "
-        "over to another machine.",
+        f"batches of {BATCH}, {found['threads']} threads, {found['machine']}. Medians of "
+        f"{len(found['epochs'])} turns; only ratios carry over to another machine.",
         "",
-        "| way | measured | five epochs | times |",
+        "| way | measured | five epochs | the study's way takes, times as long |",
         "|---|---|---|---|",
-        f"| the study's, fp32 | {study['measured_epochs']} epochs of "
-        f"{study['seconds_an_epoch']:.1f} s ({parts}) | {study['seconds']:.1f} s"
-        + ("" if study["measured_epochs"] == EPOCHS else ", multiplied up")
-        + " | 1 |",
+        f"| the study's, fp32 | epochs of {an_epoch:.1f} s ({parts}) | {EPOCHS * an_epoch:.1f} s, "
+        "multiplied up | 1 |",
     ]
-    for ours in found["cliptune"]:
-        lines.append(
-            f"| `fit --method dual-linear --precision {ours['asked']}` ({ours['precision']}), "
-            f"{ours['when']} | the whole process, {ours['epochs']} epochs, of which the fit "
-            f"{ours['fit_seconds']:.1f} s | {ours['seconds']:.1f} s | {ours['ratio']:.1f} |"
-        )
+    for precision, runs in found["known"].items():
+        first, ratios = found["first"][precision], ratios_of(found, precision)
+        name = f"`fit --method dual-linear --precision {precision}` ({first['precision']})"
+        seconds = statistics.median(run["seconds"] for run in runs)
+        lines += [
+            f"| {name}, first use of the model | the whole process, once | "
+            f"{first['seconds']:.1f} s | {EPOCHS * an_epoch / first['seconds']:.1f} |",
+            f"| {name}, model known, images new | the whole process, of which the fit "
+            f"{statistics.median(run['fit_seconds'] for run in runs):.1f} s | {seconds:.1f} s | "
+            f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f}) |",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -236,42 +249,38 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--n-train", type=int, default=1000)
     parser.add_argument("--n-test", type=int, default=500)
-    parser.add_argument("--study-epochs", type=int, default=EPOCHS)
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    if not 1 <= options.study_epochs <= EPOCHS:
-        parser.error(f"--study-epochs {options.study_epochs}: expected 1 to {EPOCHS}")
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        names = write_images(options.data, work / "images", options.n_train, options.n_test)
-        write_weights(work / "weights.safetensors")
-        ours = []
-        for precision in ("auto", "bf16") if has_bfloat16() else ("auto",):
-            own = work / precision
-            own.mkdir()
-            for when in ("first use of the model", "model known, images new"):
-                run = run_ours(work / "images", work / "weights.safetensors", own, precision)
-                ours.append({"asked": precision, "when": when, **run})
-                print(f"cliptune, {precision}, {when}: {run['seconds']:.1f} s", flush=True)
-        way, epochs = StudyWay(work / "images", names), []
-        for number in range(1, options.study_epochs + 1):
-            epochs.append(way.run_epoch())
-            print(f"study, epoch {number}: {sum(epochs[-1].values()):.1f} s", flush=True)
-    an_epoch = statistics.mean(sum(epoch.values()) for epoch in epochs)
+    precisions = ("auto", "bf16") if has_bfloat16() else ("auto",)
     found = {
         "command": f"python bench/frozen_head.py cifar10 {' '.join(sys.argv[2:])}".strip(),
         "machine": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "n_train": options.n_train,
         "n_test": options.n_test,
-        "study": {
-            "measured_epochs": len(epochs),
-            "epochs": epochs,
-            "parts": {part: float(np.mean([e[part] for e in epochs])) for part in epochs[0]},
-            "seconds_an_epoch": an_epoch,
-            "seconds": EPOCHS * an_epoch,
-        },
-        "cliptune": [{**run, "ratio": EPOCHS * an_epoch / run["seconds"]} for run in ours],
+        "epochs": [],
+        "first": {},
+        "known": {precision: [] for precision in precisions},
     }
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        names = write_images(options.data, work / "images", options.n_train, options.n_test)
+        write_weights(work / "weights.safetensors")
+
+        def measure(precision: str) -> dict[str, object]:
+            own = work / precision
+            own.mkdir(exist_ok=True)
+            run = run_ours(work / "images", work / "weights.safetensors", own, precision)
+            print(f"cliptune, {precision}: {run['seconds']:.1f} s", flush=True)
+            return run
+
+        found["first"] = {precision: measure(precision) for precision in precisions}
+        way = StudyWay(work / "images", names)
+        for _ in range(options.turns):
+            found["epochs"].append(way.run_epoch())
+            print(f"study, an epoch: {sum(found['epochs'][-1].values()):.1f} s", flush=True)
+            for precision, runs in found["known"].items():
+                runs.append(measure(precision))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "frozen_head.json").write_text(json.dumps(found, indent=1) + "\n")
     (RESULTS / "frozen_head.md").write_text(render(found))
