@@ -216,7 +216,7 @@ def render(results):
     lines = [
         "# Heads on cached features",
         "",
-        f"`python bench/heads.py`; N = {N_TRAIN:,}, D = {DIM}, C = {N_CLASSES}, clustered rows. "
+        f"`{results['command']}`; N = {N_TRAIN:,}, D = {DIM}, C = {N_CLASSES}, clustered rows. "
         f"{results['machine']}; bfloat16 instructions: {'yes' if results['bf16'] else 'no'}. "
         "peak_mb is beyond rows and imports. Medians of processes that took turns; only ratios "
         "carry over to another machine.",
@@ -252,6 +252,7 @@ def main():
         return
     passed = [f"--c={options.c}", f"--max-memory={options.max_memory}"]
     results = {
+        "command": " ".join(["python bench/heads.py", *sys.argv[1:]]),
         "machine": f"{platform.machine()}, {platform.processor() or platform.system()}",
         "bf16": has_bfloat16(),
         "parts": {},
