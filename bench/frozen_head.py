@@ -251,6 +251,8 @@ def main() -> None:
     parser.add_argument("--n-test", type=int, default=500)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
+    if options.turns < 1:
+        parser.error(f"--turns {options.turns}: expected 1 or more")
     precisions = ("auto", "bf16") if has_bfloat16() else ("auto",)
     found = {
         "command": f"python bench/frozen_head.py cifar10 {' '.join(sys.argv[2:])}".strip(),

@@ -12,6 +12,7 @@ from cliptune.classifier import Classifier
 from cliptune.cli import run_command_line
 from cliptune.errors import NoTrunkError
 from cliptune.heads import HEADS
+from cliptune.report.runs import fit_document
 from cliptune.runs import RunDir
 
 
@@ -49,6 +50,11 @@ def test_the_ladder_s_table_holds_each_method_against_linear(small_data, cache, 
     change = result["methods"]["attention"]["against_linear"]
     low, high = (f"{100 * change[key]:+.1f}" for key in ("low", "high"))
     assert f"{100 * change['difference']:+.1f} ({low} to {high})" in rows["attention"]
+    (section,) = fit_document(RunDir.open(tmp_path / "run")).sections
+    tables = {table.name: table for table in section.tables}
+    cells = {row[0]: row[1]["value"] for row in tables["against_linear"].rows}
+    assert cells["attention"] == change["difference"]
+    assert "linear" not in cells
 
 
 def check_classifier(out, result):
