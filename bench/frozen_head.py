@@ -9,8 +9,9 @@ again. Against it, ``cliptune fit --method dual-linear`` for the same number of 
 score on the training and the validation images, as a process of its own without features: imports,
 encoding, fitting, the test, the run directory, all of it counts. It is timed at the first use of
 the model on a machine, when it is converted and its engine chosen, and on other images after that;
-in the precision that ``auto`` takes, and where the processor has the instructions in bf16, which
-``auto`` takes where it keeps the answers, which random weights, with nearly tied classes, do not.
+in the precision that ``auto`` takes; where the processor has the instructions in bf16, which
+``auto`` takes where it keeps the answers, which random weights, with nearly tied classes, do not;
+and where NNCF is installed in 8 bits, which is taken only where it is asked for.
 All have one ViT-B/32 with random weights, so only time is compared. An epoch of the study's way,
 times five, and our ways take turns; a ratio is taken turn by turn, and its median counts. Writes
 bench/results/frozen_head.json and frozen_head.md.
@@ -166,6 +167,11 @@ def published_transform():
     )
 
 
+def has_nncf() -> bool:
+    """Say whether what quantises to 8 bits is installed."""
+    return importlib.util.find_spec("nncf") is not None
+
+
 def write_weights(path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -253,7 +259,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.turns < 1:
         parser.error(f"--turns {options.turns}: expected 1 or more")
-    precisions = ("auto", "bf16") if has_bfloat16() else ("auto",)
+    precisions = ["auto", *(["bf16"] if has_bfloat16() else []), *(["int8"] if has_nncf() else [])]
     found = {
         "command": f"python bench/frozen_head.py cifar10 {' '.join(sys.argv[2:])}".strip(),
         "machine": platform.processor() or platform.machine(),

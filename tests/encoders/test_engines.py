@@ -1,15 +1,16 @@
 """Engines give torch's answers, keep their graphs, and notice when these are not theirs."""
 
 import json
+import os
 import re
 from functools import partial
 
 import numpy as np
 import pytest
 
-from cliptune import encoders
+from cliptune import encoders, file_state
 from cliptune.encoders import DualEncoder, load_encoder
-from cliptune.encoders.engines import Work, identity, open_on_engine, opening
+from cliptune.encoders.engines import Work, open_on_engine, opening, storage
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import Machine
@@ -27,7 +28,7 @@ WITHOUT = Machine("two", 2, bf16=False, system="Linux x86_64")
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache that trusts the times of files however young they are, and short trials."""
-    monkeypatch.setattr(identity, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_state, "_SETTLED_NS", -1)
     monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0.01))
     return tmp_path / "cache"
 
@@ -81,7 +82,7 @@ def test_changed_weights_are_another_encoder(make_folder, tiny_config, cache):
     assert after.fingerprint == load_encoder(folder).fingerprint != before.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["cut", "version"])
+@pytest.mark.parametrize("damage", ["cut", "altered", "version"])
 def test_a_graph_that_is_not_whole_or_of_another_version_is_made_again(
     tiny_folder, cache, pixels, caplog, damage
 ):
@@ -91,6 +92,10 @@ def test_a_graph_that_is_not_whole_or_of_another_version_is_made_again(
     (weights,) = cache.rglob("image.bin")
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "altered":
+        stat = weights.stat()
+        weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+        os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     else:
         record = weights.with_name("image.json")
         facts = json.loads(record.read_text())
@@ -100,6 +105,28 @@ def test_a_graph_that_is_not_whole_or_of_another_version_is_made_again(
     np.testing.assert_allclose(again.encode_images(pixels), rows, atol=1e-6)
     said = [record.message for record in caplog.records if "made again" in record.message]
     assert len(said) == 1
+
+
+def test_a_graph_is_read_for_its_digest_once(tiny_folder, cache, monkeypatch, pixels):
+    read = []
+    digest = storage._digest
+    monkeypatch.setattr(storage, "_digest", lambda path: read.append(path.name) or digest(path))
+    once = partial(
+        open_on_engine, tiny_folder, engine="openvino", precision="fp32", cache_dir=cache
+    )
+    rows = once().encode_images(pixels)
+    assert "image.bin" in read
+    read.clear()
+    np.testing.assert_array_equal(once().encode_images(pixels), rows)
+    assert not read
+    monkeypatch.setattr(file_state, "_SETTLED_NS", 10**18)  # young files are read every time
+    (checked,) = cache.rglob("image.checked.json")
+    checked.unlink()
+    for _ in range(2):
+        read.clear()
+        once().encode_images(pixels)
+        assert "image.bin" in read
+    assert not checked.exists()
 
 
 def test_a_small_first_start_converts_nothing_and_a_second_one_does(tiny_folder, cache):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptune.features import digests
+from cliptune import file_state
 from cliptune.images import ImageTable
 
 MakeTable = Callable[..., ImageTable]
@@ -33,4 +33,4 @@ def make_table(tmp_path: Path) -> MakeTable:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let digests be recorded of files that were written a moment ago."""
-    monkeypatch.setattr(digests, "_SETTLED_NS", -(10**18))
+    monkeypatch.setattr(file_state, "_SETTLED_NS", -(10**18))

@@ -12,7 +12,8 @@ from cliptune.cli.check import collect_checks, require_none_failed
 from cliptune.cli.console import note
 from cliptune.cli.finetune_options import RunOptions
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import embed_table, open_whole_table, text_encoder
+from cliptune.cli.session import embed_table, open_whole_table
+from cliptune.cli.tasks import make_task
 from cliptune.errors import InputError, RunError
 from cliptune.finetune.processes import launched_as
 
@@ -90,9 +91,7 @@ def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureSt
     from cliptune.finetune_run import Start
     from cliptune.fitting import fit_head
     from cliptune.images import require_classes, require_labels
-    from cliptune.prompts import ensemble_rows
     from cliptune.protocol import partition_table
-    from cliptune.task import Task
 
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
@@ -101,16 +100,14 @@ def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureSt
     table, vectors = embedded.table, embedded.features.vectors
     seed = request.output.seed
     partition = partition_table(table, vectors, val_fraction=request.val, seed=seed)
-    encode = text_encoder(encoder, store, request.model)
-    task = Task(
-        vectors=vectors,
-        tokens=None,
-        labels=table.labels,
-        class_names=table.class_names,
-        text_rows=ensemble_rows(encode, table.class_names, request.template_set.templates),
-        logit_scale=encoder.logit_scale,
-        train=partition.train,
-        val=partition.val,
+    task = make_task(
+        encoder,
+        store,
+        table,
+        vectors,
+        partition,
+        compute=request.model,
+        templates=request.template_set.templates,
         seed=seed,
     )
     return Start(table, partition, task, fit_head(task, "zero-shot"))

@@ -15,13 +15,12 @@ from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import (
     Embedded,
     embed_table,
-    embed_tokens,
     import_ahead,
     open_encoder,
     open_store,
     open_whole_table,
-    text_encoder,
 )
+from cliptune.cli.tasks import make_task
 from cliptune.errors import InputError, NoTrunkError, UnknownNameError
 from cliptune.finetune.options import METHODS
 
@@ -199,26 +198,20 @@ def _make_task(
     needs: Set[Needs],
     request: HeadRequest,
 ) -> tuple[Task, Partition]:
-    from cliptune.prompts import ensemble_rows
     from cliptune.protocol import partition_table
-    from cliptune.task import Task
 
     table, vectors, seed = embedded.table, embedded.features.vectors, request.output.seed
     partition = partition_table(table, vectors, val_fraction=request.val, seed=seed)
-    encode = text_encoder(encoder, store, request.model)
-    tokens = None
-    if "tokens" in needs:
-        tokens = embed_tokens(encoder, table, store)
-    task = Task(
-        vectors=vectors,
-        tokens=tokens,
-        labels=table.labels,
-        class_names=table.class_names,
-        text_rows=ensemble_rows(encode, table.class_names, request.template_set.templates),
-        logit_scale=encoder.logit_scale,
-        train=partition.train,
-        val=partition.val,
+    task = make_task(
+        encoder,
+        store,
+        table,
+        vectors,
+        partition,
+        compute=request.model,
+        templates=request.template_set.templates,
         seed=seed,
+        tokens="tokens" in needs,
         trunk=embedded.features.trunk,
     )
     return task, partition

@@ -15,24 +15,18 @@ from cliptune.cli.console import note, progress_bar
 from cliptune.cli.options import DataOptions, ModelOptions
 from cliptune.cli.session import (
     embed_table,
-    embed_tokens,
     open_encoder,
     open_store,
     open_trainable_encoder,
     open_whole_table,
-    text_encoder,
 )
 from cliptune.cli.sweep_tables import show_interrupted
+from cliptune.cli.tasks import make_task
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cliptune.encoders import DualEncoder
-    from cliptune.features import FeatureStore
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
-    from cliptune.sweep.data import Seen
     from cliptune.sweep.grid import Grid
     from cliptune.sweep.head_sweep import HeadSweep
     from cliptune.sweep.options import SweepOptions
@@ -168,10 +162,21 @@ def _prepare(request: SweepRequest) -> _Prepared:
     )
     for sentence in seen.notes:
         note(sentence)
+    task = make_task(
+        encoder,
+        store,
+        table,
+        vectors,
+        seen,
+        compute=request.model,
+        templates=request.template_set.templates,
+        seed=request.options.seed,
+        tokens=request.options.method == "attention",
+    )
     return _Prepared(
         encoder=encoder,
         table=table,
-        task=_make_task(request, encoder, store, table, vectors, seen),
+        task=task,
         notes=seen.notes,
         digest=sweep_digest(
             table,
@@ -179,32 +184,6 @@ def _prepare(request: SweepRequest) -> _Prepared:
             contents=store.contents_digest(table),
             fingerprint=encoder.fingerprint,
         ),
-    )
-
-
-def _make_task(
-    request: SweepRequest,
-    encoder: DualEncoder,
-    store: FeatureStore,
-    table: ImageTable,
-    vectors: NDArray[np.float32],
-    seen: Seen,
-) -> Task:
-    from cliptune.prompts import ensemble_rows
-    from cliptune.task import Task
-
-    encode = text_encoder(encoder, store, request.model)
-    wants_tokens = request.options.method == "attention"
-    return Task(
-        vectors=vectors,
-        tokens=embed_tokens(encoder, table, store) if wants_tokens else None,
-        labels=table.labels,
-        class_names=table.class_names,
-        text_rows=ensemble_rows(encode, table.class_names, request.template_set.templates),
-        logit_scale=encoder.logit_scale,
-        train=seen.train,
-        val=seen.val,
-        seed=request.options.seed,
     )
 
 

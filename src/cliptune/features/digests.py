@@ -1,12 +1,8 @@
 """What each image's file holds, as a digest, without reading it again while it is unchanged.
 
-A memo in SQLite maps a file's device, inode, size, modification time and change time to the
-digests of what is in it. It trusts the file system this far: contents do not change while all
-five stay the same. The change time cannot be set by ``cp -p``, ``rsync -t`` or ``touch -d``,
-and files changed within the last two seconds are not recorded, since another change could
-leave their times as they are. Renaming a folder changes none of the five. What is embedded is
-digested again as it is decoded, so a file that the memo has wrong never gives its vector a
-wrong name.
+A memo in SQLite maps the state of a file (see ``file_state``) to the digests of what is in it.
+Renaming a folder does not change the state of its files. What is embedded is digested again as it
+is decoded, so a file that the memo has wrong never gives its vector a wrong name.
 
 This module knows nothing about models. Losing the memo costs one more reading.
 """
@@ -14,9 +10,7 @@ This module knows nothing about models. Losing the memo costs one more reading.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.features.keys import CONTENT_BYTES, content_digest
+from cliptune.file_state import FileState
 from cliptune.images.parquet_rows import ParquetSource
 from cliptune.images.sources import FileSource, TarSource
 
@@ -40,7 +35,6 @@ __all__ = ["MEMO_NAME", "content_digests"]
 MEMO_NAME = "contents.sqlite"
 
 _LOG = logging.getLogger(__name__)
-_SETTLED_NS = 2_000_000_000
 _WAIT_SECONDS = 30.0
 _REMEMBERED_AT_ONCE = 4096
 
@@ -49,7 +43,8 @@ CREATE TABLE IF NOT EXISTS contents (
     file TEXT, member TEXT, state TEXT, digest BLOB, PRIMARY KEY (file, member)
 ) WITHOUT ROWID
 """
-_FIND = "SELECT member, digest FROM contents WHERE file = ? AND state = ?"
+_FIND = "SELECT file, member, state, digest FROM contents WHERE file IN ({})"
+_FOUND_AT_ONCE = 500  # SQLite takes at least 999 names in a query
 _KEEP = "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)"
 
 
@@ -98,12 +93,11 @@ def _stamps(sources: Sequence[Source]) -> list[_Stamp | None]:
     @cache
     def file_stamp(path: str) -> tuple[str, str, bool] | None:
         try:
-            stat = os.stat(path)  # noqa: PTH116  called for each of many thousand files
+            file = FileState.of(path)
         except OSError:
             return None
-        age = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns)
-        state = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
-        return f"{stat.st_dev}:{stat.st_ino}", state, age > _SETTLED_NS
+        state = f"{file.size}:{file.modified_ns}:{file.changed_ns}"
+        return f"{file.device}:{file.inode}", state, file.has_settled()
 
     @cache
     def keeps_bytes(path: Path, column: str) -> bool:
@@ -154,14 +148,19 @@ def _holds_bytes(path: Path, column: str) -> bool:
 
 def _recall(memo: Path, stamps: Sequence[_Stamp | None]) -> list[bytes | None]:
     """Return the recorded digest of each stamp, or None."""
-    found: dict[tuple[str, str], dict[str, bytes]] = {}
+    found: dict[tuple[str, str, str], bytes] = {}
+    files = list({s.file for s in stamps if s})
     try:
         with closing(_connect(memo)) as connection:
-            for key in {(s.file, s.state) for s in stamps if s}:
-                found[key] = dict(connection.execute(_FIND, key))
+            for start in range(0, len(files), _FOUND_AT_ONCE):
+                part = files[start : start + _FOUND_AT_ONCE]
+                rows = connection.execute(_FIND.format(", ".join("?" * len(part))), part)
+                found.update(
+                    ((file, member, state), digest) for file, member, state, digest in rows
+                )
     except sqlite3.Error as error:
         _LOG.warning("%s is of no use (%s); all images are read again", memo, error)
-    return [found.get((s.file, s.state), {}).get(s.member) if s else None for s in stamps]
+    return [found.get((s.file, s.member, s.state)) if s else None for s in stamps]
 
 
 def _remember(memo: Path, entries: Iterable[tuple[_Stamp | None, bytes | None]]) -> None:

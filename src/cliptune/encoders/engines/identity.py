@@ -1,9 +1,7 @@
 """Which fingerprint a model has, remembered from the last time its weights were read.
 
-The memo trusts the file system as far as the digests of images do: a file's content does not
-change while its device, inode, size, modification time and change time stay the same, and files
-changed within the last two seconds are not remembered. It goes with the code that builds models
-and the versions of the libraries below it: another release reads the weights anew.
+The memo goes with the state of the files (see ``file_state``), with the code that builds models
+and with the versions of the libraries below it: another release reads the weights anew.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +17,10 @@ from typing import Any
 from cliptune.encoders.engines.storage import read_json, write_json
 from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.wheel_files import lite_files
+from cliptune.file_state import FileState
 
 __all__ = ["Identity", "identify"]
 
-_SETTLED_NS = 2_000_000_000
 _LIBRARIES = ("cliptune", "open_clip_torch", "timm", "torch", "transformers", "tokenizers")
 
 
@@ -63,12 +60,12 @@ def identify(files: ModelFiles | None, cache_dir: Path) -> Identity:
     paths = list(lite_files()) if files is None else list(_files_of(files))
     if files is not None:
         parts.append([files.config, files.preprocess])
-    stamps = [_stamp(path) for path in paths]
-    code = [_stamp(path)[0] for path in sources]
-    key = json.dumps([parts, [stamp for stamp, _ in stamps], code], sort_keys=True, default=str)
+    states = [FileState.of(path) for path in paths]
+    stamps = [[str(path.resolve()), *state] for path, state in zip(paths, states, strict=True)]
+    code = [[str(path.resolve()), *FileState.of(path)] for path in sources]
+    key = json.dumps([parts, stamps, code], sort_keys=True, default=str)
     digest = hashlib.sha256(key.encode()).hexdigest()[:32]
-    newest = max(changed for _, changed in stamps)
-    settled = time.time_ns() - newest > _SETTLED_NS
+    settled = all(state.has_settled() for state in states)
     return Identity(cache_dir / "engines" / "names" / f"{digest}.json", settled)
 
 
@@ -77,13 +74,6 @@ def _files_of(files: ModelFiles) -> Iterable[Path]:
     for folder in (files.tokenizer, files.text_model):
         if folder is not None:
             yield from (path for path in sorted(folder.iterdir()) if path.is_file())
-
-
-def _stamp(path: Path) -> tuple[list[Any], int]:  # Any: a path and numbers
-    stat = path.stat()
-    changed = max(stat.st_mtime_ns, stat.st_ctime_ns)
-    state = [stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-    return [str(path.resolve()), *state], changed
 
 
 def _version(package: str) -> str:

@@ -9,10 +9,13 @@
         choice-<...>.json          what was measured and chosen, see ``choice``
         <format>/                  openvino, openvino-int8 or onnx
           <tower>.json             versions, and size and SHA-256 of each file
+          <tower>.checked.json     the state of each file when its SHA-256 was right
           <tower>.xml, .bin, .onnx the graph
 
 A graph is used if its record was written, by the same versions, and its files are those that
-were written; otherwise it is made again. This module knows nothing about what is in a graph.
+were written; otherwise it is made again. Files whose state (see ``file_state``) is that of their
+last check are not read for it again: they are hundreds of megabytes. This module knows nothing
+about what is in a graph.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from cliptune.atomic import atomic_path
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.token_ids import StoredTokenizer
 from cliptune.errors import UnavailableError
+from cliptune.file_state import FileState
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 
@@ -86,11 +90,32 @@ class GraphStore:
         if record.get("versions") != _versions(kind):
             _LOG.warning("the %s graph of another version is made again", kind)
             return None
-        for name, known in record["files"].items():
-            if not _is_whole(self.path / kind / name, known):
-                _LOG.warning("the %s graph was cut short or altered; it is made again", kind)
-                return None
+        if not self._is_whole(kind, tower, record["files"]):
+            _LOG.warning("the %s graph was cut short or altered; it is made again", kind)
+            return None
         return self.path / kind / f"{tower}{_SUFFIXES.get(kind, '.xml')}"
+
+    def _is_whole(self, kind: str, tower: str, files: Mapping[str, Any]) -> bool:
+        """Check a graph's files against their record; remember how they stood if all is well."""
+        folder, memo = self.path / kind, self.path / kind / f"{tower}.checked.json"
+        checked = read_json(memo) or {}
+        states = {}
+        for name, known in files.items():
+            try:
+                states[name] = FileState.of(folder / name)
+                same = states[name].size == known["bytes"] and (
+                    checked.get(name) == list(states[name])
+                    or _digest(folder / name) == known["sha256"]
+                )
+            except OSError:
+                return False
+            if not same:
+                return False
+        news = {name: list(state) for name, state in states.items()} != checked
+        if news and all(state.has_settled() for state in states.values()):
+            with suppress(UnavailableError):  # the graph is used from where nothing can be written
+                write_json(memo, states)
+        return True
 
     def looks_whole(self, kind: str, tower: str) -> bool:
         """Say whether ``find`` will find the graph, by its files' sizes, which takes no time."""
@@ -166,13 +191,6 @@ def _version(package: str) -> str:
 
 def _describe(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _is_whole(path: Path, known: Mapping[str, Any]) -> bool:
-    try:
-        return _has_size(path, known["bytes"]) and _digest(path) == known["sha256"]
-    except OSError:
-        return False
 
 
 def _has_size(path: Path, n_bytes: int) -> bool:
