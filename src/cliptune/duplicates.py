@@ -6,10 +6,13 @@ It sees unit vectors and nothing else; what to do about duplicates is decided el
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cliptune.processors import usable_cores
 
 __all__ = ["DEFAULT_SIMILARITY", "DuplicatePairs", "find_duplicates", "group_duplicates"]
 
@@ -17,7 +20,9 @@ __all__ = ["DEFAULT_SIMILARITY", "DuplicatePairs", "find_duplicates", "group_dup
 # model share a large common direction.
 DEFAULT_SIMILARITY = 0.97
 # Cosines of one block fit into a processor's cache, where comparing them costs little.
-_BLOCK = 1024
+_BLOCK = 512
+
+_Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -55,23 +60,30 @@ def find_duplicates(
         similarity: Smallest mean-centred cosine of a pair.
         progress: Called with rows done and rows in all.
     """
+    from threadpoolctl import threadpool_limits
+
     mean = (first if second is None else np.concatenate([first, second])).mean(axis=0)
     rows = _unit(first - mean)
     columns = rows if second is None else _unit(second - mean)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        for left in range(start if second is None else 0, len(columns), _BLOCK):
-            cosines = block @ columns[left : left + _BLOCK].T
-            if second is None and left == start:
-                cosines[np.tril_indices(len(block))] = -1  # each pair once, and no row with itself
-            near = np.flatnonzero(cosines.max(axis=1) >= similarity)  # few: then look closer
-            i, j = np.nonzero(cosines[near] >= similarity)
-            found.append((near[i] + start, j + left, cosines[near[i], j]))
-        progress(min(start + _BLOCK, len(rows)), len(rows))
-    if not found:
-        empty = np.zeros(0, np.int64)
-        return DuplicatePairs(empty, empty, np.zeros(0, np.float32))
+
+    def search(corner: tuple[int, int]) -> _Found:
+        top, left = corner
+        block = rows[top : top + _BLOCK]
+        cosines = block @ columns[left : left + _BLOCK].T
+        if second is None and left == top:
+            cosines[np.tril_indices(len(block))] = -1  # each pair once, and no row with itself
+        near = np.flatnonzero(cosines.max(axis=1) >= similarity)  # few: then look closer
+        i, j = np.nonzero(cosines[near] >= similarity)
+        return near[i] + top, j + left, cosines[near[i], j]
+
+    empty = np.zeros(0, np.int64)
+    found: list[_Found] = [(empty, empty, np.zeros(0, np.float32))]
+    # A block a core: products of this size on all cores wait for the slowest of them.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        for top in range(0, len(rows), _BLOCK):
+            lefts = range(top if second is None else 0, len(columns), _BLOCK)
+            found += pool.map(search, [(top, left) for left in lefts])
+            progress(min(top + _BLOCK, len(rows)), len(rows))
     pairs = [np.concatenate(part) for part in zip(*found, strict=True)]
     order = np.lexsort((pairs[1], pairs[0]))
     return DuplicatePairs(*(part[order] for part in pairs))

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.heads.cores import Cores
 from cliptune.heads.linear import LinearHead
 
 __all__ = ["LabelErrors", "find_label_errors", "out_of_fold_probabilities"]
 
 _FOLDS = 5
+_SIDE_BY_SIDE = 20_000  # images, up to which folds are fitted at the same time
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def out_of_fold_probabilities(
         while it is left out.
     """
     from sklearn.model_selection import StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     counts = np.bincount(labels, minlength=len(text_rows))
     n_folds = min(_FOLDS, int(counts[counts > 0].min()))
@@ -72,11 +75,19 @@ def out_of_fold_probabilities(
         return None
     probabilities = np.empty((len(labels), len(text_rows)))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    for others, left_out in folds.split(vectors, labels):
+
+    def leave_out(split: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+        others, left_out = split
         head = LinearHead().fit(
             vectors[others], labels[others], text_rows=text_rows, logit_scale=logit_scale
         )
         probabilities[left_out] = head.predict_proba(vectors[left_out])
+
+    # Many images keep all cores busy by themselves, and each fold in work holds a copy of them.
+    # The limit is the solver's own, set here since only one thread can set it back.
+    together = n_folds if len(labels) <= _SIDE_BY_SIDE else 1
+    with threadpool_limits(1, user_api="blas"), Cores(together) as cores:
+        cores.map(leave_out, list(folds.split(vectors, labels)))
     return probabilities
 
 

@@ -84,7 +84,6 @@ def fit_heads(request: HeadRequest) -> None:
     from cliptune.images import require_classes, require_labels
     from cliptune.runs import default_run_path, require_free_place
 
-    import_ahead("torch")
     needs = {needs_of(name, options) for name in methods}
     place = request.out or default_run_path("fit", request.data)
     require_free_place(place)
@@ -92,6 +91,7 @@ def fit_heads(request: HeadRequest) -> None:
     require_labels(table)
     require_classes(table)
     encoder, store = open_encoder(request.model, table), open_store(request.model)
+    import_ahead("torch")  # now: until here this process had the interpreter to itself
     embedded = _embed(
         encoder,
         table,

@@ -5,7 +5,6 @@ It knows nothing about caches, labels or heads.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
 from cliptune.features.keys import reduces_input
 from cliptune.features.types import Batch
+from cliptune.processors import usable_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -119,9 +119,7 @@ def checked_workers(batch_size: int, workers: int | None) -> int:
         raise InputError(f"batch size {batch_size} came, at least 1 was expected")
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers came, at least 1 was expected")
-    if workers is not None:
-        return workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores() if workers is None else workers
 
 
 def require_finite(

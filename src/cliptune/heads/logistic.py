@@ -98,20 +98,23 @@ def solve(
         The minimum; its objective is within about 1e-5 of the exact one.
     """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     objective = _Objective(problem, penalty, anchor)
-    result = minimize(
-        objective,
-        objective.coordinates(start),
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxiter": _MAX_ITERATIONS,
-            "maxcor": _HISTORY,
-            "ftol": _RELATIVE_TOLERANCE,
-            "gtol": 0.0,
-        },
-    )
+    # SciPy's threads, woken for products of single vectors, take the cores from torch's.
+    with threadpool_limits(1, user_api="blas"):
+        result = minimize(
+            objective,
+            objective.coordinates(start),
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxiter": _MAX_ITERATIONS,
+                "maxcor": _HISTORY,
+                "ftol": _RELATIVE_TOLERANCE,
+                "gtol": 0.0,
+            },
+        )
     weight, bias = objective.solution(result.x)
     return LogisticSolution(weight, bias, float(result.fun), int(result.nit), int(result.nfev))
 

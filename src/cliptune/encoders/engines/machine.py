@@ -6,12 +6,13 @@ It asks the operating system and imports no framework.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from cliptune.processors import usable_cores
 
 __all__ = ["Machine", "may_have_gpu", "this_machine"]
 
@@ -58,13 +59,6 @@ def this_machine() -> Machine:
         bf16="avx512_bf16" in flags or "amx_bf16" in flags,
         system=f"{platform.system()} {platform.machine()}",
     )
-
-
-def usable_cores() -> int:
-    """Count the logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def may_have_gpu() -> bool:

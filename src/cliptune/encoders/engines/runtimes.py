@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders.engines.machine import usable_cores
 from cliptune.errors import MissingExtraError
+from cliptune.processors import usable_cores
 
 __all__ = ["ENGINES", "Run", "is_installed", "open_graph", "require_installed"]
 
