@@ -81,7 +81,10 @@ def fit_document(run: RunDir) -> Document:
         answer=sentence,
         answer_title="What to ship",
         command=f"cliptune predict IMAGE --run {result['run']}",
-        tiles=(_tile("Zero-shot", result["zero_shot"]), _tile(shipped, test)),
+        tiles=(
+            _tile("Zero-shot", result["zero_shot"]),
+            *([] if shipped == "zero-shot" else [_tile(shipped, test)]),
+        ),
         sections=(section,),
         facts=_facts(run),
         source=_SOURCE,
