@@ -26,6 +26,8 @@ __all__ = ["Stack", "StackRun", "Trained", "read_rows"]
 
 # With one batch an epoch, the loss of epoch 1 is that of epoch 0 but for rounding.
 _ROUNDING = 1e-4  # nats
+# Of the rows that all shares see before the next are read: 32 batches of 256 x 512.
+_BATCHES_BYTES = 16 << 20
 
 
 class Stack(Protocol):
@@ -125,6 +127,8 @@ class StackRun:
             stack.heads_at_once(min(plan.batch_size, len(data.X))),
         )
         self._cores = Cores(len(self._shares))
+        row_bytes = 4 * math.prod(data.X.shape[1:])
+        self._batches_at_once = max(1, _BATCHES_BYTES // (plan.batch_size * row_bytes))
 
     def train(self) -> list[Trained]:
         """Run all epochs, or as many as a head of the stack is still active in."""
@@ -135,33 +139,41 @@ class StackRun:
         began = time.perf_counter()
         n_rows, size = len(self._data.X), self._plan.batch_size
         n_steps = self._plan.epochs * math.ceil(n_rows / size)
-        step = 0
+        n_done = 0
         self._end_epoch(0, self._evaluate(self._start, self._data.X, self._data.y))
         for epoch in range(1, self._plan.epochs + 1):
             order = np.random.default_rng([self._seed, epoch]).permutation(n_rows)
             sums = torch.zeros(2, len(self._members), dtype=torch.float64)
-            for first in range(0, n_rows, size):
-                sums += self._step(order[first : first + size], step / n_steps)
-                step += 1
+            batches = [order[first : first + size] for first in range(0, n_rows, size)]
+            for first in range(0, len(batches), self._batches_at_once):
+                some = batches[first : first + self._batches_at_once]
+                sums += self._move(some, [(n_done + i) / n_steps for i in range(len(some))])
+                n_done += len(some)
             self._end_epoch(epoch, sums / n_rows)
             if not self._active.any():
                 break
         seconds = (time.perf_counter() - began) / len(self._members)
         return [self._result(place, seconds) for place in range(len(self._members))]
 
-    def _step(self, rows: NDArray[np.int64], progress: float) -> torch.Tensor:
-        X = read_rows(self._data.X, rows)
-        y = torch.from_numpy(self._data.y[rows])
+    def _move(self, batches: list[NDArray[np.int64]], progress: list[float]) -> torch.Tensor:
+        """Take a few steps, all of one share before the next: its heads stay at hand meanwhile."""
+        read = [
+            (read_rows(self._data.X, rows), torch.from_numpy(self._data.y[rows]))
+            for rows in batches
+        ]
         falling = self._plan.schedule == "cosine"
-        factor = 0.5 * (1 + math.cos(math.pi * progress)) if falling else 1.0
+        factors = [0.5 * (1 + math.cos(math.pi * p)) if falling else 1.0 for p in progress]
 
         def move(share: _Share) -> torch.Tensor:
-            optimizer = share.optimizer
-            sums = self._stack.accumulate(
-                share.parameters, X, y, optimizer.buffers, beta=optimizer.beta
-            )
-            optimizer.step(factor * self._active[share.heads])
-            return torch.stack(sums)
+            optimizer, active = share.optimizer, self._active[share.heads]
+            total = torch.zeros(2, len(active), dtype=torch.float64)
+            for (X, y), factor in zip(read, factors, strict=True):
+                sums = self._stack.accumulate(
+                    share.parameters, X, y, optimizer.buffers, beta=optimizer.beta
+                )
+                optimizer.step(factor * active)
+                total += torch.stack(sums)
+            return total
 
         return torch.cat(self._cores.map(move, self._shares), dim=1)
 
