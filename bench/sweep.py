@@ -7,14 +7,18 @@
 epochs: as one batched training in fp32 and with bfloat16 products, and one after another in fp32,
 both as a user writes it in PyTorch (two ``nn.Linear``, autograd, ``torch.optim.SGD``) and with our
 own trainer on a stack of one. Each way trains all members, once, in a process of its own, so that
-its peak memory is its own. The same batches come in the same order everywhere, so that losses must
-agree. The best rate is that of the lowest mean validation loss. The peak is that of the fp32
-matrix product, measured before and after. Results go to bench/results/sweep.json and sweep.md.
+its peak memory is its own; the processes take turns of ten seconds, stopped meanwhile, since a
+shared machine may be twice as slow a minute later. The same batches come in the same order
+everywhere, so that losses must agree. The best rate is that of the lowest mean validation loss. The
+peak is that of the fp32 matrix product, measured before and after. Results go to
+bench/results/sweep.json and sweep.md.
 """
 
 import argparse
 import json
+import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +34,7 @@ RESULTS = Path(__file__).parent / "results"
 PEERS = ("pytorch-one-by-one-fp32", "one-by-one-fp32")
 WAYS = ("batched-fp32", "batched-bf16", *PEERS)
 MOMENTUM, BATCH, SCALE = 0.9, 256, 20.0
+TURN_SECONDS = 10.0
 
 
 def members_of(options):
@@ -37,6 +42,49 @@ def members_of(options):
 
     rates = RATES[::4] if options.quick else RATES
     return [Member(float(rate), seed=seed) for seed in SEEDS for rate in rates]
+
+
+def take_turns(commands):
+    """Run processes of which one computes at a time; give each one's output and its seconds."""
+    running, outputs, seconds = {}, {}, dict.fromkeys(commands, 0.0)
+    try:
+        for name, command in commands.items():
+            running[name] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            _, status = os.waitpid(running[name].pid, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):  # it stops itself when it is ready
+                raise SystemExit(f"{name} ended before its turn")
+        while running:
+            for name, process in list(running.items()):
+                outcome, spent = take_turn(process)
+                seconds[name] += spent
+                if outcome is None:
+                    continue
+                del running[name]
+                if process.returncode:
+                    raise SystemExit(f"{name} failed")
+                outputs[name] = outcome
+                print(f"{name:24s} {seconds[name]:9.1f} s", flush=True)
+    finally:
+        for process in running.values():
+            process.kill()
+    return outputs, seconds
+
+
+def take_turn(process):
+    """Let a process go on for a while; give its output, None before the end, and the seconds."""
+    began = time.perf_counter()
+    process.send_signal(signal.SIGCONT)
+    try:
+        output, _ = process.communicate(timeout=TURN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGSTOP)
+        output = None
+    return output, time.perf_counter() - began
+
+
+def wait_for_a_turn():
+    """Stop until whoever started this process lets it go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def measure(way, folder, options):
@@ -63,6 +111,7 @@ def measure(way, folder, options):
     members = members_of(options)
     groups = [[member] for member in members] if way.startswith("one") else [members]
     found = []
+    wait_for_a_turn()
     with Usage() as usage:  # its peak is what the training takes beyond rows and imports
         for group in groups:
             found += fit_grid(
@@ -76,7 +125,6 @@ def measure(way, folder, options):
             )
     return {
         "way": way,
-        "seconds": usage.seconds,
         "trained": len(found),
         "peak_mb": (usage.peak_bytes or 0) / 2**20,
         "diverged": sum(one.diverged for one in found),
@@ -96,6 +144,7 @@ def measure_pytorch(folder, options):
     n_train = len(rows) * 5 // 6
     train, validation = (rows[:n_train], labels[:n_train]), (rows[n_train:], labels[n_train:])
     losses, diverged = {}, 0
+    wait_for_a_turn()
     with Usage() as usage:
         for member in members_of(options):
             found = train_in_pytorch(train, validation, texts, member, options.epochs)
@@ -104,7 +153,6 @@ def measure_pytorch(folder, options):
             diverged += len(finite) < len(found)
     return {
         "way": "pytorch-one-by-one-fp32",
-        "seconds": usage.seconds,
         "trained": len(losses),
         "peak_mb": (usage.peak_bytes or 0) / 2**20,
         "diverged": diverged,
@@ -257,11 +305,10 @@ def main():
             np.save(Path(folder) / f"{name}.npy", array)
         passed = [f"--epochs={options.epochs}", f"--max-memory={options.max_memory}"]
         passed += ["--quick"] * options.quick
+        program = [sys.executable, __file__, *passed, "--rows", folder]
+        outputs, seconds = take_turns({way: [*program, "--measure", way] for way in ways})
         for way in ways:
-            command = [sys.executable, __file__, *passed, "--measure", way, "--rows", folder]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found[way] = json.loads(output.stdout.splitlines()[-1])
-            print(f"{way:24s} {found[way]['seconds']:9.1f} s", flush=True)
+            found[way] = {**json.loads(outputs[way].splitlines()[-1]), "seconds": seconds[way]}
     peaks.append(measure_peak())
     n_steps = options.epochs * -(-(len(X) * 5 // 6) // BATCH)
     results = {
