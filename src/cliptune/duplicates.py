@@ -82,7 +82,8 @@ def find_duplicates(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
         for top in range(0, len(rows), _BLOCK):
             lefts = range(top if second is None else 0, len(columns), _BLOCK)
-            found += pool.map(search, [(top, left) for left in lefts])
+            corners = [(top, left) for left in lefts]
+            found += [some for some in pool.map(search, corners) if len(some[0])]
             progress(min(top + _BLOCK, len(rows)), len(rows))
     pairs = [np.concatenate(part) for part in zip(*found, strict=True)]
     order = np.lexsort((pairs[1], pairs[0]))
