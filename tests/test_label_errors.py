@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 from cliptune.errors import InputError
 from cliptune.label_errors import find_label_errors, out_of_fold_probabilities
@@ -79,6 +81,18 @@ def test_a_label_has_no_part_in_its_own_probability(clusters):
     wrong[sure] = (labels[sure] + 1) % 4
     after = out_of_fold_probabilities(vectors, wrong, text_rows=texts, logit_scale=20.0)
     assert after[sure, labels[sure]] > 0.9
+
+
+def test_folds_side_by_side_give_what_they_give_one_by_one(clusters, monkeypatch):
+    vectors, labels, texts = clusters
+    before = threadpool_info(), torch.get_num_threads()
+    many = out_of_fold_probabilities(vectors, labels, text_rows=texts, logit_scale=20.0)
+    monkeypatch.setattr("cliptune.label_errors._SIDE_BY_SIDE", 0)
+    one = out_of_fold_probabilities(vectors, labels, text_rows=texts, logit_scale=20.0)
+    np.testing.assert_allclose(many, one, atol=1e-6)
+    threads = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+    assert torch.get_num_threads() == before[1]
+    assert all(threads[pool["filepath"]] == pool["num_threads"] for pool in before[0])
 
 
 def test_a_class_with_one_image_cannot_be_checked(clusters):

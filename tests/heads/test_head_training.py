@@ -284,6 +284,20 @@ def test_the_rounding_of_factors_comes_back_to_what_it_was():
     assert torch.get_float32_matmul_precision() == before
 
 
+def test_how_many_steps_a_share_takes_at_once_changes_no_bit(monkeypatch):
+    def run():
+        return list(train_stacked(linear_stack(), data_of(), grid([0.01, 0.1], seeds=[0]), PLAN))
+
+    at_once = run()
+    monkeypatch.setattr("cliptune.heads.stack_run._BATCHES_BYTES", 1)
+    assert len(CLUSTERS.X) > 2 * PLAN.batch_size
+    for one, other in zip(at_once, run(), strict=True):
+        for name, values in one.parameters.items():
+            np.testing.assert_array_equal(values, other.parameters[name])
+        assert [e.val_loss for e in one.history] == [e.val_loss for e in other.history]
+        assert one.history[-1].train_loss == pytest.approx(other.history[-1].train_loss, rel=1e-12)
+
+
 def test_finished_stacks_arrive_before_the_grid_ends():
     arriving = train_stacked(linear_stack(), data_of(), grid([0.01], seeds=[0, 1]), PLAN)
     assert next(arriving).member.seed == 0  # the second seed has not been trained yet
