@@ -15,7 +15,6 @@ from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import (
     Embedded,
     embed_table,
-    import_ahead,
     open_encoder,
     open_store,
     open_whole_table,
@@ -91,7 +90,6 @@ def fit_heads(request: HeadRequest) -> None:
     require_labels(table)
     require_classes(table)
     encoder, store = open_encoder(request.model, table), open_store(request.model)
-    import_ahead("torch")  # now: until here this process had the interpreter to itself
     embedded = _embed(
         encoder,
         table,
@@ -183,12 +181,19 @@ def _embed(
 ) -> Embedded:
     """Embed a table; an encoder without features before a projection is refused if they must be."""
     try:
-        return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, trunk=trunk)
+        return embed_table(
+            encoder,
+            table,
+            store,
+            on_bad_image=dataset.on_bad_image,
+            trunk=trunk,
+            meanwhile="torch",
+        )
     except NoTrunkError as error:
         if features != "auto":
             raise
         note(str(error))
-    return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+    return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, meanwhile="torch")
 
 
 def _make_task(

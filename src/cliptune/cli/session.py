@@ -34,7 +34,6 @@ __all__ = [
     "embed_table",
     "embed_tokens",
     "engine_loader",
-    "import_ahead",
     "open_encoder",
     "open_store",
     "open_table",
@@ -68,11 +67,8 @@ class Embedded:
         return self.n_embedded / self.seconds if self.n_embedded else None
 
 
-def import_ahead(module: str) -> None:
-    """Begin to import what will be needed later, beside work that waits or runs outside Python.
-
-    Whoever imports it meanwhile waits for it; what goes wrong is told there.
-    """
+def _import_ahead(module: str) -> None:
+    """Begin to import what is needed later; who needs it before waits and hears what is wrong."""
 
     def work() -> None:
         with suppress(ImportError):
@@ -194,8 +190,12 @@ def embed_table(
     *,
     on_bad_image: Literal["fail", "skip"],
     trunk: bool = False,
+    meanwhile: str | None = None,
 ) -> Embedded:
     """Embed a table through the cache, with a bar on standard error; ``trunk`` if asked for too.
+
+    A module that is needed afterwards is imported ``meanwhile``, if there is something to embed;
+    beside anything that runs in Python itself an import only takes turns with it.
 
     Images are read once, by the embedding; only when one turns out to be unreadable are all of
     them read to find the others, and the run stops or goes on without them, as asked.
@@ -203,7 +203,7 @@ def embed_table(
     from cliptune.errors import BadImageError
 
     try:
-        return _embed(encoder, table, store, bad=(), trunk=trunk)
+        return _embed(encoder, table, store, bad=(), trunk=trunk, meanwhile=meanwhile)
     except BadImageError:
         kept, bad = _remove_unreadable(table, on_bad_image=on_bad_image)
         return _embed(encoder, kept, store, bad=bad, trunk=trunk)
@@ -228,11 +228,14 @@ def _embed(
     *,
     bad: tuple[BadImage, ...],
     trunk: bool,
+    meanwhile: str | None = None,
 ) -> Embedded:
     last: list[Progress] = []
     with progress_bar(f"embedding with {encoder.name}") as show:
 
         def advance(progress: Progress) -> None:
+            if meanwhile and not last and progress.done < progress.total:
+                _import_ahead(meanwhile)
             last[:] = [progress]
             show(progress.done, progress.total)
 
