@@ -5,10 +5,11 @@
 ViT-B/32 with random weights (time does not depend on them), a batch of 64 images of CIFAR-100's
 100 classes, so that prompts repeat in it. Every way has a process of its own and takes the whole
 step: forward, backward and update of all 151 million weights. The study tokenises and encodes one
-caption an image at every step, always in fp32 on a CPU; open_clip's is its own training step at
-the same precision with captions tokenised beforehand; ours encodes each distinct prompt once at
-its true length, and keeps freed memory as ``cliptune fit`` does. Ratios of medians; loss and
-gradients are compared with open_clip's first. All three together take about 18 GB.
+caption an image at every step, always in fp32; open_clip's is its own training step at the same
+precision with captions tokenised and pixels normalised beforehand; ours encodes each distinct
+prompt once at its true length, and keeps freed memory as ``cliptune fit`` does. Ratios of
+medians; loss and gradients are compared with open_clip's first. All three together take about
+18 GB.
 """
 
 from __future__ import annotations

@@ -22,12 +22,14 @@ from cliptune.finetune.gradcache import Side
 from cliptune.finetune.groups import name_groups, plan_groups
 from cliptune.finetune.options import OptimizerOptions, TrainableOptions
 from cliptune.finetune.schedule import build_optimizer, set_rates
+from cliptune.finetune.scoring import remember_tokens
 from cliptune.finetune.step import StepInput, compute_gradients, update
 from cliptune.finetune.towers import (
     encode_images,
     encode_tokens,
     normalize_pixels,
     precision_context,
+    to_device,
 )
 from cliptune.finetune.trainee import Trainee
 
@@ -103,13 +105,16 @@ def open_clip_step(pixels, labels, prompts, device, precision) -> Callable[[], o
         model.parameters(), lr=5e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2
     )
     texts = get_tokenizer(MODEL)([prompts[label] for label in labels]).to(device)
-    images = normalize_pixels(pixels.to(device), Preprocess(), channels_last=False)
+    images = normalize_pixels(pixels, Preprocess(), channels_last=False)
+    if device != "cpu":
+        images = images.pin_memory()  # as its DataLoader does
     loss = ClipLoss()
 
     def step() -> None:
+        batch = images.to(device, non_blocking=True)
         optimizer.zero_grad()
         with precision_context(device, precision):
-            total = loss(*model(images, texts)[:3])
+            total = loss(*model(batch, texts)[:3])
         total.backward()
         optimizer.step()
         with torch.no_grad():
@@ -122,7 +127,7 @@ def our_step(pixels, labels, prompts, device, precision) -> Callable[[], object]
     """The step of ``cliptune fit --method full``, with its default loss and optimiser."""
     from open_clip import get_tokenizer
 
-    model, tokenizer = new_model(device), get_tokenizer(MODEL)
+    model, tokenizer = new_model(device), remember_tokens(get_tokenizer(MODEL))
     trainee = Trainee(model)
     plans = plan_groups(name_groups(trainee), TrainableOptions(), default_rates={"all": 5e-5})
     optimizer = build_optimizer(plans, OptimizerOptions())
@@ -142,7 +147,7 @@ def make_input(model, tokenizer, pixels, labels, prompts, device, precision) -> 
     tokens = tokenizer([prompts[label] for label in present])
 
     def encode_pixels(part: torch.Tensor) -> torch.Tensor:
-        images = normalize_pixels(part.to(device), Preprocess(), channels_last=False)
+        images = normalize_pixels(to_device(part, device), Preprocess(), channels_last=False)
         with precision_context(device, precision):
             return encode_images(model, images)
 

@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
-from tiny_training import ColourTable
+import torch
+from tiny_training import ColourTable, HashTokenizer
 
+from cliptune.finetune.scoring import remember_tokens
 from cliptune.finetune.texts import caption_texts, class_texts
 
 NAMES, TEMPLATES = ("red", "green", "blue"), ("a {}.", "the {}.", "{}")
@@ -51,3 +53,16 @@ def test_captions_of_an_image_alternate_over_epochs():
     table = dataclasses.replace(ColourTable(1), captions=captions)
     drawn = {caption_texts(table, np.asarray([0]), seed=0, epoch=e).texts for e in range(20)}
     assert drawn == {("a dog",), ("one dog",)}
+
+
+def test_a_text_is_tokenised_once():
+    asked = []
+
+    def tokenize(texts):
+        asked.extend(texts)
+        return HashTokenizer()(texts)
+
+    remembering = remember_tokens(tokenize)
+    for texts in (["an ant", "a bee", "an ant"], ["a bee", "a wasp"]):
+        assert torch.equal(remembering(texts), HashTokenizer()(texts))
+    assert asked == ["an ant", "a bee", "a wasp"]

@@ -57,12 +57,13 @@ def make_model(seed=0, *, custom_text=False, vision=None):
     return model.eval()
 
 
-def make_encoder(model=None, seed=0):
+def make_encoder(model=None, seed=0, *, device="cpu"):
     return TorchEncoder(
         name="tiny",
         model=model if model is not None else make_model(seed),
         tokenizer=HashTokenizer(),
         preprocess=Preprocess(size=(SIZE, SIZE)),
+        device=device,
         causal_text=True,
     )
 

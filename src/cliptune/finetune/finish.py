@@ -80,7 +80,9 @@ def _merge(session: Session) -> float | None:
     def embed() -> list[Tensor]:
         return [embedder.embed_images(images, rows), embedder.embed_texts(names)]
 
-    return merge_lora(session.lora, embed)
+    # cuDNN convolves in TF32, which rounds as coarsely.
+    with torch.backends.cudnn.flags(enabled=False):
+        return merge_lora(session.lora, embed)
 
 
 def _interpolate(session: Session) -> tuple[Interpolation, Scores]:

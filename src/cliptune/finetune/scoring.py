@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,13 +27,15 @@ from cliptune.finetune.towers import (
     encode_tokens,
     normalize_pixels,
     precision_context,
+    to_device,
 )
 from cliptune.prompts import ensemble_rows
 
-__all__ = ["Embedder", "make_embedder", "score_captions", "score_logits"]
+__all__ = ["Embedder", "make_embedder", "remember_tokens", "score_captions", "score_logits"]
 
 _IMAGES_AT_ONCE = 64
 _TEXTS_AT_ONCE = 128
+_TEXTS_REMEMBERED = 1 << 16  # 40 MB of ids
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def make_embedder(encoder: TorchEncoder, processes: Processes, precision: str) -
     channels_last = is_convolutional(model)
 
     def encode_pixels(pixels: Tensor) -> Tensor:
-        images = normalize_pixels(pixels.to(device), preprocess, channels_last=channels_last)
+        on_device = to_device(pixels, device)
+        images = normalize_pixels(on_device, preprocess, channels_last=channels_last)
         with precision_context(device, precision):
             return encode_images(model, images)
 
@@ -118,13 +122,23 @@ def make_embedder(encoder: TorchEncoder, processes: Processes, precision: str) -
     return Embedder(
         encode_pixels=encode_pixels,
         encode_tokens=encode_ids,
-        tokenize=encoder.tokenizer,
+        tokenize=remember_tokens(encoder.tokenizer),
         preprocess=preprocess,
         device=device,
         rank=processes.rank,
         n_processes=processes.count,
         n_threads=max(1, (os.cpu_count() or 1) // processes.count),
     )
+
+
+def remember_tokens(tokenize: Callable[[list[str]], Tensor]) -> Callable[[list[str]], Tensor]:
+    """Tokenise each text once: the same prompts come at every step, and a GPU waits for them."""
+
+    @lru_cache(_TEXTS_REMEMBERED)
+    def ids_of(text: str) -> Tensor:
+        return tokenize([text])[0]
+
+    return lambda texts: torch.stack([ids_of(text) for text in texts])
 
 
 def score_logits(logits: Tensor, labels: Tensor) -> Scores:

@@ -21,6 +21,7 @@ __all__ = [
     "encode_tokens",
     "normalize_pixels",
     "precision_context",
+    "to_device",
     "training_precision",
 ]
 
@@ -31,6 +32,13 @@ def normalize_pixels(pixels: Tensor, preprocess: Preprocess, *, channels_last: b
     std = torch.tensor(preprocess.std, device=pixels.device).view(1, 3, 1, 1)
     images = pixels.float().div_(255).sub_(mean).div_(std)
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+
+
+def to_device(pixels: Tensor, device: str) -> Tensor:
+    """Copy bytes from the host; a GPU fetches them itself, while the host goes on."""
+    if not device.startswith("cuda"):
+        return pixels.to(device)
+    return pixels.pin_memory().to(device, non_blocking=True)
 
 
 def encode_images(model: nn.Module, images: Tensor) -> Tensor:
