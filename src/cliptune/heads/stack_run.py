@@ -185,10 +185,11 @@ class StackRun:
             train: Loss and accuracy, (2, M) or (2, 1).
         """
         n = len(self._members)
-        val = None
+        parts = [train]
         if self._data.validation is not None:
-            val = self._evaluate(self._parameters, *self._data.validation)
-        scores = train.expand(2, n) if val is None else torch.cat([train.expand(2, n), val])
+            parameters = self._parameters if epoch else self._start  # where all are one
+            parts.append(self._evaluate(parameters, *self._data.validation))
+        scores = torch.cat([part.expand(2, n) for part in parts])
         finite = scores.isfinite().all(dim=0) & _finite_heads(self._parameters)
         for place in torch.nonzero(self._active).flatten().tolist():
             self._histories[place].append(EpochRecord(epoch, *scores[:, place].tolist()))
@@ -196,10 +197,10 @@ class StackRun:
         self._diverged |= failed
         self._active &= finite
         self._put_back(failed)
-        if val is None:
+        if self._data.validation is None:
             self._best_epoch[self._active] = epoch
         else:
-            self._keep_best(epoch, val[0])
+            self._keep_best(epoch, scores[2])
 
     def _put_back(self, failed: torch.Tensor) -> None:
         """Set heads that are no longer finite to their start, where arithmetic is sound."""
