@@ -14,13 +14,15 @@ import openvino.opset13 as ops
 from cliptune.encoders.engines.runtimes import open_graph
 
 inputs = ops.parameter([-1, 3, 32, 32], np.float32)
-weights = ops.constant(np.ones((4, 3, 1, 1), np.float32))
+weights = ops.constant(np.full((16, 3, 3, 3), 1 / 27, np.float32))
 cells = ops.convolution(inputs, weights, [1, 1], [0, 0], [0, 0], [1, 1])
 means = ops.reduce_mean(cells, ops.constant(np.array([2, 3])), False)
 openvino.save_model(openvino.Model([means], [inputs], "tiny"), sys.argv[1])
-pixels = np.ones((16, 3, 32, 32), np.float32)
+pixels = np.ones((8, 3, 32, 32), np.float32)
 for _ in range(20):
-    assert np.allclose(open_graph("openvino", sys.argv[1], precision="fp32")(pixels), 3)
+    run = open_graph("openvino", sys.argv[1], precision="fp32")
+    assert np.allclose(run(pixels), 1, atol=1e-2)  # weights are kept in 16 bits
+    del run
 print("left")
 """
 
