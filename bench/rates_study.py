@@ -161,6 +161,8 @@ def draw_towers(name, results, folder):
                 lines[trial["head"]][trial["backbone"]] = trial
         for (head, trials), colour in zip(sorted(lines.items()), COLOURS, strict=False):
             moving = {rate: trial for rate, trial in sorted(trials.items()) if rate > 0}
+            if not moving:
+                continue  # the budget left this head rate to the frozen row
             values = [100 * trial["val_accuracy"] for trial in moving.values()]
             axes.plot(list(moving), values, "o-", color=colour, label=f"head {head:g}")
             crossed = [r for r, trial in moving.items() if trial["diverged"]]
