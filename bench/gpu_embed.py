@@ -8,6 +8,7 @@ is in the precision that ours chooses. ``tower`` is one batch from the host's me
 in the host's memory: bytes for ours, normalised floats in pinned memory for open_clip.
 """
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def both(name, device):
     import open_clip
 
     model, _, transform = open_clip.create_model_and_transforms(name)
-    path = Path("/tmp") / f"cliptune-gpu-{name}.safetensors"
+    path = Path(tempfile.gettempdir()) / f"cliptune-gpu-{name}.safetensors"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     encoder = load_encoder(f"{name}@{path}", device=device)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
