@@ -29,9 +29,10 @@ class DualLinearStack:
     A vector keeps its length through its layer, so that the identity changes nothing, not even
     by rounding; rows of norm 1 make that the cosine.
 
-    Every gradient of B is S^T T for the C text rows T and some S (C, D). From the identity on,
-    gradient descent therefore never leaves B = I + K^T T, and K (C, D) trains in its place where
-    that is smaller: the same steps, with T T^T (C, C) where a product of (D, D) was.
+    Every gradient of B is S^T T for the C text rows T and some S (C, D), and that of b is S^T 1.
+    From the identity on, gradient descent therefore never leaves B = I + K^T T and b = K^T 1,
+    and K (C, D) trains in their place where that is smaller: the same steps, with T T^T + 1
+    (C, C) where a product of (D, D) was.
 
     Args:
         text_rows: float32 (C, D), unit rows t.
@@ -56,7 +57,7 @@ class DualLinearStack:
         self._scale, self._ratio, self._begin = scale, residual_ratio, begin
         n_classes, dim = self._texts.shape
         factored = linear_steps and begin == "identity" and n_classes < dim
-        self._gram = self._texts @ self._texts.T if factored else None  # T T^T, of K alone
+        self._gram = self._texts @ self._texts.T + 1 if factored else None  # of K alone
 
     def start(self, seed: int) -> Parameters:
         """Return two layers, each (1, D, D) and (1, D), or K (1, C, D) as ``text_factor``."""
@@ -72,16 +73,17 @@ class DualLinearStack:
             parameters |= {f"{side}_weight": weight, f"{side}_bias": bias}
         if self._gram is not None:
             parameters["text_factor"] = torch.zeros(1, n_classes, dim)
-            del parameters["text_weight"]
+            del parameters["text_weight"], parameters["text_bias"]
         return parameters
 
     def layers(self, trained: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Return both layers of one trained head, whichever way the text's was kept."""
         layers = dict(trained)
         if self._gram is not None:
-            weight = layers.pop("text_factor").T @ self._texts.numpy()
+            factor = layers.pop("text_factor")
+            weight = factor.T @ self._texts.numpy()
             weight[np.diag_indices_from(weight)] += 1
-            layers["text_weight"] = weight
+            layers |= {"text_weight": weight, "text_bias": factor.sum(axis=0)}
         return layers
 
     def accumulate(
@@ -107,17 +109,16 @@ class DualLinearStack:
         g = products * weights
         losses, correct = softmax_residual(g, y)
         g.mul_(weights)  # of the sum over the batch
-        d_images, d_texts = torch.bmm(g, texts), torch.bmm(g.transpose(1, 2), images)
+        d_texts = torch.bmm(g.transpose(1, 2), images)
         along = products.mul_(g)
         image_shares = along.sum(dim=2) / image_norms.square()
         text_shares = along.sum(dim=1) / text_norms.square()
-        d_images.addcmul_(images, image_shares[..., None], value=-1)
         d_texts.addcmul_(texts, text_shares[..., None], value=-1)
+        d_images = images.mul_(image_shares.neg_()[..., None]).baddbmm_(g, texts)
         alpha = self._ratio / len(X)
         self._add(into, "image", d_images, X, beta=beta, alpha=alpha)
         if self._gram is not None:
             into["text_factor"].mul_(beta).add_(d_texts, alpha=alpha)
-            into["text_bias"].mul_(beta).add_(d_texts.sum(dim=1), alpha=alpha)
         else:
             self._add(into, "text", d_texts, self._texts, beta=beta, alpha=alpha)
         return losses.sum(dim=1), correct.sum(dim=1)
@@ -151,22 +152,17 @@ class DualLinearStack:
         if self._gram is None:
             return self._layer(parameters, "text", self._texts)
         factor = parameters["text_factor"]
-        moved = torch.bmm(self._gram.expand(len(factor), -1, -1), factor)
-        moved.add_(parameters["text_bias"][:, None])
-        out = torch.add(self._texts, moved, alpha=self._ratio)
+        out = torch.bmm(self._gram.expand(len(factor), -1, -1), factor)
+        torch.add(self._texts, out, alpha=self._ratio, out=out)
         return out, torch.linalg.vector_norm(out, dim=2)
 
     def _layer(
         self, parameters: Parameters, side: str, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return r (W row + b) + (1 - r) row of all heads, (M, n, D), and its norms (M, n).
-
-        The rows are the same for all heads, which makes it one product.
-        """
+        """Return r (W row + b) + (1 - r) row of all heads, (M, n, D), and its norms (M, n)."""
         weight, bias = parameters[f"{side}_weight"], parameters[f"{side}_bias"]
-        by_row = torch.mm(rows, weight.flatten(0, 1).T).view(len(rows), *bias.shape)
-        out = torch.empty(len(bias), *rows.shape)
-        torch.add(by_row.transpose(0, 1), bias[:, None], out=out)
+        out = torch.bmm(rows.expand(len(weight), *rows.shape), weight.transpose(1, 2))
+        out.add_(bias[:, None])
         if self._ratio != 1:
             out.mul_(self._ratio).add_(rows, alpha=1 - self._ratio)
         return out, torch.linalg.vector_norm(out, dim=2)
