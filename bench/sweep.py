@@ -7,8 +7,9 @@
 epochs: as one batched training in fp32 and with bfloat16 products, and one after another in fp32,
 both as a user writes it in PyTorch (two ``nn.Linear``, autograd, ``torch.optim.SGD``) and with our
 own trainer on a stack of one. Each way trains all members, once, in a process of its own, so that
-its peak memory is its own; the processes take turns of ten seconds, stopped meanwhile, since a
-shared machine may be twice as slow a minute later. The same batches come in the same order
+its peak memory is its own; the processes take turns of a few seconds, stopped meanwhile, since a
+shared machine may be twice as slow a minute later. A turn is about as long as the way's share of
+the whole, so that all are at work to the end and go through the same minutes. The same batches come in the same order
 everywhere, so that losses must agree. The best rate is that of the lowest mean validation loss. The
 peak is that of the fp32 matrix product, measured before and after. Results go to
 bench/results/sweep.json and sweep.md.
@@ -32,9 +33,15 @@ from heads import has_bfloat16, make_rows
 RATES, SEEDS = np.geomspace(1e-4, 1.0, 32), (0, 1, 2)
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("pytorch-one-by-one-fp32", "one-by-one-fp32")
-WAYS = ("batched-fp32", "batched-bf16", *PEERS)
+# Seconds of a turn: in proportion to what the whole way took in an earlier run.
+TURN_SECONDS = {
+    "batched-fp32": 6.0,
+    "batched-bf16": 3.5,
+    "pytorch-one-by-one-fp32": 12.0,
+    "one-by-one-fp32": 8.5,
+}
+WAYS = tuple(TURN_SECONDS)
 MOMENTUM, BATCH, SCALE = 0.9, 256, 20.0
-TURN_SECONDS = 10.0
 
 
 def members_of(options):
@@ -55,7 +62,7 @@ def take_turns(commands):
                 raise SystemExit(f"{name} ended before its turn")
         while running:
             for name, process in list(running.items()):
-                outcome, spent = take_turn(process)
+                outcome, spent = take_turn(process, TURN_SECONDS[name])
                 seconds[name] += spent
                 if outcome is None:
                     continue
@@ -70,12 +77,12 @@ def take_turns(commands):
     return outputs, seconds
 
 
-def take_turn(process):
+def take_turn(process, turn_seconds):
     """Let a process go on for a while; give its output, None before the end, and the seconds."""
     began = time.perf_counter()
     process.send_signal(signal.SIGCONT)
     try:
-        output, _ = process.communicate(timeout=TURN_SECONDS)
+        output, _ = process.communicate(timeout=turn_seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGSTOP)
         output = None

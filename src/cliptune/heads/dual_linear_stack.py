@@ -31,8 +31,8 @@ class DualLinearStack:
 
     Every gradient of B is S^T T for the C text rows T and some S (C, D), and that of b is S^T 1.
     From the identity on, gradient descent therefore never leaves B = I + K^T T and b = K^T 1,
-    and K (C, D) trains in their place where that is smaller: the same steps, with T T^T + 1
-    (C, C) where a product of (D, D) was.
+    and K (C, D) trains in their place where that is smaller: the same steps, with T T^T (C, C)
+    where a product of (D, D) was.
 
     Args:
         text_rows: float32 (C, D), unit rows t.
@@ -57,7 +57,7 @@ class DualLinearStack:
         self._scale, self._ratio, self._begin = scale, residual_ratio, begin
         n_classes, dim = self._texts.shape
         factored = linear_steps and begin == "identity" and n_classes < dim
-        self._gram = self._texts @ self._texts.T + 1 if factored else None  # of K alone
+        self._gram = self._texts @ self._texts.T if factored else None  # T T^T, of K alone
 
     def start(self, seed: int) -> Parameters:
         """Return two layers, each (1, D, D) and (1, D), or K (1, C, D) as ``text_factor``."""
@@ -153,6 +153,7 @@ class DualLinearStack:
             return self._layer(parameters, "text", self._texts)
         factor = parameters["text_factor"]
         out = torch.bmm(self._gram.expand(len(factor), -1, -1), factor)
+        out.add_(factor.sum(dim=1, keepdim=True))  # b, whose factors must not be rounded
         torch.add(self._texts, out, alpha=self._ratio, out=out)
         return out, torch.linalg.vector_norm(out, dim=2)
 
