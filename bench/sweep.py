@@ -9,10 +9,10 @@ both as a user writes it in PyTorch (two ``nn.Linear``, autograd, ``torch.optim.
 own trainer on a stack of one. Each way trains all members, once, in a process of its own, so that
 its peak memory is its own; the processes take turns of a few seconds, stopped meanwhile, since a
 shared machine may be twice as slow a minute later. A turn is about as long as the way's share of
-the whole, so that all are at work to the end and go through the same minutes. The same batches come in the same order
-everywhere, so that losses must agree. The best rate is that of the lowest mean validation loss. The
-peak is that of the fp32 matrix product, measured before and after. Results go to
-bench/results/sweep.json and sweep.md.
+the whole, so that all are at work to the end and go through the same minutes. The same batches come
+in the same order everywhere, so that losses must agree. The best rate is that of the lowest mean
+validation loss. The peak is that of the fp32 matrix product, measured before and after. Results go
+to bench/results/sweep.json and sweep.md.
 """
 
 import argparse
