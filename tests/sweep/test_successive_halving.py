@@ -53,15 +53,14 @@ def test_a_budget_below_one_trial_says_what_one_costs():
         make_plan(5)
 
 
-def play(strategy, accuracy, diverges=lambda rates: False):
+def play(strategy, accuracy, diverges=lambda rates: False, loss=lambda rates: 1.0):
     """Train whatever is asked for until nothing is."""
     finished = []
     while cells := strategy.choose(finished, [], None):
         for cell in cells:
             hits = np.arange(1000) < 1000 * accuracy(cell)
-            finished.append(
-                Trial(cell, float(hits.mean()), 1.0, diverges(cell.rates), 1.0, (1.0,), hits)
-            )
+            ending = (loss(cell.rates), diverges(cell.rates))
+            finished.append(Trial(cell, float(hits.mean()), *ending, 1.0, (1.0,), hits))
         assert len(finished) < 200
     return finished
 
@@ -83,6 +82,18 @@ def test_the_best_third_goes_on_and_the_best_gets_more_seeds():
     assert {t.cell.rates["backbone"] for t in last if t.cell.purpose == "grid"} == {1e-4}
     assert sum(t.cell.seed == 1 for t in last) == 1
     assert set(keys) >= {t.cell.key for t in comparable(finished, frozen_row=True)}
+
+
+def test_more_seeds_go_to_the_lowest_loss_of_those_as_good():
+    plan = make_plan(5000, most_steps=10)
+    strategy = HalvingStrategy(plan, OPTIONS, 64, ())
+    finished = play(
+        strategy,
+        lambda cell: 0.801 if cell.rates["backbone"] == 1e-4 else 0.8,
+        loss=lambda rates: 0.5 if rates == {"backbone": 1e-5, "head": 1e-2} else 1.0,
+    )
+    again = [t.cell.rates for t in finished if t.cell.seed == 1]
+    assert again == [{"backbone": 1e-5, "head": 1e-2}]
 
 
 def test_the_best_at_the_edge_is_followed_beyond_it():

@@ -16,7 +16,7 @@ from cliptune.sweep.grid import Axis, Grid, coarse_first
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.records import Cell, Purpose, Trial
 from cliptune.sweep.store import Suggest
-from cliptune.sweep.verdict import PointScore, rank_points
+from cliptune.sweep.verdict import PointScore, judge, rank_points
 
 __all__ = ["Costs", "HalvingPlan", "HalvingStrategy", "plan_halving"]
 
@@ -185,7 +185,7 @@ class HalvingStrategy:
             best = rank_points(known)
             if len(known) < len(keys) or not best:
                 return []  # others are still at it, or everything diverged
-        return [cell for cell in self._last_cells(best[0]) if cell.key not in taken][:1]
+        return [cell for cell in self._last_cells(known, best) if cell.key not in taken][:1]
 
     def cell(
         self, rates: dict[str, float], seed: int, steps: int, purpose: Purpose = "grid"
@@ -204,8 +204,11 @@ class HalvingStrategy:
             for seed in self.options.all_seeds
         ]
 
-    def _last_cells(self, winner: PointScore) -> list[Cell]:
+    def _last_cells(self, trials: Sequence[Trial], scores: Sequence[PointScore]) -> list[Cell]:
         """Return more seeds of the best point, and its neighbours past the edge of the grid."""
+        verdict = judge(trials, seed=self.options.seed)
+        winner = verdict.lowest_loss(scores) if verdict is not None else None
+        assert winner is not None, "some point did not diverge"
         best, steps = winner.rates, self.plan.final_steps
         cells = [
             self.cell(best, self.options.seed + k, steps) for k in range(1, self.plan.final_seeds)

@@ -1,7 +1,8 @@
 """From a sweep over moving weights to a recommendation: freeze or not, at which rates.
 
-It knows nothing about training or files. Rule: the model stays frozen unless moving it is
-better on the same validation images by an exact McNemar test at 5 %.
+It knows nothing about training or files. Rules: of the rates that validation accuracy cannot
+tell from the best, those with the lowest validation loss; the model stays frozen unless moving
+it at them is better on the same validation images by an exact McNemar test at 5 %.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def advise_towers(
     scores = [b.score for b in verdict.behind if not b.score.diverged]
     resting = [s for s in scores if s.rates["backbone"] == 0]
     moving = [s for s in scores if s.rates["backbone"] > 0]
-    best = max(moving, key=lambda s: (s.accuracy, -s.loss), default=None)
+    best = verdict.lowest_loss(moving)
     if best is None:
         text = "Freeze the model: no training that moved it ended without diverging."
         return {"text": text, "freeze": ["image", "text"], "train": True}
@@ -81,7 +82,9 @@ def advise_towers(
     edges = _edges(best, plan, trials)
     sentences = [
         _lead(method, best, gain, unfreeze, what),
+        *_most_accurate(verdict, best),
         *_bands(verdict),
+        *_others_as_good(verdict),
         *(_edge_sentence(axis, side) for axis, side in edges.items()),
         *_broken(trials),
         _cost_sentence(plan, costs, full_steps),
@@ -129,15 +132,28 @@ def _frozen_parts(method: str, unfreeze: bool) -> list[str]:
 
 
 def _lead(method: str, best: PointScore, gain: Comparison, unfreeze: bool, what: str) -> str:
-    rates = f"backbone rate {best.rates['backbone']:g} and head rate {best.rates['head']:g}"
+    rates = _name(best)
     change = (
         f"{100 * gain.difference:+.1f} points against {what} "
         f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n}, "
         f"p = {gain.p_value:.2g})"
     )
     if unfreeze:
-        return f"Unfreeze ({method}) with {rates}: {points(best.accuracy)} on validation, {change}."
-    return f"Freeze the model and train a head: moving it with {rates} is {change}."
+        return f"Unfreeze ({method}) at {rates}: {points(best.accuracy)} on validation, {change}."
+    return f"Freeze the model and train a head: moving it at {rates} is {change}."
+
+
+def _name(score: PointScore) -> str:
+    backbone, head = score.rates["backbone"], score.rates["head"]
+    moved = f"backbone rate {backbone:g}" if backbone else "a frozen backbone"
+    return f"{moved} and head rate {head:g}"
+
+
+def _most_accurate(verdict: Verdict, chosen: PointScore) -> list[str]:
+    """Name the most accurate point where another, as good within noise, has a lower loss."""
+    if verdict.best.point == chosen.point:
+        return []
+    return [f"The highest accuracy, {points(verdict.best.accuracy)}, is at {_name(verdict.best)}."]
 
 
 def _bands(verdict: Verdict) -> list[str]:
@@ -149,6 +165,20 @@ def _bands(verdict: Verdict) -> list[str]:
         shown = f"{band[0]:g} to {band[-1]:g}" if len(band) > 1 else f"only {band[0]:g}"
         sentences.append(f"Within noise of the best along the {axis} rate: {shown}.")
     return sentences
+
+
+def _others_as_good(verdict: Verdict) -> list[str]:
+    """Name the moving points within noise of the best that differ from it in both rates."""
+    best = verdict.best.rates
+    heads: dict[float, list[str]] = {}
+    for one in verdict.within:
+        rates = one.score.rates
+        if rates["backbone"] not in (0, best["backbone"]) and rates["head"] != best["head"]:
+            heads.setdefault(rates["backbone"], []).append(f"{rates['head']:g}")
+    if not heads:
+        return []
+    shown = "; ".join(f"{rate:g} with {' or '.join(own)}" for rate, own in heads.items())
+    return [f"Within noise of the best with both rates changed (backbone with head): {shown}."]
 
 
 def _differs_in(axis: str, one: Behind, verdict: Verdict) -> bool:

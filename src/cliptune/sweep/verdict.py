@@ -103,6 +103,23 @@ class Verdict:
         """Points that validation cannot tell from the best; those that diverged are left out."""
         return tuple(b for b in self.behind if b.is_noise and not b.score.diverged)
 
+    def lowest_loss(self, points: Sequence[PointScore]) -> PointScore | None:
+        """Return, of some points, the one to advise.
+
+        Accuracy on few images ties, or rests on one of them, where the loss still sees a
+        difference: of the points within noise of the best the lowest loss is taken, and where
+        none is within noise the highest accuracy.
+
+        Returns:
+            None where all of them diverged.
+        """
+        sound = [score for score in points if not score.diverged]
+        within = {one.score.point for one in self.within}
+        near = [score for score in sound if score.point in within]
+        if near:
+            return min(near, key=lambda s: (s.loss, -s.accuracy, s.point))
+        return max(sound, key=lambda s: (s.accuracy, -s.loss), default=None)
+
     def band(self, axis: str) -> tuple[float, ...]:
         """Return the values of an axis around the best, others as in the best, without a gap."""
         best = self.best.rates
