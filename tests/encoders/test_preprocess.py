@@ -90,3 +90,10 @@ def test_crop_fraction_resizes_to_more_than_it_keeps(photographs):
     for photograph in photographs:
         expected = np.asarray(reference(photograph)).transpose(2, 0, 1)
         np.testing.assert_array_equal(preprocess(photograph), expected)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_pictures_come_in_one_piece(photographs, mode):
+    pictures = [Preprocess(resize_mode=mode)(photograph) for photograph in photographs[:2]]
+    assert all(picture.flags.c_contiguous for picture in pictures)
+    assert np.stack(pictures).flags.c_contiguous

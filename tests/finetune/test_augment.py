@@ -19,6 +19,7 @@ def test_a_view_follows_from_its_generator(kind):
     ]
     assert views[0].shape == (3, 32, 40)
     assert views[0].dtype == np.uint8
+    assert views[0].flags.c_contiguous
     np.testing.assert_array_equal(views[0], views[1])
     assert (kind == "none") == np.array_equal(views[0], views[2])
 

@@ -52,11 +52,11 @@ class Preprocess:
         """Resize and crop one RGB image.
 
         Returns:
-            uint8, shape (3, H, W), values 0..255, a view of a (H, W, 3) buffer. Equal to
-            open_clip's evaluation transform before normalisation.
+            uint8, shape (3, H, W), values 0..255, contiguous. Equal to open_clip's evaluation
+            transform before normalisation.
         """
         resized = self._resize(image)
-        return np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1)
+        return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
 
     @property
     def min_side(self) -> int:

@@ -45,7 +45,7 @@ def augment_image(
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if kind == "strong":
         view = _jitter(view, rng)
-    return np.asarray(view, dtype=np.uint8).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.asarray(view, dtype=np.uint8).transpose(2, 0, 1))
 
 
 def _random_box(

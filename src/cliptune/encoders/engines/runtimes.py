@@ -8,10 +8,12 @@ what the requests leave.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +36,13 @@ _SECONDS_TO_LEAVE = 1.0
 class Run(Protocol):
     """From a batch of inputs (B, ...) to float32 rows (B, ...)."""
 
-    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]: ...  # noqa: D102
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        """Compute in parts, several at once; may be called from several threads."""
+        ...
+
+    def alone(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        """Compute a copy of all inputs in one request that is waited for."""
+        ...
 
 
 def is_installed(engine: str) -> bool:
@@ -64,70 +72,108 @@ def open_graph(engine: str, path: Path, *, precision: str) -> Run:
         RuntimeError: The runtime refuses the graph.
     """
     cores = usable_cores()
-    return _openvino(path, precision, cores) if engine == "openvino" else _onnx(path, cores)
+    return _OpenVino(path, precision, cores) if engine == "openvino" else _Onnx(path, cores)
 
 
-def _openvino(path: Path, precision: str, cores: int) -> Run:
-    import openvino
+class _OpenVino:
+    """A compiled graph and its requests."""
 
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
-        "NUM_STREAMS": cores,
-        "INFERENCE_NUM_THREADS": cores,
-        "ENABLE_CPU_PINNING": False,
-    }
-    compiled = core.compile_model(path, "CPU", settings)
-    # Any: OpenVINO's types come from compiled code
-    queue: Any = openvino.AsyncInferQueue(compiled, cores)
-    output = compiled.output(0)
+    def __init__(self, path: Path, precision: str, cores: int) -> None:
+        import openvino
 
-    def run(inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
+            "NUM_STREAMS": cores,
+            "INFERENCE_NUM_THREADS": cores,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._cores = cores
+        self._compiled = core.compile_model(path, "CPU", settings)
+        self._output = self._compiled.output(0)
+        self._new_queue: Callable[..., Any] = openvino.AsyncInferQueue
+        # Any: OpenVINO's types come from compiled code
+        self._held: dict[str, Any] = {"model": self._compiled}
+        self._held["queue"] = self._new_queue(self._compiled, cores)
+        self._turn = Lock()  # a queue has one callback, which belongs to one batch
+        weakref.finalize(self, _let_go_later, self._held).atexit = False
+
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
         rows: dict[int, NDArray[np.float32]] = {}
+        output = self._output
 
         def keep(request: Any, start: int) -> None:
             rows[start] = request.get_tensor(output).data.copy()
 
-        queue.set_callback(keep)
-        for start, part in _parts(inputs):
-            queue.start_async({0: part}, start, share_inputs=True)
-        queue.wait_all()
-        return np.concatenate([rows[start] for start in sorted(rows)])
+        # A request reads its array where it lies and does not keep it: these names do, until
+        # all requests have ended, however they end.
+        parts = _parts(inputs)
+        with self._turn:
+            queue = self._held["queue"]
+            try:
+                queue.set_callback(keep)
+                for start, part in parts:
+                    queue.start_async({0: part}, start, share_inputs=True)
+                queue.wait_all()
+            except BaseException:
+                self._replace_queue()
+                raise
+        return np.concatenate([rows[start] for start, _ in parts])
 
-    weakref.finalize(run, _let_go_later, queue, compiled).atexit = False
-    return run
+    def alone(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        own = np.array(inputs, order="C", copy=True)
+        with self._turn:
+            if "single" not in self._held:
+                self._held["single"] = self._compiled.create_infer_request()
+            request = self._held["single"]
+            request.infer({0: own}, share_inputs=False)
+            rows: NDArray[np.float32] = request.get_tensor(self._output).data.copy()
+        return rows
+
+    def _replace_queue(self) -> None:
+        """Wait for what still runs, then start afresh: a queue keeps the errors of its past."""
+        for request in self._held["queue"]:
+            with suppress(RuntimeError):
+                request.wait()
+        self._held["queue"] = self._new_queue(self._compiled, self._cores)
 
 
-def _let_go_later(*held: object) -> None:
+def _let_go_later(held: object) -> None:
     """Hold objects a while longer than their user does.
 
     OpenVINO's threads still leave a request when all are reported as done. One that then turns out
     to be the last to hold the model takes it down with its threads, waits for itself, and ends the
     process.
     """
-    timer = Timer(_SECONDS_TO_LEAVE, lambda *_: None, held)
+    timer = Timer(_SECONDS_TO_LEAVE, lambda _: None, (held,))
     timer.daemon = True
     timer.start()
 
 
-def _onnx(path: Path, cores: int) -> Run:
-    import onnxruntime
+class _Onnx:
+    """A session that threads share."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors only
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    pool = ThreadPoolExecutor(cores, thread_name_prefix="cliptune-onnx")
-    name = session.get_inputs()[0].name
+    def __init__(self, path: Path, cores: int) -> None:
+        import onnxruntime
 
-    def one(part: NDArray[Any]) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = session.run(None, {name: part})[0]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        providers = ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="cliptune-onnx")
+        self._name = self._session.get_inputs()[0].name
+
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        parts = [part for _, part in _parts(inputs)]
+        return np.concatenate(list(self._pool.map(self._infer, parts)))
+
+    def alone(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        return self._infer(np.array(inputs, order="C", copy=True))
+
+    def _infer(self, part: NDArray[Any]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self._session.run(None, {self._name: part})[0]
         return rows
-
-    def run(inputs: NDArray[Any], /) -> NDArray[np.float32]:
-        return np.concatenate(list(pool.map(one, (part for _, part in _parts(inputs)))))
-
-    return run
 
 
 def _parts(inputs: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
