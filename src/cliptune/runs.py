@@ -32,6 +32,7 @@ from typing import Any
 
 from cliptune.atomic import atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
+from cliptune.json_files import read_object
 
 __all__ = [
     "CHECKPOINT",
@@ -140,13 +141,7 @@ class RunDir:
         Raises:
             RunError: The file is missing or is no JSON object.
         """
-        try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {str(self.path / name)!r} ({error})") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{str(self.path / name)!r} holds no JSON object")
-        return value
+        return read_object(self.path / name)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write one JSON object atomically; not-a-number becomes an error, not bad JSON."""

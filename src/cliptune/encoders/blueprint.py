@@ -83,11 +83,8 @@ def rebuild_encoder(
     Raises:
         CheckpointError: The blueprint is broken, or the weights do not fit it.
     """
+    kind, config, preprocess = _read_facts(facts, name)
     target = choose_device(device)
-    try:
-        kind, config, preprocess = (facts[key] for key in ("kind", "config", "preprocess"))
-    except KeyError as error:
-        raise CheckpointError(f"the description of encoder {name!r} lacks {error}") from error
     if kind == "lite":
         from cliptune.encoders.lite_rebuild import rebuild_lite
 
@@ -105,3 +102,21 @@ def rebuild_encoder(
         text_model=text_model if text_model.is_dir() else None,
     )
     return build_encoder(name, files, device=target, precision=precision)
+
+
+def _read_facts(
+    facts: Mapping[str, Any], name: str
+) -> tuple[str, dict[str, Any], dict[str, Any]]:  # Any: nested JSON
+    try:
+        kind, config, preprocess = (facts[key] for key in ("kind", "config", "preprocess"))
+    except KeyError as error:
+        raise CheckpointError(f"the description of encoder {name!r} lacks {error}") from error
+    if kind not in ("lite", "open_clip"):
+        raise CheckpointError(
+            f"encoder {name!r} is of the kind {kind!r:.80}; expected lite or open_clip"
+        )
+    if not isinstance(config, dict) or not isinstance(preprocess, dict):
+        raise CheckpointError(
+            f"the description of encoder {name!r} has a config or preprocess that is no JSON object"
+        )
+    return kind, config, preprocess

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cliptune.encoders.checkpoints import load_weights, read_checkpoint
 from cliptune.encoders.lite import TOKENIZER_FILE, assemble_lite, make_parts, wrap_lite
 from cliptune.encoders.lite_wheels import LiteTokenizer, new_classifier, new_sentence_encoder
+from cliptune.encoders.plain_files import BERT_FIELDS
 from cliptune.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["rebuild_lite"]
 
 _MAP_SHAPES = {"ridge": (384, 1280), "labels": (1000, 384), "text_mean": (384,), "logit_scale": ()}
+_LONGEST = 512  # positions of the sentence encoder
 
 
 def rebuild_lite(
@@ -44,22 +47,28 @@ def rebuild_lite(
         CheckpointError: The weights do not fit, or a file is missing or broken.
         DeviceError: The device or precision is not to be had here.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    text = _permit_text(config)
     try:
-        tensors = load_file(weights)
-        tokenizer = LiteTokenizer((folder / TOKENIZER_FILE).read_bytes(), config["context_length"])
-        maps = {name: torch.zeros(shape) for name, shape in _MAP_SHAPES.items()}
-        bert = new_sentence_encoder(dict(config["text"]))
-        model = assemble_lite(*new_classifier(), bert, maps)
-        model.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(f"cannot rebuild 'lite' from {str(weights)!r} ({error})") from error
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the weights in {str(weights)!r} do not fit the model 'lite': {reason}; restore them"
-        ) from error
-    parts = make_parts(model, tokenizer, config["text"])
+        definition = (folder / TOKENIZER_FILE).read_bytes()
+        tokenizer = LiteTokenizer(definition, config["context_length"])
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise CheckpointError(f"cannot rebuild the tokenizer of 'lite' ({error})") from error
+    maps = {name: torch.zeros(shape) for name, shape in _MAP_SHAPES.items()}
+    try:
+        model = assemble_lite(*new_classifier(), new_sentence_encoder(text), maps)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
+        raise CheckpointError(f"cannot rebuild the text tower of 'lite' ({error})") from error
+    load_weights(model, read_checkpoint(weights).tensors, weights)
+    parts = make_parts(model, tokenizer, text)
     return wrap_lite(parts, device=device, precision=precision)
+
+
+def _permit_text(config: Mapping[str, Any]) -> dict[str, Any]:  # Any: numbers and words
+    """Take of a text tower's description what shapes it."""
+    text, length = config.get("text"), config.get("context_length")
+    if not isinstance(text, dict) or type(length) is not int or not 2 <= length <= _LONGEST:
+        raise CheckpointError(
+            "the description of 'lite' has no 'text' or no 'context_length' that is right; "
+            "restore the run"
+        )
+    return {name: text[name] for name in BERT_FIELDS if name in text}

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cliptune.encoders.plain_files import BERT_FIELDS
 from cliptune.encoders.wheel_files import WHEEL_FILES, read_wheel_file
 
 __all__ = [
@@ -73,6 +74,7 @@ def load_sentence_encoder() -> tuple[nn.Module, LiteTokenizer]:
     from safetensors.torch import load
 
     settings = json.loads(read_wheel_file(*_CONFIG))
+    settings = {name: settings[name] for name in BERT_FIELDS if name in settings}
     settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     bert = new_sentence_encoder(settings)
     state = load(read_wheel_file(*_TEXT_WEIGHTS))

@@ -5,7 +5,6 @@ It finds and fetches files and reads the small ones; weights stay unread.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,11 @@ from cliptune.encoders.hub import (
     old_cache_file,
 )
 from cliptune.encoders.names import HubRepo, LocalFile, LocalFolder
+from cliptune.encoders.permitted import permit_config
 from cliptune.encoders.published import Published, model_config, published
 from cliptune.encoders.transformers_format import convert_config, convert_preprocess
 from cliptune.errors import CheckpointError
+from cliptune.json_files import read_object
 
 __all__ = ["ModelFiles", "find_files", "is_local"]
 
@@ -167,21 +168,19 @@ def _weights_in(folder: Path) -> Path:
 
 def _described_files(path: Path, weights: Path, name: str) -> ModelFiles:
     """Follow an ``open_clip_config.json``."""
-    described = _read_json(path)
-    config = described.get("model_cfg")
-    if not isinstance(config, dict) or not {"vision_cfg", "text_cfg"} <= config.keys():
-        raise CheckpointError(f"{path} has no 'model_cfg' with 'vision_cfg' and 'text_cfg'")
+    described = read_object(path, CheckpointError)
+    config = permit_config(described.get("model_cfg"), str(path))
     preprocess = described.get("preprocess_cfg") or {}
     return _with_text_files(weights, config, preprocess, name, beside=path.parent)
 
 
 def _transformers_files(config: Path, weights: Path, processor: Path | None) -> ModelFiles:
     """Follow a ``config.json`` of the transformers library."""
-    settings = _read_json(processor) if processor else {}
+    settings = read_object(processor, CheckpointError) if processor else {}
     settings = settings.get("image_processor", settings)
     return ModelFiles(
         weights=weights,
-        config=convert_config(_read_json(config), config),
+        config=convert_config(read_object(config, CheckpointError), config),
         preprocess=convert_preprocess(settings, processor or config),
     )
 
@@ -206,13 +205,3 @@ def _with_text_files(
         purpose = f"the text tower's description of {name!r} ({repo})"
         text_model = fetch_file(repo, [_TRANSFORMERS_CONFIG], purpose=purpose).parent
     return ModelFiles(weights, config, preprocess, tokenizer, text_model)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return content

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import open_clip
@@ -27,6 +28,8 @@ from cliptune.encoders.checkpoints import Checkpoint, load_weights, read_checkpo
 from cliptune.encoders.inference import infer_config
 from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.patch_tokens import encode_patches
+from cliptune.encoders.permitted import permit_config, permit_preprocess
+from cliptune.encoders.plain_files import plain_text_model
 from cliptune.encoders.precision import choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.tokenizers import build_tokenizer
@@ -89,7 +92,7 @@ def build_encoder(name: str, files: ModelFiles, *, device: str, precision: str) 
     if is_transformers(checkpoint.tensors):
         checkpoint = _from_transformers(checkpoint, files)
     config = files.config or infer_config(checkpoint, files.weights)
-    model = build_model(config, text_model=str(files.text_model) if files.text_model else None)
+    model = build_model(config, text_model=files.text_model)
     load_weights(model, _adapt(model, checkpoint.tensors), files.weights)
     choice = choose_precision(precision, device, convolutional=is_convolutional(model))
     _log.info("%s: weights from %s", name, files.weights)
@@ -107,7 +110,7 @@ def build_encoder(name: str, files: ModelFiles, *, device: str, precision: str) 
     )
 
 
-def build_model(config: Mapping[str, Any], *, text_model: str | None = None) -> Any:
+def build_model(config: Mapping[str, Any], *, text_model: Path | None = None) -> Any:
     """Make a randomly initialised model from open_clip's description.
 
     Args:
@@ -118,18 +121,31 @@ def build_model(config: Mapping[str, Any], *, text_model: str | None = None) -> 
         An ``nn.Module`` that follows ``DualModel``; ``Any`` because open_clip has no types.
 
     Raises:
-        CheckpointError: open_clip cannot build what is described.
+        CheckpointError: open_clip cannot build what is described, or it asks for something
+            that no description may ask for; see ``permitted``.
     """
-    options = deepcopy(dict(config))
-    custom = options.pop("custom_text", False) or "hf_model_name" in options["text_cfg"]
-    if text_model is not None:
-        options["text_cfg"].update(hf_model_name=text_model, hf_model_pretrained=False)
+    options = deepcopy(permit_config(config, "the model's description"))
+    named = options["text_cfg"].get("hf_model_name")
+    custom = options.pop("custom_text", False) or named is not None
     if "timm_model_name" in options["vision_cfg"]:
         options["vision_cfg"]["timm_model_pretrained"] = False
     kind = _CoCa if custom and "multimodal_cfg" in options else _CustomTextClip if custom else _Clip
+    if text_model is None:
+        if named:
+            raise CheckpointError(
+                f"the model's description names the text tower {named!r}, and its config.json is "
+                f"not beside the weights; restore it"
+            )
+        return _make(kind, options)
+    with plain_text_model(text_model) as folder:
+        options["text_cfg"].update(hf_model_name=str(folder), hf_model_pretrained=False)
+        return _make(kind, options)
+
+
+def _make(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:  # Any: as above
     try:
         return kind(**options)
-    except (TypeError, AssertionError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # three libraries' reasons over a stranger's numbers
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"open_clip cannot build the model described: {reason}") from error
 
@@ -145,7 +161,8 @@ def to_preprocess(fields: Mapping[str, Any], image_size: int | tuple[int, int]) 
         CheckpointError: A field asks for something that ``Preprocess`` does not do.
     """
     try:
-        cfg = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), dict(fields)))
+        permitted = permit_preprocess(fields, "the model's description")
+        cfg = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), permitted))
     except AssertionError as error:
         mode = fields.get("mode")
         raise CheckpointError(f"preprocessing with mode {mode!r}; expected RGB") from error

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cliptune.encoders.permitted import permit_tokenizer_options
+from cliptune.encoders.plain_files import plain_tokenizer
 from cliptune.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = ["BytePairTokenizer", "FolderTokenizer", "build_tokenizer"]
 _BPE_SIZE = 49408
 _CONTEXT_LENGTH = 77  # open_clip's default, where a description is silent
 _MARKS = 2
+_MODES = ("", "clips")
 
 
 def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokenizer:
@@ -33,9 +36,10 @@ def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokeniz
         folder: Files of a Hugging Face tokenizer, or none for CLIP's own vocabulary.
 
     Raises:
-        CheckpointError: The vocabulary is not the tower's, or the folder cannot be read.
+        CheckpointError: The vocabulary is not the tower's, the folder cannot be read, or
+            something else is asked for than what ``permitted`` lists; no file is run as code.
     """
-    length = int(text_cfg.get("context_length", _CONTEXT_LENGTH))
+    length = int(text_cfg.get("context_length") or _CONTEXT_LENGTH)
     if folder is not None:
         return FolderTokenizer(
             folder,
@@ -83,30 +87,42 @@ class FolderTokenizer:
         context_length: Ids in a row.
         mode: open_clip's ``tokenizer_mode``: empty, or ``clips``, which ends each row in a
             class token.
-        options: Further keyword arguments of open_clip's ``HFTokenizer``, hence ``Any``.
+        options: open_clip's ``tokenizer_kwargs``, nested JSON, hence ``Any``.
+
+    Raises:
+        CheckpointError: As for ``build_tokenizer``.
     """
 
     def __init__(
         self, folder: Path, *, context_length: int, mode: str, options: Mapping[str, Any]
     ) -> None:
-        from open_clip.tokenizer import HFTokenizer
-
         self.context_length = context_length
         self._mode = mode
-        self._options = dict(options)
-        try:
-            self._tokenizer = HFTokenizer(
-                str(folder),
-                context_length=context_length,
-                tokenizer_mode=mode,
-                local_files_only=True,
-                **self._options,
+        self._options = permit_tokenizer_options(options, str(folder))
+        if mode not in _MODES:
+            raise CheckpointError(
+                f"{folder}: tokenizer_mode {mode!r}; expected one of {', '.join(map(repr, _MODES))}"
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise CheckpointError(f"{folder} holds no readable tokenizer: {reason}") from error
+        self._tokenizer = self._open(folder)
         # now: the first call stores its padding and truncation in the backend
         self.identity = self._digest()
+
+    def _open(self, folder: Path) -> Any:  # Any: open_clip has no types
+        from open_clip.tokenizer import HFTokenizer
+
+        with plain_tokenizer(folder) as plain:
+            try:
+                return HFTokenizer(
+                    str(plain),
+                    context_length=self.context_length,
+                    tokenizer_mode=self._mode,
+                    local_files_only=True,
+                    trust_remote_code=False,  # else transformers asks on standard input
+                    **self._options,
+                )
+            except Exception as error:  # the libraries raise all kinds over a stranger's files
+                reason = str(error).strip().partition("\n")[0].replace(str(plain), str(folder))
+                raise CheckpointError(f"{folder} holds no readable tokenizer: {reason}") from error
 
     def __call__(self, texts: list[str], /) -> torch.Tensor:
         """Give ids (T, context_length), padded as the tokenizer pads."""

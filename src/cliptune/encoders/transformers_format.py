@@ -84,7 +84,7 @@ def convert_config(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
             f"{path} describes a model of type {config.get('model_type')!r}; of the models that "
             f"transformers saves only 'clip' can be read; look for an open_clip version of it"
         )
-    text, vision = ({**_DEFAULTS[part], **(config.get(part) or {})} for part in _DEFAULTS)
+    text, vision = (_settings(config, part, path) for part in _DEFAULTS)
     _reject_unusual(text, vision, path)
     return {
         "embed_dim": config.get("projection_dim", 512),
@@ -119,12 +119,14 @@ def convert_preprocess(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
         CheckpointError: It asks for an input that open_clip's transform cannot make.
     """
     size = config.get("size", 224)
-    edge = size if isinstance(size, int) else size.get("shortest_edge")
-    crop = config.get("crop_size") or edge or {}
-    height, width = (crop, crop) if isinstance(crop, int) else map(crop.get, ("height", "width"))
-    interpolation = _RESAMPLE_NAMES.get(config.get("resample", 3))
+    edge = size.get("shortest_edge") if isinstance(size, Mapping) else size
+    crop = config.get("crop_size") or edge
+    sides = map(crop.get, ("height", "width")) if isinstance(crop, Mapping) else (crop, crop)
+    height, width = sides
+    resample = config.get("resample", 3)
+    interpolation = _RESAMPLE_NAMES.get(resample) if isinstance(resample, int) else None
     skipped = [step for step in _STEPS if not config.get(step, True)]
-    if edge is None or not edge == height == width or interpolation is None or skipped:
+    if type(edge) is not int or not edge == height == width or interpolation is None or skipped:
         raise CheckpointError(
             f"{path}: size {size}, crop_size {crop}, resample {config.get('resample')}, without "
             f"{skipped}; expected one shortest_edge that is also the crop, resample 2 or 3, "
@@ -169,6 +171,21 @@ def _rename(name: str) -> str:
     for theirs, ours in _BLOCK_NAMES.items():
         name = name.replace(theirs, ours)
     return name
+
+
+def _settings(config: Mapping[str, Any], part: str, path: Path) -> dict[str, Any]:
+    """Fill a tower's settings in with what transformers assumes; the numbers have to be numbers."""
+    given = config.get(part) or {}
+    if not isinstance(given, Mapping):
+        raise CheckpointError(f"{path}: {part} is no JSON object")
+    merged = {**_DEFAULTS[part], **given}
+    for name, usual in _DEFAULTS[part].items():
+        value = merged[name]
+        if isinstance(usual, int) and (type(value) is not int or value < 1):
+            raise CheckpointError(
+                f"{path}: {part}.{name} is {value!r:.80}; expected a number above 0"
+            )
+    return merged
 
 
 def _reject_unusual(text: Mapping[str, Any], vision: Mapping[str, Any], path: Path) -> None:

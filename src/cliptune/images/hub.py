@@ -84,6 +84,7 @@ def _load(name: str, repository: str, config: str | None) -> DatasetDict:
 def _load_from_hub(repository: str, config: str | None) -> DatasetDict:
     import datasets
 
+    # Of a repository this library reads data only: since 4.0 it runs no script that lies there.
     return datasets.load_dataset(repository, config)
 
 

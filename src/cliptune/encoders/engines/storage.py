@@ -36,8 +36,9 @@ from filelock import FileLock
 from cliptune.atomic import atomic_path
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.token_ids import StoredTokenizer
-from cliptune.errors import UnavailableError
+from cliptune.errors import RunError, UnavailableError
 from cliptune.file_state import FileState
+from cliptune.json_files import read_object
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 
@@ -79,7 +80,7 @@ class GraphStore:
         path = self.path / "tokenizer.json"
         try:
             return StoredTokenizer.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):  # a CheckpointError is one
             return None
 
     def find(self, kind: str, tower: str) -> Path | None:
@@ -127,7 +128,8 @@ class GraphStore:
 
     def record(self, kind: str, tower: str) -> dict[str, Any] | None:  # Any: plain JSON values
         """Return what was noted of a graph when it was made."""
-        return read_json(self.path / kind / f"{tower}.json")
+        found = read_json(self.path / kind / f"{tower}.json")
+        return found if found is None or _has_files(found) else None
 
     @contextmanager
     def making(self, kind: str, tower: str, notes: Mapping[str, Any]) -> Iterator[Path]:
@@ -165,10 +167,9 @@ class GraphStore:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read an object from a file; None where there is none."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except RunError:
         return None
-    return values if isinstance(values, dict) else None
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -191,6 +192,14 @@ def _version(package: str) -> str:
 
 def _describe(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _has_files(record: Mapping[str, Any]) -> bool:
+    files = record.get("files")
+    return isinstance(files, dict) and all(
+        isinstance(known, dict) and {"bytes", "sha256"} <= known.keys() and "/" not in name
+        for name, known in files.items()
+    )
 
 
 def _has_size(path: Path, n_bytes: int) -> bool:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders.published import open_clip_folder
+from cliptune.errors import CheckpointError
+from cliptune.json_files import parse_object
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import Tokenizer, TorchEncoder
@@ -80,11 +82,16 @@ class StoredTokenizer:
         """Read what ``to_json`` gave.
 
         Raises:
-            ValueError: The text is no JSON.
-            KeyError: Something is missing.
+            CheckpointError: The text is no such JSON, or the tokenizers library refuses it.
         """
-        values = json.loads(text)
-        return cls(values["definition"], values["cleaning"])
+        values = parse_object(text, "a stored tokenizer", CheckpointError)
+        definition, cleaning = values.get("definition"), values.get("cleaning")
+        if not isinstance(definition, str) or cleaning not in ("lower", "whitespace", "none"):
+            raise CheckpointError("a stored tokenizer has no definition and cleaning")
+        try:
+            return cls(definition, cleaning)
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            raise CheckpointError(f"a stored tokenizer is broken ({error})") from error
 
 
 def write_down(encoder: TorchEncoder) -> StoredTokenizer | None:

@@ -1,0 +1,63 @@
+"""JSON files that somebody else may have written: one object each, or one clear refusal.
+
+It knows nothing about what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cliptune.errors import CliptuneError, RunError
+
+__all__ = ["parse_object", "read_object"]
+
+
+def read_object(
+    path: Path, error: type[CliptuneError] = RunError
+) -> dict[str, Any]:  # Any: plain JSON values
+    """Read one JSON object.
+
+    Args:
+        path: The file.
+        error: What to raise.
+
+    Raises:
+        CliptuneError: Of the class given: the file is missing, no text, no JSON, nested beyond
+            reason, or holds something else than one object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as reason:
+        why = getattr(reason, "strerror", None) or "it is no text in UTF-8"
+        raise error(f"cannot read {str(path)!r} ({why})") from reason
+    return parse_object(text, str(path), error)
+
+
+def parse_object(
+    text: str, source: str, error: type[CliptuneError] = RunError
+) -> dict[str, Any]:  # Any: plain JSON values
+    """Read one JSON object from a text; NaN and infinity are no JSON.
+
+    Args:
+        text: The JSON.
+        source: Where it stands, for the message.
+        error: What to raise.
+
+    Raises:
+        CliptuneError: As for ``read_object``.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except ValueError as reason:  # also an integer of too many digits
+        raise error(f"cannot read {source!r} ({reason}); restore the file") from reason
+    except RecursionError as reason:
+        raise error(f"cannot read {source!r} (nested too deeply); restore the file") from reason
+    if not isinstance(value, dict):
+        raise error(f"{source!r} holds no JSON object but {type(value).__name__}")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
