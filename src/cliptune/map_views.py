@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.atlas import MapInputs, MapView
+from cliptune.atlas.relation import number_distinct
 from cliptune.classifier import Classifier
 from cliptune.encoders import load_encoder
 from cliptune.encoders.names import LITE
@@ -173,6 +174,7 @@ def make_inputs(
     views: Sequence[MapView],
     *,
     remarks: Sequence[str] = (),
+    contents: NDArray[np.bytes_] | None = None,
 ) -> MapInputs:
     """Put a table and its views together.
 
@@ -182,7 +184,9 @@ def make_inputs(
         viewers: Who looked.
         views: One for each.
         remarks: What is known about the choice of images.
+        contents: Digest of each image's bytes (N,), to tell pictures that repeat.
     """
+    items = None if contents is None else number_distinct(contents)
     remarks = (*remarks, *_seen_in_training(data, table, viewers), *_templates_differ(viewers))
     if describes_images(table):
         texts, groups = list_captions(table)
@@ -194,6 +198,7 @@ def make_inputs(
             text_groups=groups,
             load_image=table.load_image,
             remarks=remarks,
+            image_items=items,
         )
     return MapInputs(
         data=data,
@@ -205,6 +210,7 @@ def make_inputs(
         class_names=table.class_names,
         load_image=table.load_image,
         remarks=remarks,
+        image_items=items,
     )
 
 

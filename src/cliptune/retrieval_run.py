@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.atlas import score_retrieval
+from cliptune.atlas.relation import Relation, number_distinct, relate_captions
 from cliptune.atlas.retrieval import match_ranks, nearest_rows
 from cliptune.classifier import EncoderRecord
-from cliptune.images import ImageTable, list_captions
+from cliptune.images import ImageTable, list_captions, number_texts
 from cliptune.runs import RunDir
 
 __all__ = ["CaptionedVectors", "write_retrieval_run"]
@@ -33,12 +34,22 @@ class CaptionedVectors:
         images: float32 (N, D), rows of norm 1.
         texts: float32 (M, D), rows of norm 1, in the order of ``list_captions``.
         encoder: What embedded them.
+        contents: Digest of each image's bytes (N,), to tell pictures that repeat; without it
+            all count as different.
     """
 
     table: ImageTable
     images: NDArray[np.float32]
     texts: NDArray[np.float32]
     encoder: EncoderRecord
+    contents: NDArray[np.bytes_] | None = None
+
+    @property
+    def image_items(self) -> NDArray[np.int64]:
+        """Numbers of the images (N,), equal where two files are equal."""
+        return number_distinct(
+            np.arange(len(self.images)) if self.contents is None else self.contents
+        )
 
 
 def write_retrieval_run(
@@ -70,32 +81,40 @@ def write_retrieval_run(
         UnavailableError: The place cannot be written to.
     """
     texts, owners = list_captions(vectors.table)
-    scores = score_retrieval(vectors.images, vectors.texts, owners, seed=seed)
+    items = {"image_items": vectors.image_items, "text_items": number_texts(texts)}
+    scores = score_retrieval(vectors.images, vectors.texts, owners, **items, seed=seed)
     record = vectors.encoder
     reported = {
         "task": "retrieval",
         **asked,
         "n_images": len(vectors.images),
         "n_texts": len(texts),
+        "n_distinct_images": len(np.unique(items["image_items"])),
+        "n_distinct_texts": len(np.unique(items["text_items"])),
         **scores.to_dict(),
         **facts,
         "run": str(place),
     }
     run = RunDir.create(place, {"command": "evaluate", "task": "retrieval", **asked})
-    _write_queries(run, vectors, texts, owners)
+    relation = relate_captions(owners, len(vectors.images), **items)
+    _write_queries(run, vectors, texts, owners, relation)
     run.write_json("metrics.json", reported)
     run.finish({"seed": seed, "data_digest": vectors.table.digest(), "encoder": vars(record)})
     return reported
 
 
 def _write_queries(
-    run: RunDir, vectors: CaptionedVectors, texts: tuple[str, ...], owners: NDArray[np.int64]
+    run: RunDir,
+    vectors: CaptionedVectors,
+    texts: tuple[str, ...],
+    owners: NDArray[np.int64],
+    relation: Relation,
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     ids = vectors.table.ids
-    own_ranks, text_ranks = match_ranks(vectors.images, vectors.texts, np.arange(len(ids)), owners)
+    own_ranks, text_ranks = match_ranks(vectors.images, vectors.texts, relation)
     found_texts = nearest_rows(vectors.images, vectors.texts)
     found_images = nearest_rows(vectors.texts, vectors.images)
     described = np.isin(np.arange(len(ids)), owners)

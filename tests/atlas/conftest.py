@@ -7,6 +7,7 @@ from PIL import Image
 from cliptune.atlas.inputs import MapInputs, MapView
 from cliptune.atlas.measured import Space
 from cliptune.atlas.pairing import pair_by_group
+from cliptune.atlas.relation import relate_groups
 
 
 def unit(vectors):
@@ -21,7 +22,8 @@ def make_space():
         image_groups = np.arange(len(images)) if image_groups is None else image_groups
         text_groups = np.arange(len(texts)) if text_groups is None else text_groups
         pairing, rows, partners = pair_by_group(image_groups, text_groups)
-        return Space(images[rows], texts[partners], pairing)
+        relation = relate_groups(pairing.image_groups, pairing.text_groups)
+        return Space(images[rows], texts[partners], pairing, relation)
 
     return make
 

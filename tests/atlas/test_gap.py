@@ -6,7 +6,9 @@ from scipy.stats import norm, spearmanr
 from cliptune.atlas.definitions import DEFINITIONS
 from cliptune.atlas.distributions import measure_discrepancy
 from cliptune.atlas.gap import measure_gap
-from cliptune.atlas.measured import Measured, to_score
+from cliptune.atlas.measured import Measured, Space, to_score
+from cliptune.atlas.pairing import pair_by_group
+from cliptune.atlas.relation import relate_captions
 
 
 def unit(vectors):
@@ -245,3 +247,34 @@ def test_a_rare_class_does_not_take_the_interval_away(make_space):
 def test_refuses_an_interval_of_a_number_that_resamples_lack():
     with pytest.raises(ValueError, match="too few"):
         to_score(Measured(1.0, np.full(1000, np.nan), 5))
+
+
+def captioned_space(images, texts, owners, **items):
+    relation = relate_captions(owners, len(images), **items)
+    return Space(images, texts, pair_by_group(np.arange(len(images)), owners)[0], relation)
+
+
+def test_copies_of_images_and_captions_change_no_number():
+    rng = np.random.default_rng(0)
+    content = rng.normal(size=(60, 12))
+    images = unit(content + 0.5 * rng.normal(size=content.shape) + 1)
+    texts = unit(content + 0.5 * rng.normal(size=content.shape) - 1)
+    single = measure_gap(captioned_space(images, texts, np.arange(60))).numbers
+    twice = np.arange(120) % 60
+    space = captioned_space(
+        images[twice], texts[twice], np.arange(120), image_items=twice, text_items=twice
+    )
+    double = measure_gap(space).numbers
+    assert double.keys() == single.keys()
+    assert double["uniformity_texts"].n == 60
+    for name, measured in single.items():
+        if name != "modality_separability":  # with twice the points the penalty counts half
+            assert double[name].value == pytest.approx(measured.value, rel=1e-5), name
+
+
+def test_an_equal_caption_is_no_unmatched_one():
+    axes = np.eye(4, dtype=np.float32)
+    owners = np.arange(4)
+    images, texts = axes[[0, 0, 1, 2]], 0.5 * axes[[0, 0, 1, 2]]
+    space = captioned_space(images, texts, owners, text_items=[0, 0, 1, 2])
+    assert measure_gap(space).numbers["unmatched_cosine"].value == 0.0

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from cliptune.atlas.relation import relate_captions, relate_groups
 from cliptune.atlas.retrieval import match_ranks, score_retrieval
 from cliptune.errors import DataError, InputError
 
@@ -90,9 +91,59 @@ def test_an_image_without_a_caption_is_a_candidate_but_no_query():
     assert scores.text_to_image[1].value == 0.5  # image 2 is nearer to text 0 than image 0
 
 
+def test_an_equal_text_is_the_images_own_whoever_brought_it():
+    # Four images a wording, each next to it: with ties as misses nothing would be found.
+    wordings = unit(np.random.default_rng(0).normal(size=(7, 16)))
+    owners = np.arange(28)
+    texts, kinds = np.repeat(wordings, 4, axis=0), np.repeat(np.arange(7), 4)
+    images = unit(texts + 0.01 * np.random.default_rng(1).normal(size=texts.shape))
+    apart = score_retrieval(images, texts, owners)
+    assert apart.image_to_text[1].value == 0.0
+    scores = score_retrieval(images, texts, owners, text_items=kinds)
+    assert scores.image_to_text[1].value == 1.0
+    assert scores.text_to_image[1].value == 1.0
+
+
+def test_a_wording_that_repeats_takes_one_place():
+    # The wrong wording is nearest and comes nine times; the own one stands right behind it.
+    images = unit(np.asarray([[1.0, 0.3], [0.0, 1.0]]))
+    texts = unit(np.asarray([[1.0, 0.0], *[[1.0, 0.2]] * 9]))
+    owners, kinds = np.asarray([0, *[1] * 9]), np.asarray([5, *[2] * 9])
+    relation = relate_captions(owners, 2, text_items=kinds)
+    assert match_ranks(images, texts, relation)[0].tolist() == [2, 1]
+
+
+def test_either_copy_of_a_picture_answers_and_both_take_one_place():
+    images = unit(np.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    texts = unit(np.asarray([[1.0, 0.1], [0.2, 1.0], [0.9, 0.5]]))
+    owners, pictures = np.asarray([1, 0, 2]), np.asarray([3, 3, 8])
+    ranks = match_ranks(images, texts, relate_captions(owners, 3, image_items=pictures))
+    assert ranks[1].tolist() == [1, 2, 2]
+    assert ranks[0].tolist() == [1, 1, 2]
+    scores = score_retrieval(images, texts, owners, image_items=pictures)
+    assert scores.image_to_text[1].method == "bootstrap over pictures, percentile"
+
+
+def test_copies_of_everything_change_no_score_and_narrow_no_interval():
+    images, texts, owners = captioned(n=40)
+    single = score_retrieval(images, texts, owners)
+    double = score_retrieval(
+        np.concatenate([images] * 2),
+        np.concatenate([texts] * 2),
+        np.concatenate([owners, owners + 40]),
+        image_items=np.arange(80) % 40,
+        text_items=np.arange(240) % 120,
+    )
+    for k in (1, 5, 10):
+        assert double.image_to_text[k].value == pytest.approx(single.image_to_text[k].value)
+        once, twice = single.text_to_image[k], double.text_to_image[k]
+        assert twice.value == pytest.approx(once.value)
+        assert twice.high - twice.low >= 0.9 * (once.high - once.low)
+
+
 def test_a_query_without_a_match_ranks_past_the_last():
     images, texts = unit(np.eye(3)), unit(np.eye(3)[:2])
-    ranks, _ = match_ranks(images, texts, np.asarray([0, 1, 7]), np.asarray([0, 1]))
+    ranks, _ = match_ranks(images, texts, relate_groups(np.asarray([0, 1, 7]), np.asarray([0, 1])))
     assert ranks.tolist() == [1, 1, 3]
 
 

@@ -1,6 +1,7 @@
 """``cliptune evaluate --task retrieval`` on real captions, against a brute-force computation."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -81,3 +82,29 @@ def test_wrong_input_is_one_line_and_leaves_nothing(data_root, flickr, cache, tm
         error = capsys.readouterr().err.splitlines()[-1]
         assert expected in error
         assert not (tmp_path / "run").exists()
+
+
+def test_captions_made_of_class_names_give_the_accuracy_of_the_nearest_name(
+    data_root, cache, tmp_path, capsys
+):
+    """Ten images, one of them twice, under two wordings: an equal text is the image's own."""
+    rows, images = [], []
+    for name in ("ants", "bees"):
+        for file in sorted((data_root / "hymenoptera_data/val" / name).iterdir())[:5]:
+            images.append((file, f"a photo of {name}"))
+    images.append(images[0])
+    for number, (file, caption) in enumerate(images):
+        shutil.copy(file, tmp_path / f"{number}.jpg")
+        rows.append(json.dumps({"image": f"{number}.jpg", "caption": caption}))
+    (tmp_path / "captions.jsonl").write_text("\n".join(rows))
+    data = str(tmp_path / "captions.jsonl")
+    arguments = ["evaluate", data, "--task", "retrieval", "--cache-dir", str(cache)]
+    assert run_command_line([*arguments, "--json", "--out", str(tmp_path / "run")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    encoder, store = load_encoder("lite"), FeatureStore(cache)
+    texts = store.text_features(encoder, ["a photo of ants", "a photo of bees"])
+    cosines = store.features(encoder, ImageTable.open(data)).vectors @ texts.T
+    right = cosines.argmax(axis=1) == [*[0] * 5, *[1] * 5, 0]
+    assert result["image_to_text"]["recall_at_1"] == pytest.approx(right.mean())
+    assert result["image_to_text"]["recall_at_5"] == 1.0
+    assert (result["n_distinct_images"], result["n_distinct_texts"]) == (10, 2)

@@ -57,9 +57,10 @@ def test_scores_agree_with_scikit_learn():
 
 def test_an_image_is_found_by_any_caption_of_its_own():
     images, texts = torch.eye(3), torch.eye(3)[[1, 0, 0, 2]]
-    scores = score_captions(images, texts, torch.tensor([1, 0, 0, 1]), 50.0)
+    own = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0]], dtype=torch.bool)
+    scores = score_captions(images, texts, own, 50.0)
     assert scores.accuracy == pytest.approx(2 / 3)  # the third image's nearest is another's
     assert scores.n == 3
-    single = score_captions(torch.eye(3), torch.eye(3), torch.arange(3), 2.0)
+    single = score_captions(torch.eye(3), torch.eye(3), torch.eye(3, dtype=torch.bool), 2.0)
     expected = -np.log(np.exp(2) / (np.exp(2) + 2))
     assert single.log_loss == pytest.approx(expected)

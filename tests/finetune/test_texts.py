@@ -7,7 +7,7 @@ import torch
 from tiny_training import ColourTable, HashTokenizer
 
 from cliptune.finetune.scoring import remember_tokens
-from cliptune.finetune.texts import caption_texts, class_texts
+from cliptune.finetune.texts import caption_texts, class_texts, distinct_captions
 
 NAMES, TEMPLATES = ("red", "green", "blue"), ("a {}.", "the {}.", "{}")
 
@@ -66,3 +66,9 @@ def test_a_text_is_tokenised_once():
     for texts in (["an ant", "a bee", "an ant"], ["a bee", "a wasp"]):
         assert torch.equal(remembering(texts), HashTokenizer()(texts))
     assert asked == ["an ant", "a bee", "a wasp"]
+
+
+def test_captions_that_repeat_belong_to_every_image_that_has_them():
+    texts, own = distinct_captions([("a dog", "a cat"), ("A  dog",), ("a bee",)])
+    assert texts == ["a dog", "a cat", "a bee"]
+    assert own.tolist() == [[True, True, False], [True, False, False], [False, False, True]]

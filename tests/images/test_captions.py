@@ -3,7 +3,7 @@ import json
 import pytest
 
 from cliptune.errors import DataError
-from cliptune.images import ImageTable, list_captions
+from cliptune.images import ImageTable, list_captions, number_texts
 
 
 @pytest.fixture
@@ -39,3 +39,7 @@ def test_other_captions_are_other_data(captioned):
     first, second = captioned(["one"], ["two"]), captioned(["one"], ["three"])
     assert first.digest() == captioned(["one"], ["two"]).digest()
     assert first.digest() != second.digest()
+
+
+def test_texts_are_equal_whatever_their_case_and_white_space():
+    assert number_texts(["A dog .", "a  dog .", "a cat", "a dog"]).tolist() == [0, 0, 1, 2]

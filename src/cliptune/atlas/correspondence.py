@@ -38,7 +38,8 @@ _BLOCK_VALUES = 8_000_000
 def measure_structure(space: Space, *, seed: int) -> dict[str, Measured]:
     """Compare the groups' arrangement in both modalities; empty for fewer than four groups.
 
-    Captioned images are groups themselves and are resampled. Classes stay as they are (300 of
+    Captioned images are groups themselves, those that share a picture or a wording one together,
+    and are resampled. Classes stay as they are (300 of
     them at most, drawn with the seed); resampled are the images that their means are taken over.
     """
     if space.pairing.n_groups < ENOUGH_GROUPS:
@@ -49,13 +50,16 @@ def measure_structure(space: Space, *, seed: int) -> dict[str, Measured]:
 
 
 def _structure_of_images(space: Space, seed: int) -> dict[str, Measured]:
-    images = _arrangement(_group_means(space.images, space.pairing.image_groups))
-    texts = _arrangement(_group_means(space.texts, space.pairing.text_groups))
+    apart = space.set_apart()
+    if apart.n_groups < ENOUGH_GROUPS:
+        return {}
+    images = _arrangement(_group_means(space.images, apart.image_groups))
+    texts = _arrangement(_group_means(space.texts, apart.text_groups))
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
-        return _agreement(images, texts, space.pairing.group_sums(counts))
+        return _agreement(images, texts, apart.group_sums(counts))
 
-    return as_measured(over_resamples(len(space.images), seed, statistic), len(space.images))
+    return as_measured(over_resamples(len(space.images), seed, statistic), apart.n_groups)
 
 
 def _structure_of_classes(space: Space, seed: int) -> dict[str, Measured]:
@@ -113,9 +117,7 @@ def _resampled_class_means(
 def measure_recalls(space: Space, *, seed: int) -> dict[str, Measured]:
     """Recall at 1, 5 and 10 both ways, each image with its own texts."""
     pairing = space.pairing
-    image_ranks, text_ranks = match_ranks(
-        space.images, space.texts, pairing.image_groups, pairing.text_groups
-    )
+    image_ranks, text_ranks = match_ranks(space.images, space.texts, space.relation)
     own = pairing.image_groups
     parts: dict[str, tuple[Matrix, Matrix]] = {}
     for k in RECALL_AT:

@@ -95,7 +95,7 @@ _ALL = (
     Definition(
         "unmatched_cosine",
         "Cosine, unmatched",
-        "mean x.y over pairs of different groups, each image counting once",
+        "mean x.y over pairs that do not belong together, each image counting once",
         "arXiv:2103.00020",
     ),
     Definition(

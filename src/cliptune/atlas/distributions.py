@@ -41,7 +41,10 @@ def measure_separability(space: Space, *, seed: int) -> dict[str, Measured]:
 
     The probe is fitted once a fold; resamples vary the held-out points only.
     """
-    right_images, right_texts = probe_modality(space.images, space.texts, space.pairing, seed=seed)
+    apart = space.set_apart()
+    if apart.n_groups < 2:
+        return {}
+    right_images, right_texts = probe_modality(space.images, space.texts, apart, seed=seed)
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
         weights = space.pairing.text_weights(counts)
@@ -79,16 +82,22 @@ def measure_discrepancy(space: Space, *, seed: int) -> dict[str, Measured]:
     centred one subtracts are those of the sample on every resample.
     """
     pairing, x, y = space.pairing, space.images.astype(np.float64), space.texts.astype(np.float64)
-    of_x, of_y = pairing.image_groups, pairing.text_groups
+    apart = space.set_apart()
+    of_x, of_y = apart.image_groups, apart.text_groups
     shares = np.full(len(x), 1 / len(x))
     text_shares = pairing.text_weights(shares[None])[0]
+    distinct_shares = space.weigh_images(shares[None])[0], space.weigh_texts(shares[None])[0]
     within_x = _keep_apart(gaussian_kernel(x, x), of_x, of_x)
     within_y = _keep_apart(gaussian_kernel(y, y), of_y, of_y)
     # Centring leaves the distances within a modality as they are.
     across = {
         "mmd_squared": _keep_apart(gaussian_kernel(x, y), of_x, of_y),
         "mmd_squared_centred": _keep_apart(
-            gaussian_kernel(_centre(x, shares), _centre(y, text_shares)), of_x, of_y
+            gaussian_kernel(
+                _centre(x, shares, distinct_shares[0]), _centre(y, text_shares, distinct_shares[1])
+            ),
+            of_x,
+            of_y,
         ),
     }
 
@@ -97,7 +106,7 @@ def measure_discrepancy(space: Space, *, seed: int) -> dict[str, Measured]:
         within = ((counts @ within_x) * counts).sum(axis=1)
         within += ((weights @ within_y) * weights).sum(axis=1)
         # A group's texts weigh as much as its images, so one number of pairs serves all sums.
-        n_pairs = counts.sum(axis=1) ** 2 - (pairing.group_sums(counts) ** 2).sum(axis=1)
+        n_pairs = counts.sum(axis=1) ** 2 - (apart.group_sums(counts) ** 2).sum(axis=1)
         n_pairs = np.where(n_pairs > 0, n_pairs, np.nan)
         return {
             name: (within - 2 * ((counts @ kernel) * weights).sum(axis=1)) / n_pairs
@@ -114,13 +123,14 @@ def _keep_apart(
     return apart
 
 
-def _centre(vectors: Matrix, shares: Matrix) -> Matrix:
+def _centre(vectors: Matrix, shares: Matrix, distinct_shares: Matrix) -> Matrix:
     """Subtract the mean and undo what that takes off the spread.
 
     The mean contains the vector itself, which shortens deviations from it: their squared length
-    is ``1 - sum(shares^2)`` of the variance on average, 10 % too little for ten equal texts.
+    is ``1 - sum(shares^2)`` of the variance on average, the shares being those of vectors that
+    differ: 10 % too little for ten texts of equal weight.
     """
-    centred: Matrix = (vectors - shares @ vectors) / np.sqrt(1 - (shares**2).sum())
+    centred: Matrix = (vectors - shares @ vectors) / np.sqrt(1 - (distinct_shares**2).sum())
     return centred
 
 
@@ -128,14 +138,14 @@ def measure_uniformity(space: Space, *, seed: int) -> dict[str, Measured]:
     """Uniformity of each modality: the log of the mean kernel over pairs of distinct points."""
     kernels = [
         gaussian_kernel(v, v)
-        for v in (space.images.astype(np.float64), space.texts.astype(np.float64))
+        for v in (space.distinct_images.astype(np.float64), space.distinct_texts.astype(np.float64))
     ]
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
-        weights = space.pairing.text_weights(counts)
+        weights = space.weigh_images(counts), space.weigh_texts(counts)
         return {
-            "uniformity_images": np.log(pair_mean(kernels[0], counts)),
-            "uniformity_texts": np.log(pair_mean(kernels[1], weights)),
+            "uniformity_images": np.log(pair_mean(kernels[0], weights[0])),
+            "uniformity_texts": np.log(pair_mean(kernels[1], weights[1])),
         }
 
     columns = over_resamples(len(space.images), seed, statistic)
@@ -153,12 +163,15 @@ def measure_dimensions(space: Space, *, seed: int) -> dict[str, Measured]:
         centred @ centred.T
         for centred in (
             vectors - vectors.mean(axis=0)
-            for vectors in (space.images.astype(np.float64), space.texts.astype(np.float64))
+            for vectors in (
+                space.distinct_images.astype(np.float64),
+                space.distinct_texts.astype(np.float64),
+            )
         )
     ]
 
     def statistic(counts: Matrix) -> dict[str, Matrix]:
-        weights = counts, space.pairing.text_weights(counts)
+        weights = space.weigh_images(counts), space.weigh_texts(counts)
         images, texts = (
             total_variance(gram, w) ** 2 / _positive(unbiased_hsic(gram, gram, w))
             for gram, w in zip(grams, weights, strict=True)
@@ -170,7 +183,8 @@ def measure_dimensions(space: Space, *, seed: int) -> dict[str, Measured]:
 
 
 def _sizes(names: Iterable[str], space: Space) -> dict[str, int]:
-    return {n: len(space.texts if n.endswith("_texts") else space.images) for n in names}
+    pictures, wordings = space.relation.pairs.shape
+    return {n: wordings if n.endswith("_texts") else pictures for n in names}
 
 
 def _positive(values: Matrix) -> Matrix:

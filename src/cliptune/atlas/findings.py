@@ -58,7 +58,13 @@ def measure_view(
     """
     pairing, images, texts = paired
     assert view.text_vectors is not None, "check_inputs refuses views without texts"
-    space = Space(view.image_vectors[images], view.text_vectors[texts], pairing)
+    relation = inputs.relation
+    space = Space(
+        images=view.image_vectors[images],
+        texts=view.text_vectors[texts],
+        pairing=pairing,
+        relation=relation.select(images, texts),
+    )
     gap = measure_gap(space, seed=options.seed)
     nearest = nearest_rows(view.image_vectors, view.text_vectors)
     shift = None
@@ -68,6 +74,7 @@ def measure_view(
             view.text_vectors,
             inputs.image_groups,
             inputs.text_groups,
+            relation=relation,
             seed=options.seed,
         )
     return Finding(
@@ -75,6 +82,13 @@ def measure_view(
         gap=gap,
         scores={name: to_score(number) for name, number in gap.numbers.items()},
         nearest=nearest,
-        predicted=inputs.text_groups[nearest] if view.predictions is None else view.predictions,
+        predicted=_named_by(nearest, inputs) if view.predictions is None else view.predictions,
         shift=shift,
     )
+
+
+def _named_by(nearest: NDArray[np.int64], inputs: MapInputs) -> NDArray[np.int64]:
+    """Return the group of the nearest text: the image's own where it owns an equal text."""
+    rows = np.arange(len(nearest))
+    owned = inputs.relation.owns(rows, nearest)
+    return np.where(owned, inputs.image_groups, inputs.text_groups[nearest])

@@ -74,7 +74,9 @@ def measure_gap(space: Space, *, seed: int = 0) -> Gap:
     numbers = {
         name: measured[name]
         for name, definition in expected.items()
-        if space.pairing.n_groups >= definition.min_groups and has_interval(measured[name])
+        if space.pairing.n_groups >= definition.min_groups
+        and name in measured
+        and has_interval(measured[name])
     }
     omitted = {n: _reason(d, space) for n, d in expected.items() if n not in numbers}
     return Gap(numbers, omitted)
@@ -115,6 +117,14 @@ def _cosines(space: Space, *, seed: int) -> dict[str, Measured]:
 def _per_image_cosines(space: Space) -> dict[str, Matrix]:
     """Average over each image's own texts and over all others, without the (N, M) matrix."""
     pairing, x, y = space.pairing, space.images.astype(np.float64), space.texts.astype(np.float64)
+    relation = space.relation
+    by_wording = np.zeros((relation.pairs.shape[1], y.shape[1]))
+    np.add.at(by_wording, relation.text_items, y)
+    # As far as a picture is concerned, every text that is equal to one of its own is its own.
+    related = (relation.pairs.astype(np.float64) @ by_wording)[relation.image_items]
+    n_related = relation.pairs.astype(np.int64) @ np.bincount(relation.text_items)
+    n_others = (len(y) - n_related[relation.image_items]).astype(np.float64)
+    n_others[n_others == 0] = np.nan
     own_sums = np.zeros((pairing.n_groups, y.shape[1]))
     np.add.at(own_sums, pairing.text_groups, y)
     own_squares = np.bincount(pairing.text_groups, weights=(y**2).sum(axis=1))
@@ -123,7 +133,7 @@ def _per_image_cosines(space: Space) -> dict[str, Matrix]:
     matched = own_dot / n_own
     return {
         "matched_cosine": matched,
-        "unmatched_cosine": (x @ own_sums.sum(axis=0) - own_dot) / (len(y) - n_own),
+        "unmatched_cosine": np.einsum("nd,nd->n", x, y.sum(axis=0) - related) / n_others,
         "alignment": (x**2).sum(axis=1) - 2 * matched + own_squares[pairing.image_groups] / n_own,
     }
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cliptune.atlas.projection import Fit, Method
+from cliptune.atlas.relation import Relation, relate_captions, relate_groups
 from cliptune.errors import DataError, InputError
+from cliptune.images import number_texts
 
 __all__ = ["MapInputs", "MapOptions", "MapView", "check_inputs"]
 
@@ -54,6 +57,8 @@ class MapInputs:
         class_names: C names; empty for captioned images.
         load_image: Gives the picture of a row; without it there are no thumbnails.
         remarks: What a reader should know about how the images were chosen.
+        image_items: int64 (N,), equal where two images show the same picture; without it all
+            count as different.
     """
 
     data: str
@@ -65,6 +70,19 @@ class MapInputs:
     class_names: tuple[str, ...] = ()
     load_image: Callable[[int], Image.Image] | None = None
     remarks: tuple[str, ...] = ()
+    image_items: NDArray[np.int64] | None = None
+
+    @cached_property
+    def relation(self) -> Relation:
+        """Which images and texts are equal, and which belong together."""
+        if self.labels is not None:
+            return relate_groups(self.image_groups, self.text_groups, image_items=self.image_items)
+        return relate_captions(
+            self.text_groups,
+            len(self.image_ids),
+            image_items=self.image_items,
+            text_items=number_texts(self.texts),
+        )
 
     @property
     def image_groups(self) -> NDArray[np.int64]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.atlas.pairing import Pairing, resampled_counts
+from cliptune.atlas.pairing import Pairing, pair_by_group, resampled_counts, sum_by_group
+from cliptune.atlas.relation import Relation
 from cliptune.metrics import N_RESAMPLES, Score, percentile_interval
 
 __all__ = [
@@ -43,11 +44,46 @@ class Space:
         images: float32 (N, D).
         texts: float32 (M, D).
         pairing: Which goes with which.
+        relation: The same where images or texts repeat: which are equal, and which belong
+            together because of it.
     """
 
     images: NDArray[np.float32]
     texts: NDArray[np.float32]
     pairing: Pairing
+    relation: Relation
+
+    @property
+    def distinct_images(self) -> NDArray[np.float32]:
+        """One row for each picture, (U, D)."""
+        return self.images[self.relation.first_images]
+
+    @property
+    def distinct_texts(self) -> NDArray[np.float32]:
+        """One row for each wording, (V, D)."""
+        return self.texts[self.relation.first_texts]
+
+    def weigh_images(self, counts: Matrix) -> Matrix:
+        """Add up counts of images by picture: (B, N) to (B, U)."""
+        return _merge(counts, self.relation.image_items)
+
+    def weigh_texts(self, counts: Matrix) -> Matrix:
+        """Share counts of images over their texts and add up by wording: (B, N) to (B, V)."""
+        return _merge(self.pairing.text_weights(counts), self.relation.text_items)
+
+    def set_apart(self) -> Pairing:
+        """Return groups that share no picture and no wording with one another.
+
+        Captions that repeat tie their images together; classes stay as they are.
+        """
+        if not self.pairing.has_own_texts:
+            return self.pairing
+        return pair_by_group(*self.relation.components())[0]
+
+
+def _merge(weights: Matrix, items: NDArray[np.int64]) -> Matrix:
+    n_items = int(items.max()) + 1
+    return weights if n_items == len(items) else sum_by_group(weights, items, n_items)
 
 
 @dataclass(frozen=True)
@@ -99,8 +135,12 @@ def subset_space(space: Space, *, seed: int) -> Space:
     images, texts = space.pairing.subset(MAX_PAIRWISE_POINTS, np.random.default_rng([seed, 0]))
     if len(images) == len(space.images):
         return space
-    pairing = space.pairing.select(images, texts)
-    return Space(space.images[images], space.texts[texts], pairing)
+    return Space(
+        images=space.images[images],
+        texts=space.texts[texts],
+        pairing=space.pairing.select(images, texts),
+        relation=space.relation.select(images, texts),
+    )
 
 
 def over_resamples(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cliptune.metrics import N_RESAMPLES
 
-__all__ = ["Pairing", "pair_by_group", "resampled_counts"]
+__all__ = ["Pairing", "pair_by_group", "resampled_counts", "sum_by_group"]
 
 _BLOCK_VALUES = 8_000_000
 
@@ -57,7 +57,7 @@ class Pairing:
             summed = np.empty_like(per_image)
             summed[:, self.image_groups] = per_image
             return summed
-        return _sum_columns(per_image, self.image_groups, self.n_groups)
+        return sum_by_group(per_image, self.image_groups, self.n_groups)
 
     def text_weights(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Share each image's count out evenly over its texts: (B, N) to (B, M)."""
@@ -135,9 +135,10 @@ def resampled_counts(n: int, rng: np.random.Generator) -> Iterator[NDArray[np.fl
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def _sum_columns(
+def sum_by_group(
     values: NDArray[np.float64], groups: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.float64]:
+    """Add up columns (B, N) within each of G groups, none of them empty: (B, G)."""
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(n_groups))
     summed: NDArray[np.float64] = np.add.reduceat(values[:, order], starts, axis=1)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.atlas.pairing import Pairing, pair_by_group
+from cliptune.atlas.relation import Relation, relate_groups
 from cliptune.atlas.retrieval import match_ranks
 from cliptune.metrics import Score, wilson_interval
 from cliptune.paired import Comparison, compare_correct
@@ -48,6 +49,7 @@ def shift_along_gap(
     image_groups: NDArray[np.int64],
     text_groups: NDArray[np.int64],
     *,
+    relation: Relation | None = None,
     seed: int = 0,
 ) -> ShiftCurve:
     """Move the embeddings along the gap vector and score each step.
@@ -61,16 +63,19 @@ def shift_along_gap(
         text_vectors: float32 (M, D), rows of norm 1.
         image_groups: int (N,), the class or the number of each image; -1 for none.
         text_groups: int (M,), the class or the image of each text.
+        relation: Which images and texts are equal and belong together; without it none repeat.
         seed: Seed of sample and bootstrap.
     """
+    relation = relation or relate_groups(image_groups, text_groups)
     pairing, rows, partners = pair_by_group(image_groups, text_groups)
+    candidates = np.arange(len(text_groups))
     if pairing.has_own_texts:
         images, texts = pairing.subset(_MAX_POINTS, np.random.default_rng([seed, 3]))
         pairing = pairing.select(images, texts)
         rows, partners = rows[images], partners[texts]
-        text_vectors, text_groups = text_vectors[partners], text_groups[partners]
-        partners = np.arange(len(partners))
-    x, y, own = image_vectors[rows], text_vectors, image_groups[rows]
+        candidates, partners = partners, np.arange(len(partners))
+    x, y = image_vectors[rows], text_vectors[candidates]
+    relation = relation.select(rows, candidates)
     weights = pairing.text_weights(np.full((1, len(x)), 1 / len(x)))[0]
     gap = x.mean(axis=0) - weights @ y[partners]
     distances, image_hits, text_hits = [], [], []
@@ -78,7 +83,7 @@ def shift_along_gap(
         moved_x, moved_y = _unit(x - shift * gap), _unit(y + shift * gap)
         offset = moved_x.mean(axis=0) - weights @ moved_y[partners]
         distances.append(float(np.copysign(np.linalg.norm(offset), offset @ gap)))
-        image_ranks, text_ranks = match_ranks(moved_x, moved_y, own, text_groups)
+        image_ranks, text_ranks = match_ranks(moved_x, moved_y, relation)
         image_hits.append(image_ranks == 1)
         text_hits.append(text_ranks == 1)
     closed = compare_correct(image_hits[_UNMOVED], image_hits[_CLOSED], seed=seed)

@@ -24,6 +24,9 @@ from cliptune.cli.session import (
 from cliptune.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cliptune.atlas import MapView
     from cliptune.images import ImageTable
     from cliptune.map_views import Viewer
@@ -106,8 +109,8 @@ def map(
     )
     for remark in remarks:
         note(remark)
-    table, views = _look(viewers, table, dataset, compute)
-    inputs = make_inputs(data, table, viewers, views, remarks=remarks)
+    table, views, contents = _look(viewers, table, dataset, compute)
+    inputs = make_inputs(data, table, viewers, views, remarks=remarks, contents=contents)
     with progress_bar("measuring and projecting", "steps") as show:
         options = MapOptions(method=method, fit=fit, shift=shift, force=force, seed=output.seed)
         result = build_map(inputs, options, progress=show)
@@ -123,7 +126,7 @@ def map(
 
 def _look(
     viewers: Sequence[Viewer], table: ImageTable, dataset: DataOptions, compute: ComputeOptions
-) -> tuple[ImageTable, list[MapView]]:
+) -> tuple[ImageTable, list[MapView], NDArray[np.bytes_] | None]:
     """Embed with every encoder; images that the first finds unreadable are left out for all."""
     from cliptune.map_views import make_view
 
@@ -149,7 +152,7 @@ def _look(
                 trunk=embedded.features.trunk,
             )
         )
-    return table, views
+    return table, views, embedded.features.contents
 
 
 def _show(reported: Mapping[str, Any]) -> None:  # Any: plain JSON values

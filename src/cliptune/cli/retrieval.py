@@ -45,7 +45,11 @@ def evaluate_retrieval(
     reported = write_retrieval_run(
         place,
         CaptionedVectors(
-            embedded.table, embedded.features.vectors, texts, EncoderRecord.of(encoder)
+            table=embedded.table,
+            images=embedded.features.vectors,
+            texts=texts,
+            encoder=EncoderRecord.of(encoder),
+            contents=embedded.features.contents,
         ),
         asked={
             "data": data,
@@ -82,4 +86,22 @@ def _show(reported: Mapping[str, Any]) -> None:  # Any: plain JSON values
         rows.append(row)
     print_table(title, ("", "n", "recall at 1", "recall at 5", "recall at 10"), rows)
     print_text("Brackets are 95 % intervals.")
+    if repeats := _repeats(reported):
+        print_text(repeats)
     print_text(f"Scores and what each query found: {reported['run']}")
+
+
+def _repeats(reported: Mapping[str, Any]) -> str:  # Any: plain JSON values
+    """Say how many texts and images are the same as others, and what that means."""
+    counts = {"captions": "texts", "images": "images"}
+    same = [
+        f"{n} of the {reported[f'n_{key}']} {what}"
+        for what, key in counts.items()
+        if (n := reported[f"n_{key}"] - reported[f"n_distinct_{key}"])
+    ]
+    if not same:
+        return ""
+    return (
+        f"{' and '.join(same)} repeat others: equal ones are one candidate, and an image owns "
+        "every caption that is equal to its own."
+    )

@@ -119,7 +119,12 @@ class FeatureStore:
         key = content_digest((StoreKey.of(encoder, "pooled").digest + name).encode()).hex()
         gathered = {kind: folder.gather(contents) for kind, folder in folders.items()}
         return Features(
-            gathered["pooled"], table.ids, key, gathered.get("tokens"), gathered.get("trunk")
+            vectors=gathered["pooled"],
+            row_ids=table.ids,
+            key=key,
+            tokens=gathered.get("tokens"),
+            trunk=gathered.get("trunk"),
+            contents=contents,
         )
 
     def contents_digest(self, table: ImageTable) -> str:

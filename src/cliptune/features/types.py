@@ -49,6 +49,7 @@ class Features:
             were not asked for.
         trunk: float32, shape (N, D + E): the embedding, then the image tower's features before
             the projection, each part of norm 1; or None where they were not asked for.
+        contents: Digest of each image's bytes, shape (N,); equal where two files are equal.
     """
 
     vectors: NDArray[np.float32]
@@ -56,6 +57,7 @@ class Features:
     key: str
     tokens: NDArray[np.float32] | None = None
     trunk: NDArray[np.float32] | None = None
+    contents: NDArray[np.bytes_] | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)

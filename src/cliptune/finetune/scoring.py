@@ -147,17 +147,16 @@ def score_logits(logits: Tensor, labels: Tensor) -> Scores:
     return Scores(accuracy, float(cross_entropy(logits.double(), labels)), len(labels))
 
 
-def score_captions(images: Tensor, texts: Tensor, owner: Tensor, scale: float) -> Scores:
+def score_captions(images: Tensor, texts: Tensor, own: Tensor, scale: float) -> Scores:
     """Score image-to-text retrieval: is the nearest caption one of the image's own?
 
     Args:
         images: (n, D), unit rows.
-        texts: (m, D), unit rows of all captions.
-        owner: int64 (m,), the image that each caption belongs to.
+        texts: (m, D), unit rows of all captions that differ.
+        own: bool (n, m), which of them each image has.
         scale: Factor on cosines.
     """
     logits = (scale * images @ texts.T).double()
-    hits = owner[logits.argmax(dim=1)] == torch.arange(len(images))
-    own = owner[None, :] == torch.arange(len(images))[:, None]
+    hits = own[torch.arange(len(images)), logits.argmax(dim=1)]
     mass = logits.log_softmax(dim=1).masked_fill(~own, -torch.inf).logsumexp(dim=1)
     return Scores(float(hits.double().mean()), float(-mass.mean()), len(images))

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cliptune.finetune.batches import Images
+from cliptune.images import number_texts
 from cliptune.prompts import fill_template
 
-__all__ = ["StepTexts", "caption_texts", "class_texts"]
+__all__ = ["StepTexts", "caption_texts", "class_texts", "distinct_captions"]
 
 _STREAM = 1  # keeps these draws apart from those of order and views under the same seed
 
@@ -73,3 +76,14 @@ def caption_texts(images: Images, rows: NDArray[np.int64], *, seed: int, epoch: 
     number = {text: position for position, text in enumerate(distinct)}
     index = np.asarray([number[text] for text in drawn], dtype=np.int64)
     return StepTexts(distinct, index, index)
+
+
+def distinct_captions(captions: Sequence[Sequence[str]]) -> tuple[list[str], Tensor]:
+    """Return each wording once, and bool (n, m): which wordings each of n images has."""
+    texts = [text for own in captions for text in own]
+    numbers = number_texts(texts)
+    owners = np.repeat(np.arange(len(captions)), [len(own) for own in captions])
+    own = torch.zeros(len(captions), int(numbers.max(initial=-1)) + 1, dtype=torch.bool)
+    own[torch.from_numpy(owners), torch.from_numpy(numbers)] = True
+    first = np.unique(numbers, return_index=True)[1]
+    return [texts[row] for row in first], own

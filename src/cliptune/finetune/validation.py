@@ -18,6 +18,7 @@ from cliptune.finetune.head import fit_head
 from cliptune.finetune.records import EpochRecord, HeadRecord, Scores
 from cliptune.finetune.scoring import score_captions, score_logits
 from cliptune.finetune.session import Session
+from cliptune.finetune.texts import distinct_captions
 
 __all__ = ["class_logits", "fit_session_head", "measure_epoch", "score_validation", "score_watched"]
 
@@ -100,10 +101,8 @@ def _scored_rows(session: Session) -> NDArray[np.int64]:
 def _score(session: Session, images: Images, rows: NDArray[np.int64]) -> Scores:
     embedded = session.embedder.embed_images(images, rows)
     if images.captions is not None:
-        texts = [text for row in rows for text in images.captions[row]]
-        counts = torch.tensor([len(images.captions[row]) for row in rows])
-        owner = torch.repeat_interleave(torch.arange(len(rows)), counts)
-        return score_captions(embedded, session.embedder.embed_texts(texts), owner, _scale(session))
+        texts, own = distinct_captions([images.captions[row] for row in rows])
+        return score_captions(embedded, session.embedder.embed_texts(texts), own, _scale(session))
     return score_logits(class_logits(session, embedded), torch.from_numpy(images.labels[rows]))
 
 

@@ -5,7 +5,7 @@ This package knows nothing about models, features or classifiers.
 
 from __future__ import annotations
 
-from cliptune.images.captions import list_captions
+from cliptune.images.captions import list_captions, number_texts
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.loose import open_images
 from cliptune.images.sample import sample_rows
@@ -30,6 +30,7 @@ __all__ = [
     "decode_image",
     "drop_bad",
     "list_captions",
+    "number_texts",
     "open_images",
     "require_classes",
     "require_labels",

@@ -1,9 +1,11 @@
 """The captions of a table, one text after another.
 
-It knows nothing about models; what a caption says is not looked at.
+It knows nothing about models; of what captions say it only tells whether two are equal.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from cliptune.errors import DataError
 from cliptune.images.table import ImageTable
 
-__all__ = ["list_captions"]
+__all__ = ["list_captions", "number_texts"]
 
 _MIN_IMAGES = 2
 
@@ -37,3 +39,10 @@ def list_captions(table: ImageTable) -> tuple[tuple[str, ...], NDArray[np.int64]
         )
     owners = np.repeat(np.arange(len(captions)), [len(texts) for texts in captions])
     return tuple(text for texts in captions for text in texts), owners
+
+
+def number_texts(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Number texts from 0, equal ones alike; case and runs of white space make no difference."""
+    numbers: dict[str, int] = {}
+    wordings = (" ".join(text.split()).casefold() for text in texts)
+    return np.asarray([numbers.setdefault(w, len(numbers)) for w in wordings], dtype=np.int64)
