@@ -9,6 +9,7 @@ from cliptune.prompts import (
     custom_template_set,
     distinct_prompts,
     ensemble_rows,
+    find_equal_classes,
     list_template_sets,
     load_template_set,
 )
@@ -82,3 +83,13 @@ def test_prompts_that_cancel_out_are_an_error():
 
     with pytest.raises(InputError, match="'ant' average to nothing"):
         ensemble_rows(encode, ["ant"], ["x {}", "y {}"])
+
+
+def test_classes_with_equal_texts_are_found():
+    def encode(texts):
+        return np.asarray([[len(t), 1.0] for t in texts], np.float32)
+
+    names = ["a", "bee", "A", "b", "fly"]
+    rows = ensemble_rows(encode, names, ["x {}"])
+    assert find_equal_classes(names, rows) == (("a", "A", "b"), ("bee", "fly"))
+    assert find_equal_classes(names[:2], rows[:2]) == ()

@@ -18,7 +18,7 @@ from cliptune.heads.zero_shot import ZeroShotHead
 from cliptune.images import ImageTable
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.paired import Comparison, compare_correct
-from cliptune.prompts import TemplateSet, ensemble_rows
+from cliptune.prompts import TemplateSet, ensemble_rows, find_equal_classes
 from cliptune.runs import RunDir
 
 __all__ = [
@@ -40,11 +40,13 @@ class ZeroShotScores:
         template_set: The prompts.
         probabilities: float64 (N, C).
         metrics: The scores.
+        equal_classes: Groups of classes with equal texts: the first of each gets all images.
     """
 
     template_set: TemplateSet
     probabilities: NDArray[np.float64]
     metrics: Metrics
+    equal_classes: tuple[tuple[str, ...], ...] = ()
 
 
 def score_template_set(
@@ -72,7 +74,8 @@ def score_template_set(
     head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=logit_scale)
     probabilities = head.predict_proba(vectors)
     metrics = compute_metrics(labels, probabilities, class_names=class_names, seed=seed)
-    return ZeroShotScores(template_set, probabilities, metrics)
+    equal = find_equal_classes(class_names, rows)
+    return ZeroShotScores(template_set, probabilities, metrics, equal)
 
 
 def compare_with_first(

@@ -23,6 +23,7 @@ __all__ = [
     "custom_template_set",
     "distinct_prompts",
     "ensemble_rows",
+    "find_equal_classes",
     "list_template_sets",
     "load_template_set",
     "published_class_names",
@@ -215,3 +216,18 @@ def ensemble_rows(
         raise InputError(f"the prompts of class {name!r} average to nothing; use fewer templates")
     unit: NDArray[np.float32] = (means / norms).astype(np.float32)
     return unit
+
+
+def find_equal_classes(
+    class_names: Sequence[str], rows: NDArray[np.float32]
+) -> tuple[tuple[str, ...], ...]:
+    """Return groups of classes whose texts say the same to the model, such as ``a`` and ``A``.
+
+    Args:
+        class_names: C names.
+        rows: (C, D), what ``ensemble_rows`` made of them.
+    """
+    alike: dict[bytes, list[str]] = {}
+    for name, row in zip(class_names, rows, strict=True):
+        alike.setdefault(row.tobytes(), []).append(name)
+    return tuple(tuple(names) for names in alike.values() if len(names) > 1)

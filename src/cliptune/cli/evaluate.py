@@ -13,6 +13,7 @@ from cliptune.cli.session import (
     Embedded,
     choose_template_sets,
     embed_table,
+    note_equal_classes,
     open_encoder,
     open_store,
     open_table,
@@ -86,6 +87,7 @@ def evaluate(
     encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     scores = _score(embedded, encoder, store, sets, model, output.seed)
+    note_equal_classes(scores[0].equal_classes)
     comparisons = compare_with_first(scores, embedded.table.labels, seed=output.seed)
     result = {
         "task": "zero-shot",
@@ -99,6 +101,7 @@ def evaluate(
         **scores[0].metrics.to_dict(),
         "template_sets": {s.template_set.name: s.metrics.summary() for s in scores},
         "comparisons": {name: vars(c) for name, c in comparisons.items()},
+        "equal_classes": [list(names) for names in scores[0].equal_classes],
         "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
         "seconds": time.perf_counter() - start,
         "images_per_second": embedded.images_per_second,

@@ -138,10 +138,15 @@ def _zero_shot(
     import numpy as np
 
     from cliptune.heads.zero_shot import ZeroShotHead
-    from cliptune.prompts import ensemble_rows
+    from cliptune.prompts import ensemble_rows, find_equal_classes
 
     encoder = open_encoder(model, table, labels=names)
     rows = ensemble_rows(text_encoder(encoder, store, model), names, template_set.templates)
+    if equal := find_equal_classes(names, rows):
+        raise InputError(
+            f"--labels {', '.join(map(repr, equal[0]))} are equal texts to {encoder.name}, which "
+            "cannot tell them apart; give each meaning once, or other words"
+        )
     embedded = embed_table(encoder, table, store, on_bad_image=on_bad_image)
     head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=encoder.logit_scale)
     return _Answers(

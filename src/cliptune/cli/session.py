@@ -34,6 +34,7 @@ __all__ = [
     "embed_table",
     "embed_tokens",
     "engine_loader",
+    "note_equal_classes",
     "open_encoder",
     "open_store",
     "open_table",
@@ -295,3 +296,12 @@ def choose_one_template_set(options: TemplateOptions, command: str) -> TemplateS
             f"({', '.join(s.name for s in sets)}); compare sets with 'cliptune evaluate'"
         )
     return sets[0]
+
+
+def note_equal_classes(groups: Sequence[Sequence[str]]) -> None:
+    """Say which classes zero-shot cannot tell apart because their texts are equal."""
+    for names in groups:
+        note(
+            f"zero-shot cannot tell {', '.join(map(repr, names))} apart: their texts are equal to "
+            f"the model; it says {names[0]!r} for all of them"
+        )

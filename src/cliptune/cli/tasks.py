@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from cliptune.cli.options import ComputeOptions
-from cliptune.cli.session import embed_tokens, text_encoder
+from cliptune.cli.session import embed_tokens, note_equal_classes, text_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,16 +60,18 @@ def make_task(
         tokens: Whether a method needs the patches.
         trunk: float32 (N, D + E), with the features before the projection, if a method needs them.
     """
-    from cliptune.prompts import ensemble_rows
+    from cliptune.prompts import ensemble_rows, find_equal_classes
     from cliptune.task import Task
 
     encode = text_encoder(encoder, store, compute)
+    rows = ensemble_rows(encode, table.class_names, templates)
+    note_equal_classes(find_equal_classes(table.class_names, rows))
     return Task(
         vectors=vectors,
         tokens=embed_tokens(encoder, table, store) if tokens else None,
         labels=table.labels,
         class_names=table.class_names,
-        text_rows=ensemble_rows(encode, table.class_names, templates),
+        text_rows=rows,
         logit_scale=encoder.logit_scale,
         train=parts.train,
         val=parts.val,
