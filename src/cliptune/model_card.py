@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cliptune.formatting import count, decimal, interval, percent
+
 __all__ = ["render_model_card"]
 
 Json = Mapping[str, Any]  # Any: plain JSON values
@@ -44,8 +46,8 @@ def render_model_card(result: Json) -> str:
             "| class | n | precision | recall | F1 |",
             "|---|---|---|---|---|",
             *[
-                f"| {c['name']} | {c['n']} | {c['precision']:.3f} | {c['recall']:.3f} "
-                f"| {c['f1']:.3f} |"
+                f"| {c['name']} | {c['n']} | {percent(c['precision'])} | {percent(c['recall'])} "
+                f"| {percent(c['f1'])} |"
                 for c in classes[:10]
             ],
             "",
@@ -54,7 +56,7 @@ def render_model_card(result: Json) -> str:
             f"- data: `{result['data']}`, digest `{result['data_digest'][:16]}`",
             f"- encoder: `{result['model']}` in {result['precision']}, {_training(result)}",
             f"- templates: {_listed(result['templates']['texts'])}",
-            f"- trained parameters: {result['trained_parameters']:,}",
+            f"- trained parameters: {count(result['trained_parameters'])}",
             f"- temperature {result['temperature']:.4g}, fitted on validation",
             f"- {_threshold(result['threshold'])}",
             f"- seed {result['seed']}",
@@ -78,10 +80,10 @@ def render_model_card(result: Json) -> str:
 
 
 def _score_row(name: str, scores: Json) -> str:
-    low, high = scores["interval"]
     return (
-        f"| {name} | {scores['n']} | {scores['accuracy']:.4f} | {low:.4f} to {high:.4f} "
-        f"| {scores['balanced_accuracy']:.4f} | {scores['log_loss']:.4f} | {scores['ece']:.4f} |"
+        f"| {name} | {scores['n']} | {percent(scores['accuracy'])} "
+        f"| {interval(*scores['interval'])} | {percent(scores['balanced_accuracy'])} "
+        f"| {decimal(scores['log_loss'])} | {decimal(scores['ece'])} |"
     )
 
 
@@ -106,7 +108,7 @@ def _threshold(threshold: Json | None) -> str:
     if threshold is None:
         return "it always answers"
     return (
-        f"it abstains below probability {threshold['probability']:.4f}: then "
-        f"{100 * threshold['precision']:.1f} % of its answers were right on validation, and it "
-        f"answered {100 * threshold['coverage']:.1f} % of the images"
+        f"it abstains below probability {decimal(threshold['probability'])}: then "
+        f"{percent(threshold['precision'])} of its answers were right on validation, and it "
+        f"answered {percent(threshold['coverage'])} of the images"
     )

@@ -49,7 +49,7 @@ def test_no_training_is_longer_than_all_epochs():
 
 
 def test_a_budget_below_one_trial_says_what_one_costs():
-    with pytest.raises(InputError, match=r"takes about 7 s \(4 steps of 1.0 s"):
+    with pytest.raises(InputError, match=r"takes about 7.1 s \(4 steps of 1.0 s"):
         make_plan(5)
 
 

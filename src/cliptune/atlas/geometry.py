@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.atlas.result import DrawnView, MapResult
+from cliptune.formatting import percent
 
 __all__ = ["METHOD_TITLES", "axis_names", "data_extent", "describe_projection", "link_ends"]
 
@@ -25,7 +26,7 @@ def axis_names(numbers: Mapping[str, Any], method: str) -> list[str]:  # Any: pl
     shares = numbers["explained_variance"]
     if shares is None:
         return [f"{short} {number}" for number in (1, 2)]
-    return [f"{short} {k} ({100 * s:.1f} % of variance)" for k, s in enumerate(shares, start=1)]
+    return [f"{short} {k} ({percent(s)} of variance)" for k, s in enumerate(shares, start=1)]
 
 
 def data_extent(result: MapResult) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -30,6 +30,7 @@ from cliptune.atlas.tables import numbers_html
 from cliptune.atlas.thumbnails import TILES_PER_SHEET, make_sheets
 from cliptune.atomic import atomic_path
 from cliptune.errors import MissingExtraError
+from cliptune.formatting import change, change_interval
 
 __all__ = ["load_plotly_script", "page_html", "save_page"]
 
@@ -98,10 +99,10 @@ def _shift_html(result: MapResult, svg: bytes) -> str:
     sentences = []
     for view in result.numbers["views"]:
         closed = view["shift"]["closed"]
-        change, low, high = (100 * closed[end] for end in ("difference", "low", "high"))
+        ends = change_interval(closed["low"], closed["high"])
         sentences.append(
             f"{view['name']}: closing the gap changes the share of images that find their text by "
-            f"{change:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, n = {closed['n']})."
+            f"{change(closed['difference'])} points (95 % interval {ends}, n = {closed['n']})."
         )
     return (
         "<h2>Moving the gap</h2><p class='verdict'>Images are moved against the gap vector and "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cliptune.formatting import percent, points
 from cliptune.metrics import Score
 from cliptune.paired import Comparison
 
@@ -26,11 +27,11 @@ def describe_gap(numbers: Mapping[str, Score]) -> str:
     distance, share = numbers["centroid_distance"], numbers["centroid_share"]
     sentences = [
         f"The centroids of images and texts are {distance.value:.3f} apart, "
-        f"{_percent(share.value)} of the total spread"
+        f"{percent(share.value)} of the total spread"
     ]
     probe = numbers.get("modality_separability")
     if probe is not None:
-        sentences[0] += f"; a linear probe tells them apart {_percent(probe.value)} of the time"
+        sentences[0] += f"; a linear probe tells them apart {percent(probe.value)} of the time"
     agreement = numbers.get("similarity_correlation")
     if agreement is None:
         sentences.append("There are too few groups to say whether both are arranged alike")
@@ -141,11 +142,7 @@ def _quality_sentence(
             change,
         )
     verb = {-1: "fell", 0: "did not measurably change", 1: "rose"}[direction(accuracy)]
-    return (
-        f"Accuracy {verb}, by {100 * accuracy.difference:+.1f} points (95 % interval "
-        f"{100 * accuracy.low:+.1f} to {100 * accuracy.high:+.1f}; McNemar p = "
-        f"{accuracy.p_value:.2g}; n = {accuracy.n})."
-    )
+    return f"Accuracy {verb}, by {points(accuracy)}."
 
 
 def _conclusion(gap: Score, quality: Score | Comparison | None, classifies: bool) -> str:
@@ -172,7 +169,3 @@ def _signed(change: Score) -> str:
 
 def _number(score: Score) -> str:
     return f"{score.value:.2f} (95 % interval {score.low:.2f} to {score.high:.2f})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

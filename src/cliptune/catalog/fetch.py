@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from cliptune.atomic import atomic_path
 from cliptune.errors import DataError, UnavailableError
+from cliptune.formatting import duration
 
 __all__ = ["Download", "fetch_dataset", "require_reachable", "unpack_zip"]
 
@@ -206,7 +207,7 @@ def _open_url(url: str) -> HTTPResponse:
     thread.join(_ANSWER_SECONDS + 1)
     if not answers:
         left.set()
-        raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
+        raise TimeoutError(f"no answer within {duration(_ANSWER_SECONDS)}")
     if isinstance(answers[0], Exception):
         raise answers[0]
     return answers[0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cliptune.checks.results import CheckResult
 from cliptune.duplicates import find_duplicates
+from cliptune.formatting import decimal, percent
 
 __all__ = ["chance_accuracy", "check_duplicates", "check_labels", "check_zero_shot"]
 
@@ -87,8 +88,8 @@ def check_zero_shot(
         value={"loss": round(loss, 4), "accuracy": round(accuracy, 4)},
         expected={"loss_below": round(guess, 4), "accuracy_above": round(bound, 4)},
         meaning=(
-            f"Before any training the class names give {accuracy:.0%} accuracy at a loss of "
-            f"{loss:.3f}; guessing gives ln C = {guess:.3f}."
+            f"Before any training the class names give {percent(accuracy)} accuracy at a loss of "
+            f"{decimal(loss)}; guessing gives ln C = {decimal(guess)}."
         ),
         advice=(
             "Nothing to do."
@@ -122,10 +123,10 @@ def check_labels(
             name="label_signal",
             status="passed" if signal else "warned",
             value=round(real, 4),
-            expected=f"above {bound:.4f}",
+            expected=f"above {decimal(bound)}",
             meaning=(
-                f"A linear probe gets {real:.0%} of held-out training images right; guessing "
-                f"stays below {bound:.0%}."
+                f"A linear probe gets {percent(real)} of held-out training images right; guessing "
+                f"stays below {percent(bound)}."
             ),
             advice=(
                 "Nothing to do."
@@ -138,8 +139,8 @@ def check_labels(
             name="shuffled_labels",
             status="warned" if leak else "passed",
             value=round(shuffled, 4),
-            expected=f"at most {bound:.4f}",
-            meaning=f"With labels shuffled the same probe gets {shuffled:.0%}; it has to guess.",
+            expected=f"at most {decimal(bound)}",
+            meaning=f"With labels shuffled the probe gets {percent(shuffled)}; it has to guess.",
             advice=(
                 "Images repeat in training, or the features carry the labels: look for duplicates."
                 if leak

@@ -27,6 +27,7 @@ from cliptune.checks.trial import (
 from cliptune.finetune.schedule import build_optimizer, set_trainable
 from cliptune.finetune.session import Session
 from cliptune.finetune.step import NonFiniteError, StepInput
+from cliptune.formatting import decimal, rate
 
 __all__ = ["check_gradient_flow", "check_initial_loss", "check_overfit", "check_rate_range"]
 
@@ -54,8 +55,8 @@ def check_initial_loss(session: Session, batch: Batch) -> CheckResult:
         value=round(value, 5),
         expected=round(expected, 5),
         meaning=(
-            f"With all cosines equal the {session.loss} loss is {value:.4f}, in closed form "
-            f"{expected:.4f}; with the model's own cosines it starts at {own:.4f}."
+            f"With all cosines equal the {session.loss} loss is {decimal(value)}, in closed form "
+            f"{decimal(expected)}; with the model's own cosines it starts at {decimal(own)}."
         ),
         advice=(
             "Loss, labels and classes do not belong together: report this, with the command."
@@ -138,13 +139,13 @@ def check_rate_range(session: Session, batches: Sequence[Batch]) -> tuple[CheckR
                     if math.isfinite(loss)
                 ],
             },
-            expected=f"a highest rate below {broken_rate / 2:.1e}",
+            expected=f"a highest rate below {rate(broken_rate / 2)}",
             meaning=(
-                f"The loss falls best near a rate of {suggested:.1e} and breaks at "
-                f"{broken_rate:.1e}; the highest rate asked for is {asked:.1e}."
+                f"The loss falls best near a rate of {rate(suggested)} and breaks at "
+                f"{rate(broken_rate)}; the highest rate asked for is {rate(asked)}."
             ),
             advice=(
-                f"Try --lr {suggested:.1e}."
+                f"Try --lr {rate(suggested)}."
                 if far
                 else "Nothing to do; a rate up to the suggested one is the next to try."
             ),
@@ -187,8 +188,8 @@ def check_overfit(session: Session, batch: Batch, rate: float) -> Iterator[Check
         value={"first": round(first, 4), "last": round(last, 4), "steps": n_steps},
         expected={"floor": round(floor, 4), "last_below": round(_target(first, floor), 4)},
         meaning=(
-            f"On {len(batch.rows)} images the loss went from {first:.4f} to {last:.4f} in "
-            f"{n_steps} steps; it cannot go below {floor:.4f}."
+            f"On {len(batch.rows)} images the loss went from {decimal(first)} to {decimal(last)} "
+            f"in {n_steps} steps; it cannot go below {decimal(floor)}."
         ),
         advice=(
             "Nothing to do."
@@ -206,10 +207,10 @@ def check_overfit(session: Session, batch: Batch, rate: float) -> Iterator[Check
         name="input_independent",
         status="failed" if leaks else "warned" if last > blind else "passed",
         value=round(blind, 4),
-        expected=f"at least {bound:.4f}, and above {last:.4f}",
+        expected=f"at least {decimal(bound)}, and above {decimal(last)}",
         meaning=(
-            f"With blank images the loss ends at {blind:.4f}, with the images at {last:.4f}; "
-            f"without looking nothing below {bound:.4f} is possible."
+            f"With blank images the loss ends at {decimal(blind)}, with the images at "
+            f"{decimal(last)}; without looking nothing below {decimal(bound)} is possible."
         ),
         advice=(
             "The labels reach the loss past the images: report this, with the command."

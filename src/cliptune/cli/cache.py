@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.options import OutputOptions
+from cliptune.formatting import size
 
 if TYPE_CHECKING:
     from cliptune.features import CacheEntry
@@ -112,9 +113,9 @@ def _show(title: str, entries: tuple[CacheEntry, ...] | list[CacheEntry]) -> Non
             e.precision,
             e.kind,
             str(e.n_vectors),
-            f"{e.n_bytes / 1e6:.1f}",
+            size(e.n_bytes),
             f"{e.last_used:%Y-%m-%d}",
         )
         for e in entries
     ]
-    print_table(title, ("encoder", "precision", "kind", "vectors", "MB", "last used"), rows)
+    print_table(title, ("encoder", "precision", "kind", "vectors", "size", "last used"), rows)

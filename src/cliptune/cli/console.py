@@ -14,7 +14,6 @@ from typing import Any, TextIO
 __all__ = [
     "note",
     "note_table",
-    "percent",
     "print_json",
     "print_table",
     "print_text",
@@ -99,8 +98,3 @@ def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, in
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def percent(value: float) -> str:
-    """Format a share as a percentage with one decimal."""
-    return f"{100 * value:.1f} %"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cliptune.cli.console import note, percent, print_json, print_table, print_text
+from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import open_whole_table
 from cliptune.errors import UnavailableError
+from cliptune.formatting import per_second, percent
 
 if TYPE_CHECKING:
     from cliptune.encoders.engines.doctor import Diagnosis
@@ -84,8 +85,8 @@ def _show(found: Diagnosis) -> None:
             (
                 row.name,
                 row.precision,
-                f"{scores.images_per_second:.1f}",
-                f"{scores.texts_per_second:.0f}",
+                per_second(scores.images_per_second),
+                per_second(scores.texts_per_second),
                 f"{scores.agreement.min_cosine:.5f}",
                 percent(scores.agreement.top1),
                 row.note,

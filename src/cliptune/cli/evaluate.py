@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cliptune.cli.console import percent, print_json, print_table, print_text
+from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -20,6 +20,7 @@ from cliptune.cli.session import (
     text_encoder,
 )
 from cliptune.errors import InputError
+from cliptune.formatting import change, decimal, interval, per_second, percent, with_p
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -192,21 +193,21 @@ def _show(
     print_table(title, columns, rows)
     print_table(*_class_table(scores[0]))
     if result["images_per_second"]:
-        print_text(f"{result['images_per_second']:.0f} images/s")
+        print_text(f"{per_second(result['images_per_second'])} images/s")
     print_text(f"Predictions, scores and errors: {result['run']}")
 
 
 def _score_row(name: str, metrics: Metrics, comparison: Comparison | None) -> tuple[str, ...]:
     against = "(first)"
     if comparison is not None:
-        against = f"{100 * comparison.difference:+.1f}, p = {comparison.p_value:.2g}"
+        against = f"{change(comparison.difference)}, {with_p(comparison.p_value)}"
     return (
         name,
         percent(metrics.accuracy.value),
-        f"{100 * metrics.accuracy.low:.1f} to {100 * metrics.accuracy.high:.1f}",
+        interval(metrics.accuracy.low, metrics.accuracy.high),
         percent(metrics.balanced_accuracy.value),
-        f"{metrics.log_loss.value:.3f}",
-        f"{metrics.ece.value:.3f}",
+        decimal(metrics.log_loss.value),
+        decimal(metrics.ece.value),
         against,
     )
 

@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cliptune.cli.console import note, percent, print_json, print_table, print_text
+from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.fitted import open_run
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import open_store, open_table, text_encoder
 from cliptune.errors import InputError
+from cliptune.formatting import change as write_change
+from cliptune.formatting import decimal, interval, percent, with_p
 
 if TYPE_CHECKING:
     from cliptune.cli.fitted import OpenedRun
@@ -132,7 +134,7 @@ def _show(result: Mapping[str, Any]) -> None:
             _row(
                 result["method"],
                 result,
-                f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
+                f"{write_change(change['difference'])}, {with_p(change['p_value'])}",
             ),
             _row("zero-shot", result["zero_shot"], ""),
         ],
@@ -145,13 +147,12 @@ def _show(result: Mapping[str, Any]) -> None:
 
 
 def _row(name: str, scores: Mapping[str, Any], against: str) -> tuple[str, ...]:
-    low, high = scores["interval"]
     return (
         name,
         percent(scores["accuracy"]),
-        f"{100 * low:.1f} to {100 * high:.1f}",
+        interval(*scores["interval"]),
         percent(scores["balanced_accuracy"]),
-        f"{scores['log_loss']:.3f}",
-        f"{scores['ece']:.3f}",
+        decimal(scores["log_loss"]),
+        decimal(scores["ece"]),
         against,
     )

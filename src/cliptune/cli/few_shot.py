@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune.cli.console import print_table, progress_bar
 from cliptune.errors import InputError
+from cliptune.formatting import percent
 
 if TYPE_CHECKING:
     from cliptune.few_shot import Trial
@@ -83,4 +84,4 @@ def show_few_shot(few_shot: Mapping[str, Any]) -> None:  # Any: plain JSON value
 def _mean_and_deviation(score: Mapping[str, float | None]) -> str:
     mean, std = score["mean"], score["std"]
     assert mean is not None, "only the deviation of one value is unknown"
-    return f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
+    return percent(mean) + ("" if std is None else f" ± {percent(std)}")

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cliptune.cli.console import note, note_table, percent, print_table, print_text
+from cliptune.cli.console import note, note_table, print_table, print_text
+from cliptune.formatting import change as write_change
+from cliptune.formatting import (
+    change_interval,
+    count,
+    decimal,
+    duration,
+    interval,
+    percent,
+    rate,
+    with_p,
+)
 
 if TYPE_CHECKING:
     from cliptune.finetune.records import EpochRecord, Event, TrainingPlan
@@ -47,8 +58,8 @@ def _note_plan(plan: TrainingPlan) -> None:
             (
                 str(group["group"]),
                 str(group["tensors"]),
-                f"{group['parameters']:,}",
-                f"{group['learning_rate']:.2g}",
+                count(float(group["parameters"] or 0)),
+                rate(float(group["learning_rate"] or 0)),
                 "frozen" if group["start_epoch"] is None else str(group["start_epoch"]),
             )
             for group in plan.groups
@@ -61,24 +72,24 @@ def _note_plan(plan: TrainingPlan) -> None:
 def _note_epoch(record: EpochRecord, n_epochs: int, seconds_left: float | None) -> None:
     parts = [f"epoch {record.epoch}/{n_epochs}:"]
     if record.loss is not None:
-        parts.append(f"loss {record.loss:.4f},")
+        parts.append(f"loss {decimal(record.loss)},")
     parts.append(f"train {percent(record.train.accuracy)}, val {_score(record.val)}")
     parts += [f", {name} {percent(s.accuracy)}" for name, s in record.watch.items()]
-    parts.append(f"({record.seconds:.0f} s)" if record.epoch else "(zero-shot)")
+    parts.append(f"({duration(record.seconds)})" if record.epoch else "(zero-shot)")
     if seconds_left and record.epoch < n_epochs:
-        parts.append(f"about {seconds_left:.0f} s left")
+        parts.append(f"about {duration(seconds_left)} left")
     note(" ".join(parts))
 
 
 def _score(scores: Any) -> str:  # Any: Scores, without importing it for a hint
-    return f"{percent(scores.accuracy)} (log-loss {scores.log_loss:.3f}, n = {scores.n})"
+    return f"{percent(scores.accuracy)} (log-loss {decimal(scores.log_loss)}, n = {scores.n})"
 
 
 def show_finetune(result: Json) -> None:
     """Print a finished run: epochs, scores, what is kept on watched data."""
     print_table(
         f"{result['method']} on {result['data']}: epoch by epoch, epoch 0 is zero-shot",
-        ("epoch", "loss", "train", "validation", "95 % interval", "log-loss", "seconds"),
+        ("epoch", "loss", "train", "validation", "95 % interval", "log-loss", "time"),
         [_epoch_row(record) for record in result["epochs"]],
     )
     print_table(
@@ -97,10 +108,10 @@ def show_finetune(result: Json) -> None:
             [_watched_row(name, entry) for name, entry in result["watched"].items()],
         )
     change = result["against_zero_shot"]
-    low, high = 100 * change["low"], 100 * change["high"]
+    ends = change_interval(change["low"], change["high"])
     print_text(
-        f"Against zero-shot on the same test: {100 * change['difference']:+.1f} points "
-        f"({low:+.1f} to {high:+.1f}, p = {change['p_value']:.2g}). {_chosen(result)}"
+        f"Against zero-shot on the same test: {write_change(change['difference'])} "
+        f"points ({ends}, {with_p(change['p_value'])}). {_chosen(result)}"
     )
     print_text(f"Classifier with its own weights, scores and errors: {result['run']}")
 
@@ -118,12 +129,12 @@ def _chosen(result: Json) -> str:
 def _epoch_row(record: Json) -> tuple[str, ...]:
     return (
         str(record["epoch"]),
-        "" if record["loss"] is None else f"{record['loss']:.4f}",
+        "" if record["loss"] is None else decimal(record["loss"]),
         percent(record["train"]["accuracy"]),
         percent(record["val"]["accuracy"]),
         _interval(record["val"]),
-        f"{record['val']['log_loss']:.4f}",
-        f"{record['seconds']:.1f}",
+        decimal(record["val"]["log_loss"]),
+        duration(record["seconds"]),
     )
 
 
@@ -133,8 +144,8 @@ def _test_row(name: str, scores: Json) -> tuple[str, ...]:
         percent(scores["accuracy"]),
         _interval(scores),
         percent(scores["balanced_accuracy"]),
-        f"{scores['log_loss']:.3f}",
-        f"{scores['ece']:.3f}",
+        decimal(scores["log_loss"]),
+        decimal(scores["ece"]),
     )
 
 
@@ -151,5 +162,4 @@ def _watched_row(name: str, entry: Json) -> tuple[str, ...]:
 
 
 def _interval(scores: Json) -> str:
-    low, high = scores["interval"]
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return interval(*scores["interval"])

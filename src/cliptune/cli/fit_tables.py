@@ -8,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.cli.console import percent, print_table, print_text
+from cliptune.cli.console import print_table, print_text
 from cliptune.cli.few_shot import show_few_shot
+from cliptune.formatting import change as write_change
+from cliptune.formatting import (
+    change_interval,
+    count,
+    decimal,
+    duration,
+    interval,
+    percent,
+    size,
+    with_p,
+)
 
 __all__ = ["show_fit"]
 
@@ -25,7 +36,7 @@ def show_fit(result: Mapping[str, Any]) -> None:
     )
     print_table(
         "On the locked test, and what it took",
-        ("method", "balanced", "log-loss", "ECE", "parameters", "seconds", "MB"),
+        ("method", "balanced", "log-loss", "ECE", "parameters", "time", "memory"),
         [_cost_row(name, scores) for name, scores in methods.items()],
     )
     if "methods" in result:
@@ -61,8 +72,8 @@ def _feature_choice(name: str, scores: Mapping[str, Any]) -> str:
         "the features before the projection" if scores["features"] == "trunk" else "the embedding"
     )
     return (
-        f"{name} learned from {chosen}: log-loss on validation {losses['embedding']:.3f} on the "
-        f"embedding, {losses['trunk']:.3f} with the features before the projection."
+        f"{name} learned from {chosen}: log-loss on validation {decimal(losses['embedding'])} on "
+        f"the embedding, {decimal(losses['trunk'])} with the features before the projection."
     )
 
 
@@ -74,7 +85,7 @@ def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
         _interval(val),
         percent(test["accuracy"]),
         _interval(test),
-        f"{100 * change['difference']:+.1f}, p = {change['p_value']:.2g}",
+        f"{write_change(change['difference'])}, {with_p(change['p_value'])}",
     )
 
 
@@ -88,8 +99,8 @@ def _difference_row(
 
 
 def _difference(change: Mapping[str, Any]) -> str:
-    value, low, high = (100 * change[key] for key in ("difference", "low", "high"))
-    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+    ends = change_interval(change["low"], change["high"])
+    return f"{write_change(change['difference'])} ({ends})"
 
 
 def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,14 +108,13 @@ def _cost_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         name,
         percent(test["balanced_accuracy"]),
-        f"{test['log_loss']:.3f}",
-        f"{test['ece']:.3f}",
-        f"{scores['trained_parameters']:,}",
-        f"{scores['seconds']:.1f}",
-        "" if memory is None else f"{memory / 1e6:.0f}",
+        decimal(test["log_loss"]),
+        decimal(test["ece"]),
+        count(scores["trained_parameters"]),
+        duration(scores["seconds"]),
+        "" if memory is None else size(memory),
     )
 
 
 def _interval(scores: Mapping[str, Any]) -> str:
-    low, high = scores["interval"]
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return interval(*scores["interval"])

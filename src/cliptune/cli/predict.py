@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cliptune.cli.console import percent, print_json, print_table
+from cliptune.cli.console import print_json, print_table
 from cliptune.cli.fitted import open_run
 from cliptune.cli.options import ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
@@ -23,6 +23,7 @@ from cliptune.cli.session import (
     text_encoder,
 )
 from cliptune.errors import InputError
+from cliptune.formatting import percent
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cliptune.cli.console import percent, print_json, print_table, print_text
+from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import embed_table, open_encoder, open_store, open_table, text_encoder
 from cliptune.errors import InputError
+from cliptune.formatting import interval, percent
 
 __all__ = ["evaluate_retrieval"]
 
@@ -80,9 +81,8 @@ def _show(reported: Mapping[str, Any]) -> None:  # Any: plain JSON values
     for name in ("image_to_text", "text_to_image"):
         scores = reported[name]
         row = [name.replace("_", " "), str(scores["n"])]
-        for measure, interval in scores["intervals"].items():
-            low, high = (100 * interval[end] for end in ("low", "high"))
-            row.append(f"{percent(scores[measure])} [{low:.1f} to {high:.1f}]")
+        for measure, ends in scores["intervals"].items():
+            row.append(f"{percent(scores[measure])} [{interval(ends['low'], ends['high'])}]")
         rows.append(row)
     print_table(title, ("", "n", "recall at 1", "recall at 5", "recall at 10"), rows)
     print_text("Brackets are 95 % intervals.")

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import embed_table, open_encoder, open_store, open_whole_table
+from cliptune.formatting import duration
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -196,14 +197,14 @@ def _live_line() -> Iterator[tuple[Progress, Callable[[str, float], None]]]:
 
 
 def _left(seconds: float) -> str:
-    return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+    return f"about {duration(seconds)} left"
 
 
 def _note_plan(plan: Plan) -> None:
     done = [step for step in plan.steps if step.left_out is None]
     total = sum(step.seconds for step in done)
     names = ", ".join(step.name for step in done)
-    note(f"plan: {names}; about {total:.0f} s where nothing is in the cache")
+    note(f"plan: {names}; about {duration(total)} where nothing is in the cache")
     for step in plan.steps:
         if step.left_out is not None:
             note(f"left out: {step.name}, because {step.left_out}")
@@ -213,7 +214,7 @@ def _line(event: Finished) -> str:
     section = event.section
     if section.skipped is not None:
         return f"{section.name}: left out, {section.skipped}"
-    took = "done before" if event.reused else f"{section.seconds:.1f} s"
+    took = "done before" if event.reused else duration(section.seconds)
     return f"{section.name} ({took}): {section.conclusion}"
 
 

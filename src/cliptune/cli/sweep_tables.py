@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cliptune.cli.console import note, percent, print_json, print_table, print_text
+from cliptune.cli.console import note, print_json, print_table, print_text
+from cliptune.formatting import duration, interval, percent, rate
 
 if TYPE_CHECKING:
     from cliptune.sweep.report import Conclusion
@@ -33,7 +34,7 @@ def show_sweep(result: Mapping[str, Any]) -> None:  # Any: plain JSON values
     print_table(
         f"{result['data']}: {result['n_train']} training, {result['n_val']} validation images; "
         f"{result['method']} on {result['model']}",
-        (*rates, "seeds", "validation", "of them diverged", "seconds"),
+        (*rates, "seeds", "validation", "of them diverged", "time"),
         _rows(result["trials"], rates),
     )
     if result["best"] is not None:
@@ -49,11 +50,11 @@ def _rows(trials: Iterable[Mapping[str, Any]], rates: list[str]) -> list[tuple[s
             by_point.setdefault(tuple(trial[name] for name in rates), []).append(trial)
     return [
         (
-            *(f"{value:g}" for value in point),
+            *(rate(value) for value in point),
             str(len(own)),
             percent(sum(t["val_accuracy"] for t in own) / len(own)),
             str(sum(t["diverged"] for t in own)),
-            f"{sum(t['seconds'] for t in own):.2f}",
+            duration(sum(t["seconds"] for t in own)),
         )
         for point, own in sorted(by_point.items())
     ]
@@ -61,12 +62,11 @@ def _rows(trials: Iterable[Mapping[str, Any]], rates: list[str]) -> list[tuple[s
 
 def _describe_best(best: Mapping[str, Any]) -> str:  # Any: plain JSON values
     rates = ", ".join(
-        f"{name} {value:g}"
+        f"{name} {rate(value)}"
         for name, value in best.items()
         if name in ("lr", "wd", "penalty", "backbone", "head")
     )
-    low, high = best["interval"]
     return (
         f"{rates}: {percent(best['val_accuracy'])} on {best['n']} validation images "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}, {len(best['seeds'])} seeds)"
+        f"(95 % interval {interval(*best['interval'])}, {len(best['seeds'])} seeds)"
     )

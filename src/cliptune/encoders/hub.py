@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cliptune.errors import UnavailableError
+from cliptune.formatting import duration
 
 __all__ = [
     "cached_file",
@@ -147,7 +148,7 @@ def _why_unreachable(endpoint: str) -> str:
     thread.start()
     thread.join(_ANSWER_SECONDS + 1)
     if not reasons:
-        return f"{endpoint} did not answer within {_ANSWER_SECONDS + 1:.0f} s"
+        return f"{endpoint} did not answer within {duration(_ANSWER_SECONDS + 1)}"
     return f"{endpoint} cannot be reached ({reasons[0]})" if reasons[0] else ""
 
 

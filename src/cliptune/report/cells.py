@@ -6,17 +6,16 @@ It knows nothing about HTML or about what the numbers mean.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cliptune import formatting
 from cliptune.atomic import atomic_path
 from cliptune.report.document import Kind, Table
 
 __all__ = ["format_cell", "interval_of", "is_numeric", "write_csv"]
 
-_BYTES = ("B", "kB", "MB", "GB", "TB")
 _TEXT_KINDS = ("text", "status")
 
 
@@ -39,38 +38,20 @@ def interval_of(value: Any, kind: Kind) -> str:  # Any: plain JSON values
     """Write the interval of a number that has one, else nothing."""
     if not isinstance(value, Mapping) or value.get("low") is None:
         return ""
-    low, high = (_WRITERS[kind](value[end]).removesuffix(" %") for end in ("low", "high"))
-    return f"{low} to {high}"
-
-
-def _write_seconds(value: float) -> str:
-    if value < 0.095:
-        return f"{1000 * value:.0f} ms"
-    if value < 10:
-        return f"{value:.1f} s"
-    if value < 120:
-        return f"{value:.0f} s"
-    return f"{value / 60:.1f} min"
-
-
-def _write_bytes(value: float) -> str:
-    power = 0 if value < 1 else min(int(math.log(value, 1000)), len(_BYTES) - 1)
-    return f"{value / 1000**power:.3g} {_BYTES[power]}"
-
-
-def _write_p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+    if kind == "percent":
+        return formatting.interval(value["low"], value["high"])
+    return f"{_WRITERS[kind](value['low'])} to {_WRITERS[kind](value['high'])}"
 
 
 _WRITERS = {
-    "integer": lambda value: f"{value:,.0f}",
-    "number": lambda value: f"{value:.3f}",
-    "percent": lambda value: f"{100 * value:.1f} %",
-    "points": lambda value: f"{100 * value:+.1f}",
-    "seconds": _write_seconds,
-    "bytes": _write_bytes,
-    "rate": lambda value: f"{value:.2g}",
-    "p": _write_p,
+    "integer": formatting.count,
+    "number": formatting.decimal,
+    "percent": formatting.percent,
+    "points": formatting.change,
+    "seconds": formatting.duration,
+    "bytes": formatting.size,
+    "rate": formatting.rate,
+    "p": formatting.p_value,
 }
 
 

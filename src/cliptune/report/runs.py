@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cliptune.formatting import interval, percent
 from cliptune.report.document import Column, Document, Section, Table, Tile
 from cliptune.runs import RunDir
 
@@ -53,8 +54,8 @@ def fit_document(run: RunDir) -> Document:
     methods = result.get("methods") or {result["method"]: result}
     shipped, test = result["method"], result["test"]
     sentence = result.get("recommendation") or (
-        f"{shipped} reaches {100 * test['accuracy']:.1f} % on the locked test (95 % interval "
-        f"{100 * test['interval'][0]:.1f} to {100 * test['interval'][1]:.1f}, n = {test['n']})."
+        f"{shipped} reaches {percent(test['accuracy'])} on the locked test (95 % interval "
+        f"{interval(*test['interval'])}, n = {test['n']})."
     )
     section = Section(
         name="methods",
@@ -150,10 +151,9 @@ def evaluate_document(run: RunDir) -> Document:
         (name, score_cell(s), s["balanced_accuracy"], s["log_loss"], s["ece"])
         for name, s in sets.items()
     )
-    low, high = result["interval"]
     sentence = (
-        f"{result['model']} classifies {100 * result['accuracy']:.1f} % of {result['n']} images "
-        f"rightly without training (95 % interval {100 * low:.1f} to {100 * high:.1f})."
+        f"{result['model']} classifies {percent(result['accuracy'])} of {result['n']} images "
+        f"rightly without training (95 % interval {interval(*result['interval'])})."
     )
     section = Section(
         name="zero-shot",
@@ -181,11 +181,10 @@ def evaluate_document(run: RunDir) -> Document:
 
 
 def _tile(title: str, summary: Json) -> Tile:
-    low, high = summary["interval"]
     return Tile(
         title,
-        f"{100 * summary['accuracy']:.1f} %",
-        f"{100 * low:.1f} to {100 * high:.1f}, n = {summary['n']}",
+        percent(summary["accuracy"]),
+        f"{interval(*summary['interval'])}, n = {summary['n']}",
     )
 
 

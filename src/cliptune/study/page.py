@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.atomic import atomic_path
+from cliptune.formatting import change as write_change
+from cliptune.formatting import change_interval, count, duration, interval, per_second, percent
 from cliptune.report import Section, render_report
-from cliptune.report.cells import format_cell
 from cliptune.report.read import STUDY_FILE
 from cliptune.runs import describe_machine
 
@@ -101,7 +102,7 @@ def _summary(facts: StudyFacts) -> str:
     classes = f" of {facts.n_classes} classes" if facts.n_classes else ""
     models = ", ".join(facts.models)
     day = datetime.now(UTC).strftime("%d %B %Y").lstrip("0")
-    return f"{facts.n_images:,} images{classes}, seen by {models}. {day}."
+    return f"{count(facts.n_images)} images{classes}, seen by {models}. {day}."
 
 
 def _tiles(sections: Mapping[str, Section]) -> list[dict[str, str]]:
@@ -121,8 +122,8 @@ def _tiles(sections: Mapping[str, Section]) -> list[dict[str, str]]:
                 _score_tile(f"Shipped: {shipped['method']}", shipped["test"]),
                 {
                     "title": "Gain on the locked test",
-                    "value": f"{100 * change['difference']:+.1f}",
-                    "detail": f"points, {100 * change['low']:+.1f} to {100 * change['high']:+.1f}",
+                    "value": write_change(change["difference"]),
+                    "detail": f"points, {change_interval(change['low'], change['high'])}",
                 },
             ]
         return tiles
@@ -137,21 +138,20 @@ def _tiles(sections: Mapping[str, Section]) -> list[dict[str, str]]:
 def _size_tiles(facts: StudyFacts) -> list[dict[str, str]]:
     classes = f"of {facts.n_classes} classes" if facts.n_classes else "without classes"
     return [
-        {"title": "Images", "value": f"{facts.n_images:,}", "detail": classes},
+        {"title": "Images", "value": f"{count(facts.n_images)}", "detail": classes},
         {
             "title": "Time",
-            "value": format_cell(facts.seconds, "seconds"),
-            "detail": f"of {format_cell(facts.budget_seconds, 'seconds')}",
+            "value": duration(facts.seconds),
+            "detail": f"of {duration(facts.budget_seconds)}",
         },
     ]
 
 
 def _score_tile(title: str, summary: Json) -> dict[str, str]:
-    low, high = summary["interval"]
     return {
         "title": title,
-        "value": f"{100 * summary['accuracy']:.1f} %",
-        "detail": f"{100 * low:.1f} to {100 * high:.1f}, n = {summary['n']:,}",
+        "value": percent(summary["accuracy"]),
+        "detail": f"{interval(*summary['interval'])}, n = {count(summary['n'])}",
     }
 
 
@@ -159,14 +159,14 @@ def _facts(facts: StudyFacts) -> list[list[str]]:
     machine = describe_machine()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     speeds = "; ".join(
-        f"{model}: {speed['images']:.0f} images/s, {speed['texts']:.0f} texts/s"
+        f"{model}: {per_second(speed['images'])} images/s, {per_second(speed['texts'])} texts/s"
         for model, speed in facts.speeds.items()
     )
     where = machine["machine"]
     return [
         ["command", facts.command],
-        ["time", f"{format_cell(facts.seconds, 'seconds')} of a budget of "
-                 f"{format_cell(facts.budget_seconds, 'seconds')}"],
+        ["time", f"{duration(facts.seconds)} of a budget of "
+                 f"{duration(facts.budget_seconds)}"],
         ["data", f"{facts.data}, digest {facts.data_digest[:16]}"],
         ["encoders", "; ".join(facts.encoders)],
         ["machine", f"{where['platform']}, {where['cpu_count']} CPUs; {speeds}"],

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.formatting import change as write_change
+from cliptune.formatting import change_interval, count, duration, percent, rate
 from cliptune.paired import Comparison, compare_correct
 from cliptune.sweep.records import Trial
 from cliptune.sweep.scaling import Scaling, measure_scaling
 from cliptune.sweep.verdict import PointScore, Verdict
 
-__all__ = ["HeadAdvice", "advise_head", "images_for_a_point", "points"]
+__all__ = ["HeadAdvice", "advise_head", "images_for_a_point"]
 
 _SIGNIFICANT = 0.05
 
@@ -108,7 +110,7 @@ def _say(advice: HeadAdvice, verdict: Verdict, method: str, axis: str) -> str:
     best = verdict.best
     sentences = [
         _lead(method, advice),
-        f"Within noise of the best ({best.rates[axis]:g}, {points(best.accuracy)}) "
+        f"Within noise of the best ({rate(best.rates[axis])}, {percent(best.accuracy)}) "
         f"on {verdict.n_val} validation images: {_range(verdict.band(axis))}.",
     ]
     if advice.edge is not None:
@@ -117,9 +119,9 @@ def _say(advice: HeadAdvice, verdict: Verdict, method: str, axis: str) -> str:
             "wider grid."
         )
     sentences.append(
-        f"To see a difference of one point takes about {advice.n_val_for_a_point:,} validation "
-        f"images; a trial took {advice.seconds_a_trial:.2g} s. Whether moving the model itself "
-        "does better: --method full."
+        f"To see a difference of one point takes about {count(advice.n_val_for_a_point)} "
+        f"validation images; a trial took {duration(advice.seconds_a_trial)}. Whether moving the "
+        "model itself does better: --method full."
     )
     if advice.scaling:
         rules = "; ".join(rule.sentence for rule in advice.scaling)
@@ -139,27 +141,22 @@ def images_for_a_point(verdict: Verdict) -> int:
     return math.ceil(verdict.n_val * (float(np.median(widths)) / 0.01) ** 2)
 
 
-def points(share: float) -> str:
-    """Format a share as a percentage."""
-    return f"{100 * share:.1f} %"
-
-
 def _score_at(verdict: Verdict, axis: str, value: float) -> PointScore:
     wanted = {**verdict.best.rates, axis: value}
     return next(b.score for b in verdict.behind if b.score.rates == wanted)
 
 
 def _lead(method: str, advice: HeadAdvice) -> str:
-    rates = ", ".join(f"{name} {value:g}" for name, value in advice.rates.items())
+    rates = ", ".join(f"{name} {rate(value)}" for name, value in advice.rates.items())
     gain = advice.against_start
     change = (
-        f"{100 * gain.difference:+.1f} points against the model as it is "
-        f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n})"
+        f"{write_change(gain.difference)} points against the model as it is "
+        f"(95 % interval {change_interval(gain.low, gain.high)}, n = {gain.n})"
     )
     if advice.train:
         return (
             f"Train {method} on the frozen model with {rates}, the lowest validation loss of "
-            f"those as good: {points(advice.val_accuracy)} on validation, {change}."
+            f"those as good: {percent(advice.val_accuracy)} on validation, {change}."
         )
     chance = ", which is within chance" if gain.p_value >= _SIGNIFICANT else ""
     return (
@@ -169,4 +166,4 @@ def _lead(method: str, advice: HeadAdvice) -> str:
 
 
 def _range(band: Sequence[float]) -> str:
-    return f"only {band[0]:g}" if len(band) == 1 else f"{band[0]:g} to {band[-1]:g}"
+    return f"only {rate(band[0])}" if len(band) == 1 else f"{rate(band[0])} to {rate(band[-1])}"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cliptune.errors import InputError
+from cliptune.formatting import duration
 from cliptune.sweep.grid import Axis, Grid, coarse_first
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.records import Cell, Purpose, Trial
@@ -114,9 +115,9 @@ def plan_halving(
             )
     cost = costs.of(_LEAST_STEPS) / _SHARE
     raise InputError(
-        f"the budget leaves {max(0.0, seconds):.0f} s for trials, and the shortest one takes about "
-        f"{cost:.0f} s ({_LEAST_STEPS} steps of {costs.step_seconds:.1f} s, and "
-        f"{costs.trial_seconds:.0f} s of set-up and validation); give --budget more, or lower "
+        f"the budget leaves {duration(max(0.0, seconds))} for trials, and the shortest one takes "
+        f"about {duration(cost)} ({_LEAST_STEPS} steps of {duration(costs.step_seconds)}, and "
+        f"{duration(costs.trial_seconds)} of set-up and validation); give --budget more, or lower "
         "--batch-size or --train-images"
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.formatting import duration
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.sweep.advice import advise_head
 from cliptune.sweep.grid import Grid
@@ -114,9 +115,9 @@ class HeadSweep:
         left = self._deadline - time.monotonic()
         if cost > left:
             raise InputError(
-                f"--budget {budget_seconds:g}s leaves {max(0.0, left):.1f} s for trials, and one "
-                f"takes about {cost:.2g} s ({first.steps} steps of {first.batch_size} images); "
-                "give more, or lower --epochs or --train-images"
+                f"--budget {budget_seconds:g}s leaves {duration(max(0.0, left))} for trials, and "
+                f"one takes about {duration(cost)} ({first.steps} steps of "
+                f"{first.batch_size} images); give more, or lower --epochs or --train-images"
             )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cliptune.figures import Figure, new_figure
+from cliptune.formatting import rate
 from cliptune.sweep.records import Trial
 from cliptune.sweep.verdict import Verdict
 
@@ -48,7 +49,7 @@ def plot_rates(
     for (rest, by_rate), colour, marker in zip(
         sorted(lines.items()), colours, _MARKERS * len(lines), strict=False
     ):
-        label = ", ".join(f"{n} {v:g}" for n, v in rest) if len(lines) > 1 else "mean of seeds"
+        label = ", ".join(f"{n} {rate(v)}" for n, v in rest) if len(lines) > 1 else "mean of seeds"
         _draw_line(axes, by_rate, colour, marker, label)
     axes.axhline(start_accuracy, color=_GREY, lw=1, ls=":", label="before training")
     axes.set_xscale("log")
@@ -79,7 +80,7 @@ def plot_losses(trials: Sequence[Trial], *, axis: str, unit: str) -> Figure:
         losses = np.asarray(trial.losses, dtype=float)
         known = np.flatnonzero(np.isfinite(losses))
         style = {"color": _RED, "ls": "--"} if trial.diverged else {"color": colour_of[value]}
-        label = None if value in named else f"{value:g}" + (" diverged" if trial.diverged else "")
+        label = None if value in named else rate(value) + (" diverged" if trial.diverged else "")
         named.add(value)
         axes.plot(known, losses[known], lw=1.1, label=label, **style)
         if trial.diverged and len(known):
@@ -122,7 +123,7 @@ def plot_heatmap(cells: dict[str, Any]) -> Figure:  # Any: plain JSON values
             fontsize=6,
             color="#ff9d9d" if mark and dark else _RED if mark else "white" if dark else "black",
         )
-    axes.set_xticks(range(len(columns)), [f"{v:g}" for v in columns])
+    axes.set_xticks(range(len(columns)), [rate(v) for v in columns])
     axes.set_yticks(range(len(rows)), [_row_name(cells["rows"], v) for v in rows])
     axes.set_xlabel(f"{cells['columns']} rate" if cells["columns"] == "head" else cells["columns"])
     axes.set_ylabel(f"{cells['rows']} rate" if cells["rows"] == "backbone" else cells["rows"])
@@ -133,14 +134,14 @@ def plot_heatmap(cells: dict[str, Any]) -> Figure:  # Any: plain JSON values
 
 
 def _row_name(name: str, value: float) -> str:
-    return "frozen" if name == "backbone" and value == 0 else f"{value:g}"
+    return "frozen" if name == "backbone" and value == 0 else rate(value)
 
 
 def _draw_line(
     axes: Axes, by_rate: dict[float, list[Trial]], colour: Any, marker: str, label: str
 ) -> None:  # Any: one of matplotlib's forms of a colour
     rates = sorted(by_rate)
-    accuracies = [[trial.val_accuracy for trial in by_rate[rate]] for rate in rates]
+    accuracies = [[trial.val_accuracy for trial in by_rate[value]] for value in rates]
     axes.plot(
         rates,
         [np.mean(own) for own in accuracies],
@@ -152,9 +153,9 @@ def _draw_line(
     )
     lows, highs = [min(own) for own in accuracies], [max(own) for own in accuracies]
     axes.fill_between(rates, lows, highs, color=colour, alpha=0.2, lw=0)
-    for rate, own in zip(rates, accuracies, strict=True):
-        if any(trial.diverged for trial in by_rate[rate]):
-            axes.plot(rate, np.mean(own), "x", color=_RED, ms=9, mew=1.8, zorder=5)
+    for value, own in zip(rates, accuracies, strict=True):
+        if any(trial.diverged for trial in by_rate[value]):
+            axes.plot(value, np.mean(own), "x", color=_RED, ms=9, mew=1.8, zorder=5)
 
 
 def _colours(n: int) -> list[Any]:  # Any: one of matplotlib's forms of a colour

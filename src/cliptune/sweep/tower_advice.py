@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.formatting import change as write_change
+from cliptune.formatting import change_interval, duration, percent, with_p
+from cliptune.formatting import rate as write_rate
 from cliptune.paired import Comparison, compare_correct
-from cliptune.sweep.advice import points
 from cliptune.sweep.halving import Costs, HalvingPlan
 from cliptune.sweep.records import Trial
 from cliptune.sweep.verdict import Behind, PointScore, Verdict
@@ -114,7 +116,7 @@ def _best_frozen(
     row = max(resting, key=lambda s: (s.accuracy, -s.loss), default=None)
     if row is None or row.accuracy <= frozen.val_accuracy:
         return None, frozen.hits, "a linear head, solved, on the frozen model (--method linear)"
-    name = f"the frozen model with a head at rate {row.rates['head']:g}"
+    name = f"the frozen model with a head at rate {write_rate(row.rates['head'])}"
     return row, row.trials[0].hits, name
 
 
@@ -134,26 +136,26 @@ def _frozen_parts(method: str, unfreeze: bool) -> list[str]:
 def _lead(method: str, best: PointScore, gain: Comparison, unfreeze: bool, what: str) -> str:
     rates = _name(best)
     change = (
-        f"{100 * gain.difference:+.1f} points against {what} "
-        f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, n = {gain.n}, "
-        f"p = {gain.p_value:.2g})"
+        f"{write_change(gain.difference)} points against {what} "
+        f"(95 % interval {change_interval(gain.low, gain.high)}, n = {gain.n}, "
+        f"{with_p(gain.p_value)})"
     )
     if unfreeze:
-        return f"Unfreeze ({method}) at {rates}: {points(best.accuracy)} on validation, {change}."
+        return f"Unfreeze ({method}) at {rates}: {percent(best.accuracy)} on validation, {change}."
     return f"Freeze the model and train a head: moving it at {rates} is {change}."
 
 
 def _name(score: PointScore) -> str:
     backbone, head = score.rates["backbone"], score.rates["head"]
-    moved = f"backbone rate {backbone:g}" if backbone else "a frozen backbone"
-    return f"{moved} and head rate {head:g}"
+    moved = f"backbone rate {write_rate(backbone)}" if backbone else "a frozen backbone"
+    return f"{moved} and head rate {write_rate(head)}"
 
 
 def _most_accurate(verdict: Verdict, chosen: PointScore) -> list[str]:
     """Name the most accurate point where another, as good within noise, has a lower loss."""
     if verdict.best.point == chosen.point:
         return []
-    return [f"The highest accuracy, {points(verdict.best.accuracy)}, is at {_name(verdict.best)}."]
+    return [f"The highest accuracy, {percent(verdict.best.accuracy)}, is at {_name(verdict.best)}."]
 
 
 def _bands(verdict: Verdict) -> list[str]:
@@ -162,7 +164,11 @@ def _bands(verdict: Verdict) -> list[str]:
         if len({b.score.rates[axis] for b in verdict.behind if _differs_in(axis, b, verdict)}) < 2:
             continue  # a lone value is no band
         band = verdict.band(axis)
-        shown = f"{band[0]:g} to {band[-1]:g}" if len(band) > 1 else f"only {band[0]:g}"
+        shown = (
+            f"{write_rate(band[0])} to {write_rate(band[-1])}"
+            if len(band) > 1
+            else f"only {write_rate(band[0])}"
+        )
         sentences.append(f"Within noise of the best along the {axis} rate: {shown}.")
     return sentences
 
@@ -174,10 +180,10 @@ def _others_as_good(verdict: Verdict) -> list[str]:
     for one in verdict.within:
         rates = one.score.rates
         if rates["backbone"] not in (0, best["backbone"]) and rates["head"] != best["head"]:
-            heads.setdefault(rates["backbone"], []).append(f"{rates['head']:g}")
+            heads.setdefault(rates["backbone"], []).append(write_rate(rates["head"]))
     if not heads:
         return []
-    shown = "; ".join(f"{rate:g} with {' or '.join(own)}" for rate, own in heads.items())
+    shown = "; ".join(f"{write_rate(rate)} with {' or '.join(own)}" for rate, own in heads.items())
     return [f"Within noise of the best with both rates changed (backbone with head): {shown}."]
 
 
@@ -212,16 +218,16 @@ def _broken(trials: Sequence[Trial]) -> list[str]:
     moved = sorted({t.cell.rates["backbone"] for t in trials if t.cell.rates["backbone"] > 0})
     for rate in moved:
         if all(t.diverged for t in trials if t.cell.rates["backbone"] >= rate):
-            return [f"Every training diverged from a backbone rate of {rate:g} on."]
+            return [f"Every training diverged from a backbone rate of {write_rate(rate)} on."]
     return []
 
 
 def _cost_sentence(plan: HalvingPlan, costs: Costs, full_steps: int) -> str:
     whole = costs.of(full_steps)
-    time = f"{whole / 60:.0f} minutes" if whole > 120 else f"{whole:.0f} s"
+    time = duration(whole)
     if plan.final_steps >= full_steps:
         return f"One training of all epochs takes about {time}."
     return (
         f"Compared after {plan.final_steps} of {full_steps} steps: doing better may take all "
-        f"epochs, about {time} a training ({costs.step_seconds:.1f} s a step)."
+        f"epochs, about {time} a training ({duration(costs.step_seconds)} a step)."
     )

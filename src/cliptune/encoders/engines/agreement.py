@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.formatting import percent
+
 __all__ = ["MIN_COSINE", "MIN_TOP1", "PROBE_LABELS", "Agreement", "compare_rows", "photo_like"]
 
 MIN_COSINE = 0.999
@@ -50,7 +52,7 @@ class Agreement:
         """Say it in one clause."""
         return (
             f"mean-centred cosine at least {self.min_cosine:.5f} and the same label for "
-            f"{100 * self.top1:.1f} % of {self.n_images} images"
+            f"{percent(self.top1)} of {self.n_images} images"
         )
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values

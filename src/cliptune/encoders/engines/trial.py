@@ -11,6 +11,7 @@ from functools import cached_property
 from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.measuring import Measured, Sample, Work, measure, take_sample
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.formatting import per_second
 
 __all__ = ["Trial"]
 
@@ -66,8 +67,9 @@ class Trial:
         measured, base = self.measure(encoder), self.reference
         agreement = measured.agreement
         rates = (
-            f"{measured.images_per_second:.0f} images/s here against "
-            f"{base.images_per_second:.0f} with torch fp32; {agreement} ({self.sample.source})"
+            f"{per_second(measured.images_per_second)} images/s here against "
+            f"{per_second(base.images_per_second)} with torch fp32; {agreement} "
+            f"({self.sample.source})"
         )
         if not agreement.keeps_answers:
             if not asked:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.fitting import Fitted, fit_head
+from cliptune.formatting import duration, points
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
@@ -28,15 +29,7 @@ from cliptune.study.candidates import (
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject, View, spread_classes
 from cliptune.study.tuning import tune
-from cliptune.study.words import (
-    comparison_cell,
-    duration,
-    is_better,
-    is_worse,
-    join_words,
-    points,
-    score_cell,
-)
+from cliptune.study.words import comparison_cell, is_better, is_worse, join_words, score_cell
 
 __all__ = ["study_beyond"]
 

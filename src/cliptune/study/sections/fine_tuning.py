@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from cliptune.atomic import atomic_path
 from cliptune.finetune.options import FinetuneOptions
 from cliptune.finetune.records import AlphaPoint
+from cliptune.formatting import decimal, duration, percent, points
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
@@ -20,7 +21,7 @@ from cliptune.study.desk import Desk, Finding, slug
 from cliptune.study.sections.map import held_out_rows
 from cliptune.study.subject import Subject, View
 from cliptune.study.tuning import Tuned, epoch_cell, trained_encoder, tune
-from cliptune.study.words import duration, is_better, is_worse, percent, points
+from cliptune.study.words import is_better, is_worse
 
 __all__ = ["study_fine_tuning"]
 
@@ -192,7 +193,7 @@ def _mixture(tuned: Tuned) -> list[str]:
 
 
 def _share(point: AlphaPoint) -> str:
-    return f"{percent(point.val.accuracy)} (log-loss {point.val.log_loss:.3f})"
+    return f"{percent(point.val.accuracy)} (log-loss {decimal(point.val.log_loss)})"
 
 
 def _fit(tuned: Tuned) -> list[str]:

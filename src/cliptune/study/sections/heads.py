@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cliptune.fitting import Fitted, fit_methods
+from cliptune.formatting import count, duration, percent, points, span
 from cliptune.ladder import LADDER, Recommendation, recommend
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Section, Table
@@ -16,15 +17,7 @@ from cliptune.report.charts import Dot, plot_cost, plot_dots
 from cliptune.study.candidates import Candidate, keep_candidate
 from cliptune.study.desk import Desk, Finding
 from cliptune.study.subject import Subject
-from cliptune.study.words import (
-    comparison_cell,
-    duration,
-    is_better,
-    percent,
-    points,
-    score_cell,
-    span,
-)
+from cliptune.study.words import comparison_cell, is_better, score_cell
 
 __all__ = ["study_heads"]
 
@@ -170,14 +163,14 @@ def _conclude(
         return lead[0].upper() + lead[1:]
     lead = (
         f"{where}{choice.best} reaches {span(best.val.accuracy)}, {points(change)} against "
-        f"zero-shot, in {best.seconds:.1f} s with {best.head.n_parameters_:,} parameters."
+        f"zero-shot, in {duration(best.seconds)} with {count(best.head.n_parameters_)} parameters."
     )
     lead = lead[0].upper() + lead[1:]
     if choice.method != choice.best:
         simple = fitted[choice.method]
         lead += (
             f" The simpler {choice.method} cannot be told from it "
-            f"({percent(simple.val.accuracy.value)}, {simple.seconds:.1f} s)."
+            f"({percent(simple.val.accuracy.value)}, {duration(simple.seconds)})."
         )
     return lead
 
@@ -193,7 +186,7 @@ def _compare_with_tuning(
         best = fitted[model][choices[model].best]
         ratio = found["seconds"] / max(best.seconds, 1e-3)
         sentences.append(
-            f"Fine-tuning all weights of {model} took {ratio:,.0f} times as long "
+            f"Fine-tuning all weights of {model} took {count(ratio)} times as long "
             f"({duration(found['seconds'])}) for {percent(found['val']['value'])}."
         )
     return sentences

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.formatting import rate as write_rate
 from cliptune.report import Column, Table
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
@@ -83,12 +84,12 @@ def moving_blocks(result: Mapping[str, Any], desk: Desk, *, stem: str, suffix: s
     values = np.asarray(
         [[np.nan if v is None else v for v in line] for line in heat["val_accuracy"]], dtype=float
     )
-    rows = ["0 (frozen)" if rate == 0 else f"{rate:g}" for rate in heat["backbone"]]
+    rows = ["0 (frozen)" if rate == 0 else write_rate(rate) for rate in heat["backbone"]]
     chart = desk.chart(
         plot_heat_map(
             values,
             rows=rows,
-            columns=[f"{rate:g}" for rate in heat["head"]],
+            columns=[write_rate(rate) for rate in heat["head"]],
             row_label="rate of the image tower",
             column_label="rate of the head",
             percent=True,

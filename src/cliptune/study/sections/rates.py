@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cliptune.errors import InputError
+from cliptune.formatting import rate as write_rate
 from cliptune.report import Column, Table
 from cliptune.report.charts import Line, plot_lines
 from cliptune.study.desk import Desk, Finding, slug
@@ -104,7 +105,7 @@ def _curves(result: Mapping[str, Any]) -> Any:  # Any: plain JSON values; a char
         scores = [100 * np.asarray([t["val_accuracy"] for t in points[lr, decay]]) for lr in rates]
         lines.append(
             Line(
-                f"weight decay {decay:g}",
+                f"weight decay {write_rate(decay)}",
                 rates,
                 [float(s.mean()) for s in scores],
                 [float(s.min()) for s in scores],
@@ -157,5 +158,5 @@ def _table(result: Mapping[str, Any], name: str, suffix: str) -> Table:  # Any: 
         )  # fmt: skip
     note = ""
     if noise:
-        note = f"Within noise of the best: {join_words([f'{v:g}' for v in noise['values']])}."
+        note = f"Within noise of the best: {join_words([write_rate(v) for v in noise['values']])}."
     return Table(name, f"Rates{suffix}", columns, tuple(rows), note=note, marked=marked, shown=30)

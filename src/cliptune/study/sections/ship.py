@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.checks.features import chance_accuracy
+from cliptune.formatting import percent, points, span
 from cliptune.ladder import Recommendation, recommend
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
@@ -22,15 +23,7 @@ from cliptune.report.runs import per_class_table
 from cliptune.study.candidates import Candidate, read_candidates, score_candidate
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject
-from cliptune.study.words import (
-    SIGNIFICANT,
-    comparison_cell,
-    is_worse,
-    percent,
-    points,
-    score_cell,
-    span,
-)
+from cliptune.study.words import SIGNIFICANT, comparison_cell, is_worse, score_cell
 
 __all__ = ["study_shipping"]
 

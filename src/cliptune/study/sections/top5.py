@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cliptune.formatting import percent
 from cliptune.heads.zero_shot import ZeroShotHead
 from cliptune.images import open_images
 from cliptune.prompts import ensemble_rows, load_template_set, published_class_names
@@ -20,7 +21,6 @@ from cliptune.report import Column, Table
 from cliptune.report.charts import Bar, plot_bars
 from cliptune.study.desk import Desk, Finding, slug
 from cliptune.study.subject import Subject, View
-from cliptune.study.words import percent
 
 __all__ = ["study_top5"]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cliptune.evaluation import ZeroShotScores, compare_with_first, score_template_set
 from cliptune.fitting import fit_head
+from cliptune.formatting import percent, points, span
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import load_template_set
@@ -20,15 +21,7 @@ from cliptune.study.candidates import keep_candidate
 from cliptune.study.desk import Desk, Finding
 from cliptune.study.sections.zero_shot_blocks import zero_shot_blocks
 from cliptune.study.subject import Subject, View
-from cliptune.study.words import (
-    SIGNIFICANT,
-    is_better,
-    is_worse,
-    join_words,
-    percent,
-    points,
-    span,
-)
+from cliptune.study.words import SIGNIFICANT, is_better, is_worse, join_words
 
 __all__ = ["study_zero_shot"]
 
