@@ -1,5 +1,6 @@
 """Engines give torch's answers, keep their graphs, and notice when these are not theirs."""
 
+import errno
 import json
 import os
 import re
@@ -8,16 +9,30 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cliptune import encoders, file_state
+from cliptune import atomic, encoders, file_state
 from cliptune.encoders import DualEncoder, load_encoder
-from cliptune.encoders.engines import Work, open_on_engine, opening, storage
+from cliptune.encoders.engines import (
+    Work,
+    choices,
+    doctor,
+    making,
+    open_on_engine,
+    opening,
+    storage,
+)
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import Machine
 from cliptune.encoders.engines.trial import Trial
 from cliptune.encoders.engines.ways import possible_ways
 from cliptune.encoders.torch_encoder import TorchEncoder
-from cliptune.errors import ConversionError, DeviceError, InputError, MissingExtraError
+from cliptune.errors import (
+    ConversionError,
+    DeviceError,
+    InputError,
+    MissingExtraError,
+    UnavailableError,
+)
 from cliptune.features.keys import StoreKey
 
 TEXTS = ["a photo of a bee", "ant", "a long description of a red bicycle that leans on a wall"]
@@ -165,6 +180,151 @@ def test_a_conversion_that_changes_the_answers_is_not_taken(
     assert isinstance(encoder, TorchEncoder)
     (said,) = [r.message for r in caplog.records if "not taken" in r.message]
     assert "mean-centred cosine" in said
+
+
+def _wrong_at_first(times):
+    """Give rows of other images at the first calls, then the right ones."""
+    right, calls = EngineEncoder.encode_images, []
+
+    def encode(self, pixels):
+        calls.append(len(pixels))
+        return right(self, pixels[::-1] if len(calls) <= times else pixels)
+
+    return encode
+
+
+@pytest.fixture
+def one_call_a_trial(monkeypatch, cache):
+    """Trials that take no time at all, so that each embeds the sample once."""
+    monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0))
+
+
+def test_a_refusal_is_not_believed_before_it_was_seen_twice(
+    tiny_folder, cache, monkeypatch, one_call_a_trial
+):
+    monkeypatch.setattr(EngineEncoder, "encode_images", _wrong_at_first(1))
+    encoder = open_on_engine(tiny_folder, cache_dir=cache, engine="openvino", precision="fp32")
+    assert isinstance(encoder, EngineEncoder)
+    (choice,) = _choices(cache).values()
+    assert (choice.way, choice.surprise) == ("openvino fp32", "")
+
+
+def test_an_fp32_engine_that_was_refused_is_measured_again_after_a_day(
+    tiny_folder, cache, monkeypatch, one_call_a_trial
+):
+    once = partial(
+        open_on_engine, tiny_folder, cache_dir=cache, engine="openvino", precision="fp32"
+    )
+    with monkeypatch.context() as wrong:
+        wrong.setattr(EngineEncoder, "encode_images", _wrong_at_first(10**9))
+        assert isinstance(once(), TorchEncoder)
+    (choice,) = _choices(cache).values()
+    assert choice.way == "torch"
+    assert choice.surprise.startswith("openvino fp32: mean-centred cosine")
+    assert isinstance(once(), TorchEncoder)  # it is remembered
+    now = choices.time.time()
+    monkeypatch.setattr(choices.time, "time", lambda: now + 86_401)
+    assert not _choices(cache)
+    assert isinstance(once(), EngineEncoder)
+    assert not next(iter(_choices(cache).values())).surprise
+
+
+@pytest.mark.parametrize("change", ["of a former version", "another release"])
+def test_what_another_version_chose_is_measured_again(
+    tiny_folder, cache, monkeypatch, one_call_a_trial, change
+):
+    once = partial(
+        open_on_engine, tiny_folder, cache_dir=cache, engine="openvino", precision="fp32"
+    )
+    once()
+    (path,) = cache.rglob("choice-*.json")
+    values = json.loads(path.read_text())
+    values["way"] = "torch"
+    path.write_text(json.dumps(values))
+    assert isinstance(once(), TorchEncoder)  # what stands there is followed
+    if change == "another release":
+        values["versions"]["openvino"] = "2020.1"
+    else:
+        values = {"way": "torch", "reason": "no other engine did better here"}
+    path.write_text(json.dumps(values))
+    assert isinstance(once(), EngineEncoder)
+
+
+def _choices(cache):
+    (facts,) = cache.rglob("facts.json")
+    return choices.list_choices(facts.parent)
+
+
+def test_doctor_shows_what_was_refused_against_expectation(tiny_folder, cache, monkeypatch):
+    monkeypatch.setattr(doctor, "_SECONDS", 0)
+    first = doctor.examine(tiny_folder, cache_dir=cache, work=Work())
+    assert not first.remembered
+    (facts,) = cache.rglob("facts.json")
+    odd = choices.Choice("torch", "no other engine did better here", "openvino fp32: 0.9 images/s")
+    choices.write_choice(facts.parent, "auto", "fp32", odd)
+    (said,) = [
+        value
+        for asked, value in doctor.examine(tiny_folder, cache_dir=cache, work=Work())
+        .to_dict()["remembered"]
+        .items()
+        if asked == "auto fp32"
+    ]
+    assert said["surprise"] == "openvino fp32: 0.9 images/s"
+    assert said["holds_until"] > said["decided"]
+
+
+@pytest.mark.parametrize("full", ["graphs", "everything"])
+def test_a_full_cache_disk_goes_on_in_torch(tiny_folder, cache, monkeypatch, caplog, full):
+    def no_room(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage.tempfile, "mkdtemp", no_room)
+    if full == "everything":
+        monkeypatch.setattr(atomic.tempfile, "mkstemp", no_room)
+    assert isinstance(open_on_engine(tiny_folder, cache_dir=cache), TorchEncoder)
+    assert "No space left on device" in caplog.text
+    assert not list(cache.rglob("choice-*"))  # the engines are not to blame
+    with pytest.raises(UnavailableError, match="No space left on device"):
+        open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+
+
+def test_a_converter_that_ends_without_room_is_not_to_blame(tiny_folder, cache, monkeypatch):
+    import openvino
+
+    def refuse(*_, **__):
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    usage = making.shutil.disk_usage(cache.parent)
+    monkeypatch.setattr(openvino, "save_model", refuse)
+    monkeypatch.setattr(making.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(UnavailableError, match="no room for the openvino graph"):
+        open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tiny_folder, cache):
+    once = partial(
+        open_on_engine, tiny_folder, engine="openvino", precision="fp32", cache_dir=cache
+    )
+    once()
+    (record,) = cache.rglob("image.json")
+    left = record.parent.parent / ".making-left"
+    left.mkdir()
+    (left / "image.bin").write_bytes(b"half")
+    record.unlink()
+    once()
+    assert not list(cache.rglob(".making-*"))
+
+
+def test_a_graph_that_the_engine_refuses_is_told_in_one_line(tiny_folder, cache, monkeypatch):
+    from cliptune.encoders.engines import encoder as engine_encoder
+
+    def refuse(*_, **__):
+        raise RuntimeError("no such\noperation")
+
+    monkeypatch.setattr(engine_encoder, "open_graph", refuse)
+    with pytest.raises(ConversionError, match="cannot run the graph of the image tower"):
+        open_on_engine(tiny_folder, engine="openvino", precision="fp32", cache_dir=cache)
+    assert isinstance(open_on_engine(tiny_folder, cache_dir=cache), TorchEncoder)
 
 
 def test_eight_bits_are_calibrated_on_the_users_images_and_their_cost_is_told(

@@ -95,3 +95,10 @@ def _show(found: Diagnosis) -> None:
     columns = ("engine", "precision", "images/s", "texts/s", "min cosine", "same label", "")
     print_table(f"{found.model} on {found.sample}; cosines are mean-centred", columns, rows)
     print_text(f"Choice: {found.choice} ({found.reason})")
+    for asked, choice in found.remembered.items():
+        if choice.surprise:
+            until = choice.to_dict()["holds_until"]
+            print_text(
+                f"Remembered for {asked} until {until}: {choice.way}, because against expectation "
+                f"this was refused: {choice.surprise}"
+            )

@@ -5,12 +5,13 @@ It measures and judges by the same rule as the automatic choice, and knows no co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.encoders.engines.agreement import Agreement
+from cliptune.encoders.engines.choices import Choice, list_choices, write_choice
 from cliptune.encoders.engines.machine import Machine, this_machine
 from cliptune.encoders.engines.measuring import Measured, Work
 from cliptune.encoders.engines.resolving import TORCH, resolve
@@ -68,6 +69,8 @@ class Diagnosis:
         engines: Torch in float32 first.
         choice: What ``--engine auto`` takes from now on, e.g. ``openvino bf16``.
         reason: Why.
+        remembered: What had been chosen before for requests on this machine and still held, by
+            ``ENGINE PRECISION`` as asked for.
     """
 
     model: str
@@ -76,6 +79,7 @@ class Diagnosis:
     engines: tuple[EngineRow, ...]
     choice: str
     reason: str
+    remembered: Mapping[str, Choice]
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return everything as plain JSON values."""
@@ -86,6 +90,7 @@ class Diagnosis:
             "engines": [row.to_dict() for row in self.engines],
             "choice": self.choice,
             "reason": self.reason,
+            "remembered": {asked: choice.to_dict() for asked, choice in self.remembered.items()},
         }
 
 
@@ -106,8 +111,11 @@ def examine(name: str, *, cache_dir: Path, work: Work, with_int8: bool = False) 
     base = trial.reference
     rows = [EngineRow(TORCH, "fp32", base, "the reference"), *_rows(model, trial, with_int8)]
     choice, reason = _choose(model, rows, base)
-    model.remember_choice("auto", "auto", TORCH if choice == rows[0].way else choice, reason)
-    return Diagnosis(name, this_machine(), trial.sample.source, tuple(rows), choice, reason)
+    before = list_choices(model.store.path)
+    taken = TORCH if choice == rows[0].way else choice
+    write_choice(model.store.path, "auto", "auto", Choice(taken, reason, _surprise(rows)))
+    machine, source = this_machine(), trial.sample.source
+    return Diagnosis(name, machine, source, tuple(rows), choice, reason, before)
 
 
 def _rows(model: ResolvedModel, trial: Trial, with_int8: bool) -> Iterator[EngineRow]:
@@ -132,11 +140,23 @@ def _row(model: ResolvedModel, trial: Trial, way: Way) -> EngineRow:
     except ConversionError as error:
         return EngineRow(way.engine, way.precision, None, str(error))
     measured = trial.measure(encoder)
+    if not measured.agreement.keeps_answers:
+        measured = trial.measure(encoder)  # not believed before it was seen twice
     return EngineRow(way.engine, way.precision, measured, _verdict(measured.agreement))
 
 
 def _verdict(agreement: Agreement) -> str:
     return "keeps the answers" if agreement.keeps_answers else "changes the answers"
+
+
+def _surprise(rows: list[EngineRow]) -> str:
+    """Say which fp32 engines change the answers: none should."""
+    odd = [
+        f"{row.way}: {row.measured.agreement}"
+        for row in rows
+        if row.precision == "fp32" and row.measured and not row.measured.agreement.keeps_answers
+    ]
+    return "; ".join(odd)
 
 
 def _choose(model: ResolvedModel, rows: list[EngineRow], base: Measured) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from cliptune.encoders.engines.ways import Way
 from cliptune.encoders.halving import encode_in_parts
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
-from cliptune.errors import InputError
+from cliptune.errors import ConversionError, InputError
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -187,7 +187,14 @@ class EngineEncoder:
             self._store, kind, tower, reference=self._reference, calibration=self._calibration
         )
         precision = self.way.tower_precision(tower, this_machine())
-        self._runs[tower] = open_graph(self.engine, path, precision=precision)
+        try:
+            self._runs[tower] = open_graph(self.engine, path, precision=precision)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ConversionError(
+                f"{self.name}: {self.engine} cannot run the graph of the {tower} tower ({reason}); "
+                f"use --engine torch"
+            ) from error
 
     def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         expected = (3, *self.preprocess.size)

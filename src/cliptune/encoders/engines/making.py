@@ -6,6 +6,7 @@ It knows which converter makes which kind, and nothing about choosing among kind
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.engines.runtimes import EXTRAS
 from cliptune.encoders.engines.storage import GraphStore
-from cliptune.errors import CliptuneError, ConversionError, MissingExtraError
+from cliptune.errors import CliptuneError, ConversionError, MissingExtraError, UnavailableError
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -47,14 +48,19 @@ def find_or_make(
         MissingExtraError: What converts it is not installed.
         UnavailableError: The cache cannot be written to.
     """
+    before = store.record(kind, tower)
     found = store.find(kind, tower)
     if found is not None:
         return found
-    _LOG.info("making the %s graph of the %s tower", kind, tower)
-    _make(store, kind, tower, reference, calibration)
-    made = store.find(kind, tower)
-    assert made is not None, "it was just written"
-    return made
+    with store.turn():
+        if store.record(kind, tower) != before:  # another process has made it meanwhile
+            found = store.find(kind, tower)
+        if found is None:
+            _LOG.info("making the %s graph of the %s tower", kind, tower)
+            _make(store, kind, tower, reference, calibration)
+            found = store.find(kind, tower)
+    assert found is not None, "it was just written"
+    return found
 
 
 def _make(
@@ -84,8 +90,22 @@ def _make(
     except ImportError as error:
         raise MissingExtraError(EXTRAS[kind], f"converting for {kind}") from error
     except conversion.FAILURES as error:
+        if _lacks_room(store, encoder):  # the converters say no more than that writing failed
+            raise UnavailableError(
+                f"no room for the {kind} graph of the {tower} tower in {str(store.path)!r}; make "
+                "room, name another --cache-dir or use --engine torch"
+            ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConversionError(
             f"{encoder.name}: the {tower} tower cannot be converted for {kind} ({reason}); "
             f"use --engine torch"
         ) from error
+
+
+def _lacks_room(store: GraphStore, encoder: TorchEncoder) -> bool:
+    """Say whether the disk has less room than a model's weights in float32 take."""
+    needed = 4 * sum(weights.numel() for weights in encoder.model.parameters())
+    try:
+        return shutil.disk_usage(store.path).free < needed
+    except OSError:
+        return False

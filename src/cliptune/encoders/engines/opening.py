@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptune import encoders
+from cliptune.encoders.engines.choices import Choice, read_choice, write_choice
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import may_have_gpu, this_machine
 from cliptune.encoders.engines.measuring import Work
@@ -19,7 +20,7 @@ from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
 from cliptune.encoders.engines.trial import Trial
 from cliptune.encoders.engines.ways import possible_ways
-from cliptune.errors import ConversionError, DeviceError, UnknownNameError
+from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
 from cliptune.paths import cache_dir as default_cache_dir
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def open_on_engine(
         InputError: The engine does not compute in the precision.
         DeviceError: The engine does not compute on the device.
         ConversionError: The engine that was asked for cannot run the model.
+        UnavailableError: The cache has no room for the graphs of the engine that was asked for.
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
@@ -103,32 +105,47 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
     ways = possible_ways(
         engine, precision, convolutional=resolved.facts.convolutional, machine=this_machine()
     )
-    remembered = resolved.recall_choice(engine, precision)
-    if remembered.get("way") == TORCH:
+    remembered = read_choice(resolved.store.path, engine, precision)
+    if remembered is not None and remembered.way == TORCH:
         return _in_torch(resolved, precision)
-    ways = [way for way in ways if str(way) == remembered.get("way")] or ways
+    known = None if remembered is None else remembered.way
+    ways = [way for way in ways if str(way) == known] or ways
     trial = Trial(resolved.reference, resolved.facts.preprocess, work)
+    may_go_on = engine == "auto" and precision != "int8"
     for way in ways:
         encoder = resolved.encoder(way, calibration=lambda: trial.sample.pixels)
-        if str(way) == remembered.get("way") and encoder.has_graphs():
-            reason = str(remembered.get("reason", way.reason))
-            return _with_reason(encoder, reason, news=way.precision == "int8")
-        try:
-            encoder.prepare()
-        except ConversionError as error:
-            if engine != "auto" or precision == "int8":
-                raise
-            _LOG.warning("%s", error)
+        if remembered is not None and str(way) == known and encoder.has_graphs():
+            return _with_reason(encoder, remembered.reason, news=way.precision == "int8")
+        if not _is_prepared(encoder, may_go_on=may_go_on):
             continue
         asked = precision in _LOSSY  # by name: taken whatever it costs or gains
         judged = trial.judge(encoder, asked=asked, must_be_faster=engine == "auto" and not asked)
         if judged is not None:
-            resolved.remember_choice(engine, precision, str(way), judged)
+            choice = Choice(str(way), judged, trial.surprise)
+            write_choice(resolved.store.path, engine, precision, choice)
             return _with_reason(encoder, judged, news=True)
     if trial.judged:
-        resolved.remember_choice(engine, precision, TORCH, "no other engine did better here")
-        _LOG.warning("%s: going on in torch, no other engine did better here", resolved.name)
+        reason = "no other engine did better here"
+        choice = Choice(TORCH, reason, trial.surprise)
+        write_choice(resolved.store.path, engine, precision, choice)
+        _LOG.warning("%s: going on in torch, %s", resolved.name, reason)
     return _in_torch(resolved, precision)
+
+
+def _is_prepared(encoder: EngineEncoder, *, may_go_on: bool) -> bool:
+    """Open or make an encoder's graphs; where torch may go on instead, say why it has to.
+
+    Torch needs no graphs, so neither a tower that cannot be converted nor a cache without room for
+    hundreds of megabytes ends the work.
+    """
+    try:
+        encoder.prepare()
+    except (ConversionError, UnavailableError) as error:
+        if not may_go_on:
+            raise
+        _LOG.warning("%s", error)
+        return False
+    return True
 
 
 def _with_reason(encoder: EngineEncoder, reason: str, *, news: bool) -> EngineEncoder:

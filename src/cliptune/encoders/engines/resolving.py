@@ -1,15 +1,16 @@
 """A model by name as far as the disk knows it: facts, graphs, and torch only if need be.
 
-It remembers choices and does not make them.
+It opens nothing and chooses nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,13 @@ from numpy.typing import NDArray
 from cliptune import encoders
 from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.facts import EncoderFacts
-from cliptune.encoders.engines.identity import Identity, identify
-from cliptune.encoders.engines.machine import this_machine
-from cliptune.encoders.engines.storage import GraphStore, read_json, write_json
+from cliptune.encoders.engines.identity import identify
+from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.engines.ways import Way
 from cliptune.encoders.model_files import find_files
 from cliptune.encoders.names import Embedded, parse_name
+from cliptune.errors import UnavailableError
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["TORCH", "ResolvedModel", "resolve"]
 
 TORCH = "torch"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,6 @@ class ResolvedModel:
             calibration=calibration,
         )
 
-    def recall_choice(self, engine: str, precision: str) -> dict[str, Any]:  # Any: JSON values
-        """Return ``way`` and ``reason`` of the last choice on such a machine, or nothing."""
-        return read_json(self._choice_path(engine, precision)) or {}
-
-    def remember_choice(self, engine: str, precision: str, way: str, reason: str) -> None:
-        """Remember what was chosen for a request."""
-        write_json(self._choice_path(engine, precision), {"way": way, "reason": reason})
-
-    def _choice_path(self, engine: str, precision: str) -> Path:
-        return self.store.path / f"choice-{this_machine().key}-{engine}-{precision}.json"
-
 
 def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     """Find a model's files and what is known of them; read the weights if that is nothing.
@@ -87,8 +78,13 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     known = identity.fingerprint()
     if known and (facts := GraphStore(cache_dir, known).read_facts()):
         return ResolvedModel(name, facts, GraphStore(cache_dir, known), reference, is_new=False)
-    facts = _record(reference(), identity, cache_dir)
+    facts = EncoderFacts.of(reference())
     store = GraphStore(cache_dir, facts.fingerprint)
+    try:
+        store.write_facts(facts, write_down(reference()))
+        identity.remember(facts.fingerprint)
+    except UnavailableError as error:
+        _LOG.warning("nothing is remembered of %s: %s", name, error)
     return ResolvedModel(name, facts, store, reference, is_new=True)
 
 
@@ -98,10 +94,3 @@ def _load(name: str) -> TorchEncoder:
     encoder = encoders.load_encoder(name, device="cpu", precision="fp32")
     assert isinstance(encoder, TorchEncoder), "load_encoder builds on torch"
     return encoder
-
-
-def _record(encoder: TorchEncoder, identity: Identity, cache_dir: Path) -> EncoderFacts:
-    facts = EncoderFacts.of(encoder)
-    GraphStore(cache_dir, facts.fingerprint).write_facts(facts, write_down(encoder))
-    identity.remember(facts.fingerprint)
-    return facts

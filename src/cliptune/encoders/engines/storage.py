@@ -6,7 +6,7 @@
       names/<key>.json             which fingerprint a model's files gave, see ``identity``
       <fingerprint>/
         facts.json tokenizer.json  the encoder without its towers
-        choice-<...>.json          what was measured and chosen, see ``choice``
+        choice-<...>.json          what was measured and chosen, see ``choices``
         <format>/                  openvino, openvino-int8 or onnx
           <tower>.json             versions, and size and SHA-256 of each file
           <tower>.checked.json     the state of each file when its SHA-256 was right
@@ -45,6 +45,7 @@ __all__ = ["GraphStore", "read_json", "write_json"]
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of graphs and records; raise it when they change
 _PACKAGES = {"openvino": ("openvino",), "openvino-int8": ("openvino", "nncf"), "onnx": ("torch",)}
+_MAKING = ".making-"
 _SUFFIXES = {"onnx": ".onnx"}
 
 
@@ -59,6 +60,7 @@ class GraphStore:
     def __init__(self, cache_dir: Path, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.path = cache_dir / "engines" / fingerprint[:32]
+        self._turn = FileLock(self.path / "making.lock")
 
     def read_facts(self) -> EncoderFacts | None:
         """Return the encoder without its towers, or None where it is not (rightly) recorded."""
@@ -132,6 +134,28 @@ class GraphStore:
         return found if found is None or _has_files(found) else None
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only process that makes graphs of this encoder; wait for whoever does.
+
+        What killed processes left half-made is removed: nobody else can be making it.
+
+        Raises:
+            UnavailableError: The cache cannot be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._turn.acquire()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        try:
+            if self._turn.lock_counter == 1:  # an 8-bit graph takes a turn within a turn
+                for left in self.path.glob(f"{_MAKING}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
     def making(self, kind: str, tower: str, notes: Mapping[str, Any]) -> Iterator[Path]:
         """Give a folder for a graph's files; they are taken over when the block ends well.
 
@@ -146,7 +170,7 @@ class GraphStore:
         target = self.path / kind
         try:
             target.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=self.path, prefix=".making-"))
+            folder = Path(tempfile.mkdtemp(dir=self.path, prefix=_MAKING))
         except OSError as error:
             raise _unwritable(target, error) from error
         try:
