@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from cliptune.encoders.engines.intel import import_openvino
 from cliptune.encoders.engines.runtimes import open_graph
 
 SIDE = 16
@@ -17,9 +18,10 @@ PART = 8  # what one request takes of images
 OPEN_AND_LEAVE = """
 import sys
 import numpy as np
-import openvino
-import openvino.opset13 as ops
+from cliptune.encoders.engines.intel import import_openvino
 from cliptune.encoders.engines.runtimes import open_graph
+openvino = import_openvino()
+import openvino.opset13 as ops
 
 inputs = ops.parameter([-1, 3, 32, 32], np.float32)
 weights = ops.constant(np.full((16, 3, 3, 3), 1 / 27, np.float32))
@@ -43,7 +45,7 @@ def test_a_graph_that_is_left_at_once_does_not_end_the_process(tmp_path):
 
 
 def _save_openvino(path, weights):
-    import openvino
+    openvino = import_openvino()
     import openvino.opset13 as ops
 
     pixels = ops.parameter([-1, 3, SIDE, SIDE], np.uint8)

@@ -11,13 +11,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cliptune.encoders.engines.graphs import example_input, tower_module
+from cliptune.encoders.engines.intel import import_nncf, import_openvino
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -36,8 +37,7 @@ def convert_to_openvino(encoder: TorchEncoder, tower: str, folder: Path) -> None
     Raises:
         RuntimeError: Or another of ``FAILURES``: the tower cannot be converted.
     """
-    import openvino
-
+    openvino = import_openvino()
     example = example_input(encoder, tower, cut=True)
     with _tracing():
         graph = openvino.convert_model(tower_module(encoder, tower), example_input=example)
@@ -80,14 +80,12 @@ def quantize(source: Path, pixels: NDArray[np.uint8], folder: Path) -> None:
     Raises:
         RuntimeError: Or another of ``FAILURES``: the graph cannot be quantised.
     """
-    import openvino
-
+    openvino = import_openvino()
     with contextlib.redirect_stdout(sys.stderr):  # it draws bars, where results should stand
-        import nncf
-
+        nncf = import_nncf()
         logging.getLogger("nncf").setLevel(logging.ERROR)
         rows = [pixels[i : i + _CALIBRATION_BATCH] for i in range(len(pixels))]
-        graph: Any = openvino.Core().read_model(source)  # Any: nncf's own types
+        graph = openvino.Core().read_model(source)
         quantized = nncf.quantize(
             graph,
             nncf.Dataset(rows),

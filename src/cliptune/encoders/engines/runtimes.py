@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.engines.intel import import_openvino
 from cliptune.errors import MissingExtraError
 from cliptune.processors import usable_cores
 
@@ -79,8 +80,7 @@ class _OpenVino:
     """A compiled graph and its requests."""
 
     def __init__(self, path: Path, precision: str, cores: int) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         settings = {
             "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
