@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.escaping import for_figure
 from cliptune.figures import Figure, font_families, new_figure, save_figure
 from cliptune.metrics import Metrics
 from cliptune.runs import RunDir
@@ -17,6 +18,7 @@ from cliptune.runs import RunDir
 __all__ = ["plot_confusion", "write_class_scores"]
 
 _MOST_NUMBERED = 30
+_LONGEST_NAME = 30  # letters; longer names would leave no room for the matrix
 _MOST_NAMED = 120
 
 
@@ -63,8 +65,9 @@ def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Figure
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     font = {"fontsize": float(np.clip(180 / n, 3.0, 8.0)), "family": font_families()}
     if n <= _MOST_NAMED:
-        axes.set_xticks(range(n), names, rotation=90, parse_math=False, **font)
-        axes.set_yticks(range(n), names, parse_math=False, **font)
+        shown = [for_figure(name, longest=_LONGEST_NAME) for name in names]
+        axes.set_xticks(range(n), shown, rotation=90, **font)
+        axes.set_yticks(range(n), shown, **font)
     else:
         axes.set_xticks([])
         axes.set_yticks([])

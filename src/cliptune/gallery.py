@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from cliptune.escaping import for_picture
+
 __all__ = ["render_contact_sheet"]
 
 _TILE = 160
@@ -44,7 +46,7 @@ def render_contact_sheet(
         sheet.paste(tile, (left + offset[0], top + offset[1]))
         for line, text in enumerate(caption):
             place = (left, top + _TILE + line * _LINE_HEIGHT)
-            draw.text(place, _cut(text, font), fill="black", font=font)
+            draw.text(place, _cut(for_picture(text), font), fill="black", font=font)
     return sheet
 
 

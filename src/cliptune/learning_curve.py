@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cliptune.escaping import for_legend
 from cliptune.figures import COLOURS, Figure, font_families, new_figure, save_figure
 from cliptune.runs import RunDir
 
@@ -73,7 +74,7 @@ def plot_learning_curve(few_shot: Json) -> Figure:
             lw=1.3,
             elinewidth=0.9,
             capsize=2,
-            label=name,
+            label=for_legend(name),
         )
     zero_shot = few_shot["methods"]["zero-shot"][last]["test"]["accuracy"]["mean"]
     axes.axhline(100 * zero_shot, color="#444444", lw=1.1, ls="--", label="zero-shot")

@@ -5,9 +5,11 @@ It renders what a run has already recorded and computes nothing.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cliptune.escaping import for_markdown, for_terminal, markdown_code
 from cliptune.formatting import count, decimal, interval, percent
 
 __all__ = ["render_model_card"]
@@ -25,7 +27,7 @@ def render_model_card(result: Json) -> str:
     classes = sorted(test["per_class"], key=lambda c: float(c["recall"]))
     return "\n".join(
         [
-            f"# {result['method']} on {result['model']}",
+            f"# {for_markdown(result['method'])} on {for_markdown(result['model'])}",
             "",
             f"Classifies images into {len(result['class_names'])} classes: "
             f"{_listed(result['class_names'])}.",
@@ -39,22 +41,23 @@ def render_model_card(result: Json) -> str:
             "",
             "The test was opened once, after everything had been chosen on validation "
             f"(n = {result['val']['n']}).",
-            *[f"- {note}" for note in result["notes"]],
+            *[f"- {for_markdown(note)}" for note in result["notes"]],
             "",
             "## Weakest classes",
             "",
             "| class | n | precision | recall | F1 |",
             "|---|---|---|---|---|",
             *[
-                f"| {c['name']} | {c['n']} | {percent(c['precision'])} | {percent(c['recall'])} "
-                f"| {percent(c['f1'])} |"
+                f"| {for_markdown(c['name'])} | {c['n']} | {percent(c['precision'])} "
+                f"| {percent(c['recall'])} | {percent(c['f1'])} |"
                 for c in classes[:10]
             ],
             "",
             "## How it was made",
             "",
-            f"- data: `{result['data']}`, digest `{result['data_digest'][:16]}`",
-            f"- encoder: `{result['model']}` in {result['precision']}, {_training(result)}",
+            f"- data: {markdown_code(result['data'])}, digest `{result['data_digest'][:16]}`",
+            f"- encoder: {markdown_code(result['model'])} in {result['precision']}, "
+            f"{_training(result)}",
             f"- templates: {_listed(result['templates']['texts'])}",
             f"- trained parameters: {count(result['trained_parameters'])}",
             f"- temperature {result['temperature']:.4g}, fitted on validation",
@@ -69,7 +72,7 @@ def render_model_card(result: Json) -> str:
             "## Use",
             "",
             "```",
-            f"cliptune predict IMAGE --run {result['run']}",
+            for_terminal(f"cliptune predict IMAGE --run {shlex.quote(result['run'])}"),
             "```",
             "",
             "Probabilities are calibrated for images like those of the validation split; on other "
@@ -81,14 +84,14 @@ def render_model_card(result: Json) -> str:
 
 def _score_row(name: str, scores: Json) -> str:
     return (
-        f"| {name} | {scores['n']} | {percent(scores['accuracy'])} "
+        f"| {for_markdown(name)} | {scores['n']} | {percent(scores['accuracy'])} "
         f"| {interval(*scores['interval'])} | {percent(scores['balanced_accuracy'])} "
         f"| {decimal(scores['log_loss'])} | {decimal(scores['ece'])} |"
     )
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:20])
+    shown = ", ".join(map(for_markdown, names[:20]))
     return f"{shown}, ... ({len(names)} in all)" if len(names) > 20 else shown
 
 
@@ -98,7 +101,7 @@ def _training(result: Json) -> str:
     mixed = result["interpolation"]
     share = "" if mixed is None else f"; {mixed['alpha']:.1f} of the change kept"
     return (
-        f"trained by {result['method']} with the {result['loss']} loss, best of "
+        f"trained by {for_markdown(result['method'])} with the {result['loss']} loss, best of "
         f"{len(result['epochs']) - 1} epochs on validation: {result['best_epoch']}{share}; "
         "its weights are in this run"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cliptune.classifier import Classifier
 from cliptune.errors import DataError
+from cliptune.escaping import from_csv
 from cliptune.evaluation import score_template_set
 from cliptune.images import ImageTable
 from cliptune.metrics import Metrics, compute_metrics
@@ -167,5 +168,5 @@ def count_learned_from(run: RunDir, data: str, table: ImageTable) -> int:
     if fitted_on != data and Path(fitted_on).resolve() != Path(data).resolve():
         return 0
     with (run.path / "partition.csv").open(newline="", encoding="utf-8") as file:
-        seen = {line["id"] for line in csv.DictReader(file) if line["part"] != "test"}
+        seen = {from_csv(line["id"]) for line in csv.DictReader(file) if line["part"] != "test"}
     return sum(name in seen for name in table.ids)

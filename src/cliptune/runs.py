@@ -32,6 +32,7 @@ from typing import Any
 
 from cliptune.atomic import atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
+from cliptune.escaping import for_csv
 from cliptune.json_files import read_object
 
 __all__ = [
@@ -155,14 +156,14 @@ class RunDir:
         return self.path / name
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
-        """Write one table of texts atomically, in UTF-8."""
+        """Write one table of texts atomically, in UTF-8; no cell becomes a formula."""
         with (
             self.writing(name) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(rows)
+            writer.writerow(map(for_csv, header))
+            writer.writerows(map(for_csv, row) for row in rows)
         return self.path / name
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.escaping import for_figure
 from cliptune.figures import font_families
 
 __all__ = ["place_labels"]
@@ -54,7 +55,7 @@ def place_labels(
     Args:
         axes: Where to draw; its limits must be final.
         places: float32 (M, 2), in data coordinates.
-        names: M names.
+        names: M names, any texts; long ones are cut.
         sizes: M font sizes in points.
         colours: M colours.
         first: Points whose names have the choice.
@@ -62,6 +63,7 @@ def place_labels(
     Returns:
         How many names were drawn.
     """
+    names = [for_figure(name) for name in names]
     scale = axes.figure.dpi / 72
     frame = np.asarray(axes.get_window_extent().extents)
     pixels = axes.transData.transform(places)
@@ -85,7 +87,7 @@ def place_labels(
 
 def _measure(axes: Any, name: str, size: float) -> NDArray[np.float64]:  # Any: see above
     """Return the width and height of a name in pixels."""
-    text = axes.text(0, 0, name, fontsize=size, family=font_families(), parse_math=False)
+    text = axes.text(0, 0, name, fontsize=size, family=font_families())
     extent = text.get_window_extent(axes.figure.canvas.get_renderer())
     text.remove()
     return np.asarray([extent.width, extent.height])
@@ -127,7 +129,6 @@ def _write(
         fontsize=size,
         color=colour,
         family=font_families(),
-        parse_math=False,
         path_effects=[withStroke(linewidth=1.2, foreground="white")],  # where it covers a mark
         arrowprops=_LINE if max(abs(right), abs(up)) > _LINE_FROM_POINTS else None,
         zorder=6,

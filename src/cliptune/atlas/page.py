@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from cliptune.atlas.tables import numbers_html
 from cliptune.atlas.thumbnails import TILES_PER_SHEET, make_sheets
 from cliptune.atomic import atomic_path
 from cliptune.errors import MissingExtraError
+from cliptune.escaping import for_html
 from cliptune.formatting import change, change_interval
 
 __all__ = ["load_plotly_script", "page_html", "save_page"]
@@ -65,8 +65,8 @@ def page_html(result: MapResult, *, shift_svg: bytes | None = None) -> str:
     # "<" cannot end the element early when it is written as its escape.
     payload = json.dumps(_payload(result), ensure_ascii=False, allow_nan=False)
     parts = {
-        "TITLE": escape(f"Images and texts of {result.numbers['data']}"),
-        "SUMMARY": escape(f"{describe_projection(result)}. {_HINT}"),
+        "TITLE": for_html(f"Images and texts of {result.numbers['data']}"),
+        "SUMMARY": for_html(f"{describe_projection(result)}. {_HINT}"),
         "STYLE": _asset("page.css"),
         "NUMBERS": numbers,
         "DATA": payload.replace("<", "\\u003c"),
@@ -106,7 +106,7 @@ def _shift_html(result: MapResult, svg: bytes) -> str:
         )
     return (
         "<h2>Moving the gap</h2><p class='verdict'>Images are moved against the gap vector and "
-        f"texts along it (arXiv:2203.02053). {escape(' '.join(sentences))}</p>"
+        f"texts along it (arXiv:2203.02053). {for_html(' '.join(sentences))}</p>"
         f"<img class='figure' alt='Scores over the distance of the centroids' "
         f"src='data:image/svg+xml;base64,{_base64(svg)}'>"
     )

@@ -16,6 +16,7 @@ from cliptune.atlas.labels import place_labels
 from cliptune.atlas.palette import CLASS_COLOURS, IMAGE_COLOUR, TEXT_COLOUR
 from cliptune.atlas.pictures import draw_pictures, spread_out
 from cliptune.atlas.result import DrawnView, MapResult
+from cliptune.escaping import for_figure, for_legend
 from cliptune.figures import Figure, font_families, new_figure
 
 __all__ = ["plot_map", "plot_shift"]
@@ -50,15 +51,15 @@ def plot_map(result: MapResult) -> Figure:
     ):
         for axes, what in ((left, "modality"), (right, second)):
             axes.set_title(
-                f"{view.name}, by {what}",
+                f"{for_figure(view.name)}, by {what}",
                 fontsize=8,
                 loc="left",
                 family=font_families(),
-                parse_math=False,
             )
             _name_axes(axes, numbers, result.numbers["projection"]["method"])
             _set_limits(axes, result)  # so that room is made for ticks as wide as they will be
-    figure.text(0.005, 0.0, describe_projection(result), fontsize=6, va="bottom", color="#444444")
+    caption = for_figure(describe_projection(result), longest=400)
+    figure.text(0.005, 0.0, caption, fontsize=6, va="bottom", color="#444444")
     # Labels and pictures are placed by pixels, so the layout has to be settled before them.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -83,7 +84,7 @@ def plot_shift(views: Sequence[Mapping[str, Any]]) -> Figure:  # Any: plain JSON
         scores = shift["scores"][name]
         values = [score["value"] for score in scores]
         bounds = np.asarray([score["interval"] for score in scores]).T
-        label = f"{view_name}, {name.replace('_', ' ')}".replace("$", r"\$")
+        label = for_legend(f"{view_name}, {name.replace('_', ' ')}")
         axes.plot(shift["distance"], values, color=colour, lw=1.4, label=label)
         axes.fill_between(shift["distance"], *bounds, color=colour, alpha=0.18, lw=0)
         start = shift["lambda"].index(0.0)
@@ -105,8 +106,8 @@ def _cycle(colours: Sequence[str]) -> Iterator[str]:
 
 def _name_axes(axes: Axes, numbers: Mapping[str, Any], method: str) -> None:  # Any: JSON values
     names = axis_names(numbers, method)
-    axes.set_xlabel(names[0], fontsize=7)
-    axes.set_ylabel(names[1], fontsize=7)
+    axes.set_xlabel(for_figure(names[0]), fontsize=7)
+    axes.set_ylabel(for_figure(names[1]), fontsize=7)
     axes.tick_params(labelsize=6, length=2)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from cliptune.atlas.definitions import DEFINITIONS
+from cliptune.escaping import for_html
 
 __all__ = ["number_rows", "numbers_html", "omitted_sentence"]
 
@@ -27,10 +27,10 @@ def numbers_html(numbers: Json) -> str:
         "<h2>In words</h2>",
         *(_verdict(c) for c in numbers.get("comparisons", ())),
         *(_reading(view) for view in numbers["views"]),
-        *(f'<p class="remark">{escape(remark)}</p>' for remark in numbers["remarks"]),
+        *(f'<p class="remark">{for_html(remark)}</p>' for remark in numbers["remarks"]),
         "<h2>In numbers</h2>",
         _table(numbers),
-        f"<p class='remark'>{escape(omitted_sentence(numbers['views']))}</p>",
+        f"<p class='remark'>{for_html(omitted_sentence(numbers['views']))}</p>",
         _definitions(numbers),
     ]
     return "\n".join(parts)
@@ -38,11 +38,11 @@ def numbers_html(numbers: Json) -> str:
 
 def _verdict(comparison: Json) -> str:
     title = f"{comparison['after']} against {comparison['before']}"
-    return f'<p class="verdict"><b>{escape(title)}.</b> {escape(comparison["verdict"])}</p>'
+    return f'<p class="verdict"><b>{for_html(title)}.</b> {for_html(comparison["verdict"])}</p>'
 
 
 def _reading(view: Json) -> str:
-    return f'<p class="verdict"><b>{escape(view["name"])}.</b> {escape(view["reading"])}</p>'
+    return f'<p class="verdict"><b>{for_html(view["name"])}.</b> {for_html(view["reading"])}</p>'
 
 
 def _table(numbers: Json) -> str:
@@ -50,10 +50,10 @@ def _table(numbers: Json) -> str:
     lines = [_row(heads, "th")]
     for title, *cells in rows:
         shown = [
-            f"{escape(value)} <small>{escape(rest)}</small>" if rest else escape(value)
+            f"{for_html(value)} <small>{for_html(rest)}</small>" if rest else for_html(value)
             for value, _, rest in (cell.partition(" ") for cell in cells)
         ]
-        lines.append(_html_row([escape(title), *shown]))
+        lines.append(_html_row([for_html(title), *shown]))
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
@@ -122,7 +122,7 @@ def _digits(value: float, width: float) -> int:
 
 
 def _row(texts: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{for_html(text)}</{tag}>" for text in texts) + "</tr>"
 
 
 def _html_row(cells: Sequence[str]) -> str:
@@ -142,8 +142,9 @@ def omitted_sentence(views: Sequence[Json]) -> str:
 def _definitions(numbers: Json) -> str:
     known = [n for n in DEFINITIONS if any(n in view["gap"] for view in numbers["views"])]
     entries = "".join(
-        f"<dt>{escape(DEFINITIONS[n].title)}</dt><dd>{escape(DEFINITIONS[n].formula)}. n counts "
-        f"{escape(DEFINITIONS[n].counts)}. {escape(DEFINITIONS[n].source)}</dd>"
+        f"<dt>{for_html(DEFINITIONS[n].title)}</dt>"
+        f"<dd>{for_html(DEFINITIONS[n].formula)}. n counts {for_html(DEFINITIONS[n].counts)}. "
+        f"{for_html(DEFINITIONS[n].source)}</dd>"
         for n in known
     )
     note = (

@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 
 from cliptune import __version__
 from cliptune.errors import CliptuneError
+from cliptune.escaping import for_terminal
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -65,7 +66,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
         0 done; 2 wrong input or options, after one line on standard error; 1 a fault of
         ours, with a traceback; 130 interrupted.
     """
-    logging.basicConfig(level=logging.WARNING, format="cliptune: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainFormatter("cliptune: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         build_app()(
             ["/dev/stdin" if word == "-" else word for word in arguments],  # else an option
@@ -88,5 +91,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"cliptune: {message}\n")
+    sys.stderr.write(f"cliptune: {for_terminal(message)}\n")
     return code
+
+
+class _PlainFormatter(logging.Formatter):
+    """Messages name files and classes, which must not command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return for_terminal(super().format(record), layout=True)

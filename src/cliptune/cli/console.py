@@ -5,11 +5,12 @@ It knows nothing about what the numbers mean.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
+
+from cliptune.escaping import for_terminal, json_for_terminal
 
 __all__ = [
     "note",
@@ -26,18 +27,18 @@ _WIDTH_OF_FILES = 120
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: plain JSON values
     """Write one JSON object to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json_for_terminal(value) + "\n")
     sys.stdout.flush()
 
 
 def print_text(text: str) -> None:
     """Write a line to standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(for_terminal(text, layout=True) + "\n")
 
 
 def note(text: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(for_terminal(text, layout=True) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -58,13 +59,15 @@ def _write_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(for_terminal(title)), title_justify="left", box=box.SIMPLE_HEAD)
     cells = list(rows)
     for position, column in enumerate(columns):
         numeric = all(_is_number(row[position]) for row in cells)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            Text(for_terminal(column)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(for_terminal(cell)) for cell in row))
     # A file or a pipe has no width; it should not cut what a wide terminal would show.
     width = None if file.isatty() else _WIDTH_OF_FILES
     Console(file=file, width=width).print(table)
@@ -87,14 +90,14 @@ def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, in
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(unit, markup=False),
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)
     hidden = not console.is_terminal  # a bar that nobody watches would still end its line
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(label, total=None)
+        task = progress.add_task(for_terminal(label), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -23,6 +23,7 @@ from cliptune.cli.session import (
     text_encoder,
 )
 from cliptune.errors import InputError
+from cliptune.escaping import for_csv, for_terminal
 from cliptune.formatting import percent
 
 if TYPE_CHECKING:
@@ -217,13 +218,15 @@ def _read_arguments(images: tuple[str, ...]) -> list[str]:
 
 
 def _print_csv(ranked: list[dict[str, Any]]) -> None:
+    on_terminal = sys.stdout.isatty()  # whatever reads a pipe wants the names as they are
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "label", "probability"])
     for prediction in ranked:
         for rank, label in enumerate(prediction["labels"], 1):
-            writer.writerow(
-                [prediction["image"], rank, label["label"], f"{label['probability']:.6f}"]
-            )
+            names = [prediction["image"], label["label"]]
+            image, name = map(for_terminal, names) if on_terminal else names
+            cells = [image, rank, name, f"{label['probability']:.6f}"]
+            writer.writerow(map(for_csv, cells))
 
 
 def _print_ranked(ranked: list[dict[str, Any]], title: str) -> None:

@@ -174,10 +174,10 @@ def _live_line() -> Iterator[tuple[Progress, Callable[[str, float], None]]]:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[what]}"),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[what]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
     )
     hidden = not console.is_terminal  # a bar that nobody watches would still end its line
     with Progress(*columns, console=console, transient=True, disable=hidden) as bar:

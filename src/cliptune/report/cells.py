@@ -12,6 +12,7 @@ from typing import Any
 
 from cliptune import formatting
 from cliptune.atomic import atomic_path
+from cliptune.escaping import for_csv
 from cliptune.report.document import Kind, Table
 
 __all__ = ["format_cell", "interval_of", "is_numeric", "write_csv"]
@@ -69,9 +70,9 @@ def write_csv(table: Table, path: Path) -> None:
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(map(for_csv, header))
         for row in table.rows:
-            writer.writerow(_flatten(row, with_interval))
+            writer.writerow(map(for_csv, _flatten(row, with_interval)))
 
 
 def _flatten(row: tuple[Any, ...], with_interval: list[bool]) -> list[Any]:  # Any: as above

@@ -15,6 +15,7 @@ import numpy as np
 
 from cliptune.atlas.labels import place_labels
 from cliptune.atomic import atomic_path
+from cliptune.escaping import for_figure, for_legend, shorten
 from cliptune.figures import COLOURS, font_families
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "plot_dots",
     "plot_lines",
     "save_chart",
-    "shorten",
+    "short_name",
 ]
 
 Chart = Any  # Any: matplotlib's Figure, imported only where something is drawn
@@ -137,7 +138,7 @@ def plot_dots(dots: Sequence[Dot], *, label: str, percent: bool = True) -> Chart
                   ms=7 if dot.marked else 6)  # fmt: skip
     _name_rows(axes, [dot.name for dot in dots], [dot.marked for dot in dots])
     axes.grid(axis="x", color=LINE, lw=0.7)
-    axes.set_xlabel(label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_xlabel(for_figure(label), fontsize=FONT_SIZE, color=FAINT)
     if len(groups) > 1:
         _add_legend(chart, groups)
     return chart
@@ -150,13 +151,13 @@ def plot_bars(bars: Sequence[Bar], *, label: str = "") -> Chart:
     for row, bar in enumerate(bars):
         colour = COLOURS[groups.index(bar.group) % len(COLOURS)]
         axes.barh(row, bar.value, height=0.62, color=colour, alpha=1.0 if bar.marked else 0.6)
-        axes.annotate(bar.text, (bar.value, row), (4, 0), textcoords="offset points", va="center",
-                      fontsize=FONT_SIZE, color=INK)  # fmt: skip
+        axes.annotate(for_figure(bar.text), (bar.value, row), (4, 0), textcoords="offset points",
+                      va="center", fontsize=FONT_SIZE, color=INK)  # fmt: skip
     _name_rows(axes, [bar.name for bar in bars], [bar.marked for bar in bars])
     axes.set_xlim(0, max((bar.value for bar in bars), default=1) * 1.22 or 1)
     axes.xaxis.set_visible(bool(label))
     axes.spines["bottom"].set_visible(False)
-    axes.set_xlabel(label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_xlabel(for_figure(label), fontsize=FONT_SIZE, color=FAINT)
     if len(groups) > 1:
         _add_legend(chart, groups)
     return chart
@@ -185,8 +186,8 @@ def plot_lines(
     elif all(float(value).is_integer() for line in lines for value in line.x):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color=LINE, lw=0.7)
-    axes.set_xlabel(x_label, fontsize=FONT_SIZE, color=FAINT)
-    axes.set_ylabel(y_label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_xlabel(for_figure(x_label), fontsize=FONT_SIZE, color=FAINT)
+    axes.set_ylabel(for_figure(y_label), fontsize=FONT_SIZE, color=FAINT)
     _add_legend(chart, [line.name for line in lines], dashed=[line.dashed for line in lines])
     return chart
 
@@ -214,7 +215,7 @@ def plot_cost(dots: Sequence[Dot], seconds: Sequence[float], *, label: str) -> C
     axes.set_xlim(left / 1.5, right * 2)
     axes.grid(color=LINE, lw=0.7)
     axes.set_xlabel("seconds, logarithmic", fontsize=FONT_SIZE, color=FAINT)
-    axes.set_ylabel(label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_ylabel(for_figure(label), fontsize=FONT_SIZE, color=FAINT)
     chart.draw_without_rendering()  # names are placed by pixels, so the layout has to be settled
     chart.set_layout_engine("none")
     places = [(max(cost, 1e-3), 100 * dot.value) for dot, cost in zip(dots, seconds, strict=True)]
@@ -244,10 +245,9 @@ def new_chart(height: float) -> tuple[Chart, Axes]:
 
 
 def _name_rows(axes: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
-    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
+    axes.set_yticks(range(len(names)), [short_name(name) for name in names])
     for tick, strong in zip(axes.get_yticklabels(), marked, strict=True):
-        tick.set(color=INK, fontweight="bold" if strong else "normal", family=font_families(),
-                 parse_math=False)  # fmt: skip
+        tick.set(color=INK, fontweight="bold" if strong else "normal", family=font_families())
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
 
@@ -258,7 +258,7 @@ def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | Non
     styles = dashed or [False] * len(names)
     handles = [
         Line2D([], [], color=COLOURS[k % len(COLOURS)], lw=2.2, ls="--" if d else "-",
-               label=shorten(name).replace("$", r"\$"))
+               label=for_legend(shorten(name, _LONGEST_NAME)))
         for k, (name, d) in enumerate(zip(names, styles, strict=True))
     ]  # fmt: skip
     chart.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False,
@@ -266,6 +266,6 @@ def _add_legend(chart: Chart, names: Sequence[str], dashed: Sequence[bool] | Non
                  borderaxespad=0.0)  # fmt: skip
 
 
-def shorten(name: str) -> str:
-    """Return a name with what is too long cut."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip() + "…"
+def short_name(name: str) -> str:
+    """Return a name as it stands on an axis, with what is too long cut."""
+    return for_figure(name, longest=_LONGEST_NAME)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.report.charts import FAINT, FONT_SIZE, WIDTH, Chart, new_chart, shorten
+from cliptune.escaping import for_figure
+from cliptune.report.charts import FAINT, FONT_SIZE, WIDTH, Chart, new_chart, short_name
 
 __all__ = ["plot_heat_map"]
 
@@ -42,8 +43,8 @@ def plot_heat_map(
         tick.set_horizontalalignment("right" if tick.get_rotation() else "center")
     axes.set_yticks(*_ticks(rows))
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(column_label, fontsize=FONT_SIZE, color=FAINT)
-    axes.set_ylabel(row_label, fontsize=FONT_SIZE, color=FAINT)
+    axes.set_xlabel(for_figure(column_label), fontsize=FONT_SIZE, color=FAINT)
+    axes.set_ylabel(for_figure(row_label), fontsize=FONT_SIZE, color=FAINT)
     return chart
 
 
@@ -51,4 +52,4 @@ def _ticks(names: Sequence[str]) -> tuple[list[int], list[str]]:
     """Name every row, or of very many every so many."""
     step = -(-len(names) // 30)
     positions = list(range(0, len(names), step))
-    return positions, [shorten(names[position]) for position in positions]
+    return positions, [short_name(names[position]) for position in positions]

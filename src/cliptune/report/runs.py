@@ -5,6 +5,7 @@ It knows what these commands write into ``metrics.json`` and computes nothing.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +82,7 @@ def fit_document(run: RunDir) -> Document:
         f"{result['n_train']} training images",
         answer=sentence,
         answer_title="What to ship",
-        command=f"cliptune predict IMAGE --run {result['run']}",
+        command=f"cliptune predict IMAGE --run {shlex.quote(result['run'])}",
         tiles=(
             _tile("Zero-shot", result["zero_shot"]),
             *([] if shipped == "zero-shot" else [_tile(shipped, test)]),

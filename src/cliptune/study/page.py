@@ -6,6 +6,7 @@ It puts finished sections together and computes nothing.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section])
         "answer": ship.conclusion if ship else "",
         "answer_title": "What to ship" if shipped else "Nothing to ship",
         "command": shipped["command"] if shipped else "",
-        "predict": f"cliptune predict IMAGE --run {folder / shipped['run']}" if shipped else "",
+        "predict": _predict_command(folder / shipped["run"]) if shipped else "",
         "tiles": [*_tiles(sections), *_size_tiles(facts)],
         "sections": {name: section.to_dict() for name, section in sections.items()},
         "budget_seconds": facts.budget_seconds,
@@ -91,6 +92,10 @@ def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section])
         text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     return render_report([folder])
+
+
+def _predict_command(run: Path) -> str:
+    return f"cliptune predict IMAGE --run {shlex.quote(str(run))}"
 
 
 def _short(data: str) -> str:
