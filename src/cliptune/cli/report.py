@@ -11,7 +11,7 @@ __all__ = ["report"]
 
 
 def report(*runs: Path, out: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
-    """Render studies and runs of fit and evaluate as one self-contained HTML file.
+    """Render studies and runs of other commands as one self-contained HTML file.
 
     Nothing is computed: every number comes from the runs' own files.
 

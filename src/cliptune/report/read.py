@@ -11,18 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import RunError
+from cliptune.report.checks import check_document
 from cliptune.report.document import Document, Section, Tile
-from cliptune.report.runs import evaluate_document, fit_document
+from cliptune.report.evaluations import evaluate_document
+from cliptune.report.maps import map_document
+from cliptune.report.runs import fit_document
+from cliptune.report.sweeps import sweep_document
 from cliptune.runs import RunDir
 
 __all__ = ["STUDY_FILE", "read_document"]
 
 STUDY_FILE = "study.json"
-_READERS = {"fit": fit_document, "evaluate": evaluate_document}
+_READERS = {
+    "check": check_document,
+    "evaluate": evaluate_document,
+    "fit": fit_document,
+    "map": map_document,
+    "sweep": sweep_document,
+}
 
 
 def read_document(folder: Path) -> Document:
-    """Read a study, finished or interrupted, or a finished run of ``fit`` or ``evaluate``.
+    """Read a study, finished or interrupted, or a finished run of any other command.
 
     Raises:
         RunError: It is missing, unfinished, altered, or of a kind that has no report.
@@ -34,9 +44,15 @@ def read_document(folder: Path) -> Document:
     if command not in _READERS:
         raise RunError(
             f"{str(folder)!r} was written by {command!r}, which has no report; expected a run of "
-            f"study, {' or '.join(_READERS)}"
+            f"study, {', '.join(_READERS)}"
         )
-    return _READERS[command](run)
+    try:
+        return _READERS[command](run)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise RunError(
+            f"{str(folder)!r} lacks what a report of {command!r} needs "
+            f"({type(error).__name__}: {error}); was it written by another cliptune? Run it again"
+        ) from error
 
 
 def _study_document(folder: Path) -> Document:

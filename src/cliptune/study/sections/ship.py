@@ -18,8 +18,8 @@ from cliptune.ladder import Recommendation, recommend
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
+from cliptune.report.blocks import per_class_table
 from cliptune.report.charts import Dot, plot_dots
-from cliptune.report.runs import per_class_table
 from cliptune.study.candidates import Candidate, read_candidates, score_candidate
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject

@@ -13,10 +13,10 @@ import numpy as np
 from cliptune.evaluation import ZeroShotScores
 from cliptune.paired import Comparison
 from cliptune.report import Column, Table
+from cliptune.report.blocks import per_class_table
 from cliptune.report.charts import Dot, plot_dots
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
-from cliptune.report.runs import per_class_table
 from cliptune.study.desk import Desk, slug
 from cliptune.study.words import comparison_cell, score_cell
 
