@@ -5,6 +5,7 @@ It knows fitting and the partition, and nothing about files or how results are s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from cliptune.task import Task
 
 __all__ = ["Draw", "Trial", "draw_trials", "fit_trial", "parse_shots", "score_trials"]
 
+_SHOTS = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _SCORES = ("accuracy", "balanced_accuracy", "log_loss", "ece")
 
 
@@ -53,7 +55,7 @@ def parse_shots(text: str) -> tuple[int, ...]:
         InputError: One is no positive whole number, or comes twice.
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() and int(word) > 0 for word in words):
+    if not all(_SHOTS.fullmatch(word) for word in words):
         raise InputError(
             f"--shots {text!r} is no list of positive whole numbers; give e.g. --shots 1,2,4,8,16"
         )

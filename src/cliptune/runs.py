@@ -33,7 +33,9 @@ from typing import Any
 from cliptune.atomic import atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
 from cliptune.escaping import for_csv
+from cliptune.file_kinds import is_file, is_folder
 from cliptune.json_files import read_object
+from cliptune.places import file_stem, require_writable
 
 __all__ = [
     "CHECKPOINT",
@@ -41,6 +43,7 @@ __all__ = [
     "RunDir",
     "default_run_path",
     "describe_machine",
+    "require_finished",
     "require_free_place",
     "require_same_options",
 ]
@@ -97,13 +100,7 @@ class RunDir:
             RunError: It is missing, unfinished, altered, or of a newer format.
         """
         run = cls(Path(path))
-        if not run.path.is_dir():
-            raise RunError(f"there is no run directory {str(path)!r}; give one that a run wrote")
-        if not (run.path / _MANIFEST).is_file():
-            raise RunError(
-                f"{str(path)!r} has no {_MANIFEST}: the run is unfinished or this is no run; "
-                "start its command again"
-            )
+        require_finished(run.path)
         manifest = run.read_json(_MANIFEST)
         version = manifest.get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -152,14 +149,15 @@ class RunDir:
     def write_text(self, name: str, text: str) -> Path:
         """Write one text file atomically, in UTF-8."""
         with self.writing(name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            # A path may hold bytes that are no text; in JSON they come out as an escape.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         return self.path / name
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
         """Write one table of texts atomically, in UTF-8; no cell becomes a formula."""
         with (
             self.writing(name) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
+            temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
         ):
             writer = csv.writer(file)
             writer.writerow(map(for_csv, header))
@@ -202,6 +200,21 @@ def describe_machine() -> Json:
     }
 
 
+def require_finished(path: Path) -> None:
+    """Check that a finished run is at ``path``; what its files hold is not looked at.
+
+    Raises:
+        RunError: It is missing or unfinished.
+    """
+    if not is_folder(path):
+        raise RunError(f"there is no run directory {str(path)!r}; give one that a run wrote")
+    if not is_file(path / _MANIFEST):
+        raise RunError(
+            f"{str(path)!r} has no {_MANIFEST}: the run is unfinished or this is no run; "
+            "start its command again"
+        )
+
+
 def require_free_place(path: Path) -> frozenset[str]:
     """Check that a run can go to ``path``, without writing anything.
 
@@ -216,31 +229,26 @@ def require_free_place(path: Path) -> frozenset[str]:
         entries = frozenset(entry.name for entry in path.iterdir())
     except FileNotFoundError:
         entries = frozenset()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that can be no file's
         raise _unwritable(path, error) from error
     if _MANIFEST in entries:
         raise RunError(f"{str(path)!r} holds a finished run; name another place with --out")
     if entries and "config.json" not in entries:
         raise RunError(f"{str(path)!r} holds other files; name an empty or new place with --out")
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not parent.is_dir():
-        raise _unwritable(path, NotADirectoryError(20, f"{str(parent)!r} is no folder"))
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise _unwritable(path, PermissionError(13, "permission denied"))
+    require_writable(path, "--out")
     return entries
 
 
-def _unwritable(path: Path, error: OSError) -> UnavailableError:
+def _unwritable(path: Path, error: OSError | ValueError) -> UnavailableError:
+    reason = os_reason(error) if isinstance(error, OSError) else str(error)
     return UnavailableError(
-        f"cannot write to {str(path)!r} ({os_reason(error)}); name another place with --out"
+        f"cannot write to {str(path)!r} ({reason}); name another place with --out"
     )
 
 
 def default_run_path(command: str, data: str) -> Path:
     """Return ``runs/<command>-<data>-<local time>``, a place that does not exist yet."""
-    stem = Path(data).stem or "data"
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
-    base = Path("runs") / f"{command}-{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    base = Path("runs") / f"{command}-{file_stem(data)}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
     path, count = base, 1
     while path.exists():
         count += 1

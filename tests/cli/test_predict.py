@@ -113,7 +113,7 @@ def test_an_unreadable_image_stops_the_run_or_is_listed(bee, tmp_path, capsys):
         (["--labels", "ant,bee,ant"], "'ant' twice"),
         (["--labels", "ant,,bee"], "empty label"),
         (["--labels", "ant,bee,Ant"], "'ant', 'Ant' are equal texts to lite"),
-        (["--labels", ""], "empty label"),
+        (["--labels", ""], "an empty value came after --labels"),
         (["--labels", "ant,bee", "--top", "0"], "--top 0"),
         (["--labels", "ant,bee", "--template", "a photo"], "exactly one '{}'"),
         (["--labels", "ant,bee", "--templates", "sinlge"], "nearest: single"),

@@ -53,7 +53,7 @@ def test_the_installed_command_answers():
         (["evaluat", "x"], 'Did you mean "evaluate"'),
         (["evaluate"], "DATA requires an argument"),
         (["evaluate", "x", "--sed", "1"], "--seed"),
-        (["evaluate", "x", "--seed", "one"], "unable to convert"),
+        (["evaluate", "x", "--seed", "one"], "expected a whole number"),
         (["evaluate", "x", "--precision", "fp8"], "fp8"),
         (["predict", "x"], "--labels or --run"),
         (["templates", "opnai"], "nearest: openai"),

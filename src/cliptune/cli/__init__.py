@@ -11,6 +11,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
+from itertools import pairwise
 
 from cyclopts import App, CycloptsError
 
@@ -66,6 +68,11 @@ def run_command_line(arguments: Sequence[str]) -> int:
         0 done; 2 wrong input or options, after one line on standard error; 1 a fault of
         ours, with a traceback; 130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # paths may hold bytes that are no text
+    if empty := _find_empty(arguments):
+        return _complain(empty, 2)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlainFormatter("cliptune: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -88,6 +95,18 @@ def run_command_line(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         return _complain("this is a fault of cliptune; please report the lines above", 1)
     return 0
+
+
+def _find_empty(arguments: Sequence[str]) -> str:
+    """Say where an argument is empty: it would mean the current folder, or be ignored."""
+    for before, word in pairwise(("", *arguments)):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            after = f"after {before}" if before.startswith("-") and "=" not in before else "alone"
+            return f"an empty value came {after}; give one, or leave the option out"
+        if option.startswith("--") and equals and not value.strip():
+            return f"an empty value came for {option}; give one, or leave the option out"
+    return ""
 
 
 def _complain(message: str, code: int) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from cliptune.cli.console import print_json, print_table, print_text
+from cliptune.cli.numbers import number
 from cliptune.cli.options import OutputOptions
 from cliptune.formatting import size
 
@@ -61,8 +62,8 @@ def verify(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptio
 def prune(
     *,
     encoder: str | None = None,
-    max_age_days: Annotated[float | None, Parameter(name="--max-age-days")] = None,
-    max_megabytes: float | None = None,
+    max_age_days: Annotated[float | None, number(at_least=0)] = None,
+    max_megabytes: Annotated[float | None, number(at_least=0)] = None,
     cache_dir: Path | None = None,
     output: OutputOptions = OutputOptions(),
 ) -> None:

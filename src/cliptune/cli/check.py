@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cliptune.cli.console import note, print_json, print_table, progress_bar
-from cliptune.cli.finetune_options import TuningOptions, make_finetune_options
+from cliptune.cli.early import require_class_names, require_trainable
+from cliptune.cli.finetune_options import TuningOptions, make_finetune_options, refuse_for_head
+from cliptune.cli.numbers import number
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     choose_one_template_set,
@@ -17,7 +19,7 @@ from cliptune.cli.session import (
     open_trainable_encoder,
     open_whole_table,
 )
-from cliptune.errors import DataError, UnknownNameError
+from cliptune.errors import DataError, InputError, UnknownNameError
 from cliptune.finetune.options import METHODS
 
 if TYPE_CHECKING:
@@ -36,9 +38,9 @@ def check(
     /,
     *,
     method: str = "full",
-    val: float = 0.2,
+    val: Annotated[float, number(above=0, below=1)] = 0.2,
     lr: str | None = None,
-    weight_decay: float | None = None,
+    weight_decay: Annotated[float | None, number(at_least=0)] = None,
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
     prompts: TemplateOptions = TemplateOptions(),
@@ -67,7 +69,15 @@ def check(
     """
     template_set = choose_one_template_set(prompts, "check")
     options = None
-    if _trains(method):
+    require_class_names(dataset)
+    require_trainable(model)
+    if not _trains(method):
+        refuse_for_head(method, tuning)
+        if lr is not None or weight_decay is not None:
+            raise InputError(
+                f"--method {method} looks at the data only and takes no --lr and no --weight-decay"
+            )
+    else:
         options = make_finetune_options(
             tuning,
             method=method,

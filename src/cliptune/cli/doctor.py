@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cliptune.cli.console import note, print_json, print_table, print_text
+from cliptune.cli.early import require_class_names, require_compute
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import open_whole_table
 from cliptune.errors import UnavailableError
@@ -43,6 +44,8 @@ def doctor(
     from cliptune.features import load_first_pixels
     from cliptune.paths import cache_dir
 
+    require_class_names(dataset)
+    require_compute(model, [model.model])
     table = _sample_table(data, dataset)
     work = Work()
     if table is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cliptune.cli.console import print_json, print_text
+from cliptune.cli.early import require_class_names, require_compute
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import embed_table, open_encoder, open_store, open_whole_table
 
@@ -34,7 +35,11 @@ def embed(
         output: How results are shown.
     """
     from cliptune.features import export_parquet
+    from cliptune.places import require_writable
 
+    require_class_names(dataset)
+    require_compute(model, [model.model])
+    require_writable(out, "--out")
     start = time.perf_counter()
     table = open_whole_table(data, dataset)
     encoder, store = open_encoder(model, table), open_store(model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.cli.console import print_json, print_table, print_text
+from cliptune.cli.early import require_class_names, require_compute
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -61,6 +62,8 @@ def evaluate(
         model: Which encoder, where and how it computes.
         output: How results are shown.
     """
+    require_class_names(dataset)
+    require_compute(model, [] if run is not None else [model.model])
     if run is not None:
         if task != "zero-shot":
             raise InputError(f"--task {task} takes no --run; a classifier finds no captions")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli.console import note, print_json, print_table, print_text
+from cliptune.cli.early import refuse_beside_run, require_runs
 from cliptune.cli.fitted import open_run
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import open_store, open_table, text_encoder
-from cliptune.errors import InputError
 from cliptune.formatting import change as write_change
 from cliptune.formatting import decimal, interval, percent, with_p
 
@@ -39,8 +39,8 @@ def evaluate_run(
     from cliptune.run_evaluation import count_learned_from, match_classes, score_classifier
     from cliptune.runs import default_run_path, require_free_place
 
-    if prompts.templates or prompts.template:
-        raise InputError("--run brings its templates; leave out --templates and --template")
+    refuse_beside_run(prompts, model)
+    require_runs([run])
     start = time.perf_counter()
     place = out or default_run_path("evaluate", data)
     require_free_place(place)

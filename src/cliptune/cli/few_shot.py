@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cliptune.bounds import MAX_SEED, require_count
 from cliptune.cli.console import print_table, progress_bar
 from cliptune.errors import InputError
 from cliptune.formatting import percent
@@ -15,11 +16,18 @@ if TYPE_CHECKING:
     from cliptune.protocol import Partition
     from cliptune.task import Task
 
-__all__ = ["read_shots", "run_trials", "show_few_shot"]
+__all__ = ["MAX_DRAWS", "read_shots", "run_trials", "show_few_shot"]
+
+MAX_DRAWS = 1000  # for each number of images: beyond, only the time grows
 
 
-def read_shots(shots: str | None, seeds: int) -> tuple[int, ...]:
-    """Return the numbers of images a class, none without ``--shots``."""
+def read_shots(shots: str | None, seeds: int, seed: int) -> tuple[int, ...]:
+    """Return the numbers of images a class, none without ``--shots``.
+
+    Raises:
+        InputError: They are no numbers, or draws were asked for without them, or the last draw
+            has no seed.
+    """
     if shots is None:
         if seeds != 1:
             raise InputError(
@@ -29,6 +37,7 @@ def read_shots(shots: str | None, seeds: int) -> tuple[int, ...]:
         return ()
     from cliptune.few_shot import parse_shots
 
+    require_count("--seed plus --seeds", seed + seeds - 1, at_least=0, at_most=MAX_SEED)
     return parse_shots(shots)
 
 

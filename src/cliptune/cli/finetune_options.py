@@ -12,8 +12,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from cliptune.bounds import require_number
+from cliptune.cli.numbers import number, whole
 from cliptune.errors import InputError
 from cliptune.finetune.options import (
+    MAX_RATE,
     METHODS,
     FinetuneOptions,
     LoraOptions,
@@ -58,22 +61,22 @@ class TuningOptions:
     unfreeze: str = ""
     """When groups begin to train, e.g. "0:head 2:image.last4 4:all"."""
 
-    layer_decay: float = _DEFAULT.trainable.layer_decay
+    layer_decay: Annotated[float, number()] = _DEFAULT.trainable.layer_decay
     """Factor on the rate for each block further from the output, e.g. 0.8."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with momentum."""
 
-    momentum: float = _DEFAULT.optimizer.momentum
+    momentum: Annotated[float, number()] = _DEFAULT.optimizer.momentum
     """Momentum of sgd."""
 
     nesterov: Annotated[bool, Parameter(negative="")] = False
     """The look-ahead form of sgd's momentum."""
 
-    warmup: float = _DEFAULT.optimizer.warmup
+    warmup: Annotated[float, number()] = _DEFAULT.optimizer.warmup
     """Share of all steps in which the rate rises; then it falls as a cosine."""
 
-    clip_norm: float = _DEFAULT.optimizer.clip_norm
+    clip_norm: Annotated[float, number()] = _DEFAULT.optimizer.clip_norm
     """Largest norm of the whole gradient."""
 
     augment: Literal["none", "light", "strong"] = "light"
@@ -82,16 +85,16 @@ class TuningOptions:
     balance: Annotated[bool, Parameter(negative="")] = False
     """Draw every class equally often."""
 
-    patience: int | None = _DEFAULT.patience
+    patience: Annotated[int | None, whole()] = _DEFAULT.patience
     """Stop after so many epochs without a better validation."""
 
     interpolate: Annotated[bool, Parameter(negative="--no-interpolate")] = True
     """Mix the result with the starting weights, the share chosen on validation."""
 
-    rank: int = _DEFAULT.lora.rank
+    rank: Annotated[int, whole()] = _DEFAULT.lora.rank
     """Rank of the updates of lora."""
 
-    alpha: int = _DEFAULT.lora.alpha
+    alpha: Annotated[int, whole()] = _DEFAULT.lora.alpha
     """The updates of lora are multiplied by alpha / rank."""
 
     towers: str = ",".join(_DEFAULT.lora.towers)
@@ -115,7 +118,7 @@ class RunOptions:
     check: Annotated[bool, Parameter(negative="--no-check")] = True
     """Look at data and training set-up before a new run, as 'cliptune check' does."""
 
-    checkpoint_seconds: float = _DEFAULT.checkpoint_seconds
+    checkpoint_seconds: Annotated[float, number()] = _DEFAULT.checkpoint_seconds
     """Least time between checkpoints within an epoch."""
 
 
@@ -172,13 +175,17 @@ def make_finetune_options(
         raise InputError(
             f"method {method} takes no {', '.join(wrong)}; they belong to --method lora"
         )
+    if tuning.optimizer != "sgd" and "--momentum" in _given(tuning):
+        raise InputError("--momentum came with --optimizer adamw, which has none; use sgd")
+    for name in ("train", "freeze", "unfreeze", "towers"):
+        _require_some(f"--{name}", getattr(tuning, name))
     rate, rates = _read_rate(lr)
     return FinetuneOptions(
         method=method,
         loss=tuning.loss,
         epochs=_DEFAULT.epochs if epochs is None else epochs,
         batch_size=_read_size("--batch-size", tuning.batch_size),
-        micro_batch_size=_read_size("--micro-batch-size", tuning.micro_batch_size) or "auto",
+        micro_batch_size=_micro_batch_size(tuning.micro_batch_size),
         learning_rate=rate,
         augment=tuning.augment,
         balance=tuning.balance,
@@ -191,6 +198,11 @@ def make_finetune_options(
         optimizer=_read_optimizer(tuning, weight_decay),
         lora=LoraOptions(rank=tuning.rank, alpha=tuning.alpha, towers=_read_list(tuning.towers)),
     )
+
+
+def _require_some(option: str, text: str) -> None:
+    if text and not text.strip(" ,"):
+        raise InputError(f"{option} {text!r} names nothing; name some groups, or leave it out")
 
 
 def _read_trainable(
@@ -220,15 +232,19 @@ def read_single_rate(text: str | None) -> float | None:
     """Read the rate of a head, which has no groups.
 
     Raises:
-        InputError: It is no number.
+        InputError: It is no number, or out of range.
     """
+    if text is None:
+        return None
     try:
-        return None if text is None else float(text)
+        rate = float(text)
     except ValueError:
         raise InputError(
             f"--lr {text!r} came for a head; expected a number (rates by group are for "
             f"{', '.join(METHODS)})"
         ) from None
+    require_number("--lr", rate, above=0, at_most=MAX_RATE)
+    return rate
 
 
 def _read_rate(text: str | None) -> tuple[float | None, tuple[tuple[str, float], ...]]:
@@ -237,15 +253,24 @@ def _read_rate(text: str | None) -> tuple[float | None, tuple[tuple[str, float],
     try:
         return float(text), ()
     except ValueError:
-        return None, parse_rates(text)
+        rates = parse_rates(text)
+    if not rates:
+        raise InputError(f"--lr {text!r} is no rate; write for example 1e-5 or head=1e-2,image=0")
+    return None, rates
 
 
 def _read_size(option: str, text: str | None) -> int | Literal["auto"] | None:
     if text is None or text == "auto":
         return "auto" if text else None
-    if not text.isdecimal():
-        raise InputError(f"{option} {text!r} came; expected a whole number from 1, or auto")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20):
+        raise InputError(f"{option} {text[:40]!r} came; expected a whole number from 1, or auto")
     return int(text)
+
+
+def _micro_batch_size(text: str) -> int | Literal["auto"]:
+    size = _read_size("--micro-batch-size", text)
+    assert size is not None, "only an option that did not come is nothing"
+    return size
 
 
 def _read_list(text: str) -> tuple[str, ...]:

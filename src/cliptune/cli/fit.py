@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from cliptune.cli.early import require_class_names, require_compute, require_trainable
+from cliptune.cli.few_shot import MAX_DRAWS
 from cliptune.cli.finetune import fit_encoder
 from cliptune.cli.finetune_options import (
     RunOptions,
@@ -17,6 +19,7 @@ from cliptune.cli.finetune_options import (
 )
 from cliptune.cli.finetune_start import FinetuneRequest
 from cliptune.cli.fit_heads import HeadRequest, fit_heads
+from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import choose_one_template_set
 from cliptune.errors import InputError
@@ -30,14 +33,14 @@ def fit(
     /,
     *,
     method: str = "ladder",
-    val: float = 0.2,
+    val: Annotated[float, number(above=0, below=1)] = 0.2,
     shots: str | None = None,
-    seeds: int = 1,
+    seeds: Annotated[int, whole(1, MAX_DRAWS)] = 1,
     lr: str | None = None,
-    weight_decay: float | None = None,
-    epochs: int | None = None,
+    weight_decay: Annotated[float | None, number(at_least=0)] = None,
+    epochs: Annotated[int | None, whole(1)] = None,
     features: Literal["auto", "embedding", "trunk"] | None = None,
-    abstain_precision: float | None = None,
+    abstain_precision: Annotated[float | None, number(above=0, at_most=1)] = None,
     embed_encoder: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
@@ -80,8 +83,12 @@ def fit(
         around: What surrounds that training.
     """
     template_set = choose_one_template_set(prompts, "fit")
+    require_class_names(dataset)
     if method in METHODS:
-        _refuse_for_model(method, shots=shots, features=features)
+        require_trainable(model)
+        _refuse_for_model(
+            method, shots=shots, features=features, seeds=None if seeds == 1 else str(seeds)
+        )
         fit_encoder(
             FinetuneRequest(
                 data=data,
@@ -107,6 +114,7 @@ def fit(
         )
         return
     refuse_for_head(method, tuning, around)
+    require_compute(model, [model.model])
     fit_heads(
         HeadRequest(
             data=data,

@@ -75,7 +75,7 @@ class HeadRequest:
 def fit_heads(request: HeadRequest) -> None:
     """Embed once, fit, choose on validation, open the test once, leave a classifier."""
     began = time.perf_counter()
-    counts = read_shots(request.shots, request.seeds)
+    counts = read_shots(request.shots, request.seeds, request.output.seed)
     options = _complete(request, few_shot=bool(counts))
     methods = _methods(request.method, options)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from cliptune.cli.console import note, print_json, print_table, print_text, progress_bar
+from cliptune.cli.early import require_class_names, require_compute, require_runs
+from cliptune.cli.numbers import whole
 from cliptune.cli.options import ComputeOptions, DataOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     choose_template_sets,
@@ -42,7 +44,7 @@ def map(
     run: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     method: Literal["pca", "umap", "tsne"] = "pca",
     fit: Literal["first", "all"] = "first",
-    sample: int | None = None,
+    sample: Annotated[int | None, whole(1)] = None,
     shift: Annotated[bool, Parameter(negative="")] = False,
     force: Annotated[bool, Parameter(negative="")] = False,
     export: Literal["atlas"] | None = None,
@@ -87,6 +89,9 @@ def map(
     from cliptune.runs import default_run_path, require_free_place
 
     start = time.perf_counter()
+    require_class_names(dataset)
+    require_compute(compute, model)
+    require_runs(run)
     load_plotly_script()  # what is missing is said before hours of embedding, not after
     place = out or default_run_path("map", data)
     require_free_place(place)

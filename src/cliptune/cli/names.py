@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.options import OutputOptions
+from cliptune.errors import UnknownNameError
 
 __all__ = ["datasets", "models", "templates"]
 
@@ -17,7 +18,10 @@ def models(pattern: str = "", /, *, output: OutputOptions = OutputOptions()) -> 
     """
     from cliptune.encoders import list_models
 
-    found = [m for m in list_models() if pattern.lower() in m.name.lower()]
+    known = list_models()
+    found = [m for m in known if pattern.lower() in m.name.lower()]
+    if not found:
+        raise UnknownNameError("model", pattern, [m.name for m in known])
     if output.json:
         print_json({"models": [vars(m) for m in found]})
         return

@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from cliptune.bounds import MAX_SEED
+from cliptune.cli.numbers import whole
+
 __all__ = ["ComputeOptions", "DataOptions", "ModelOptions", "OutputOptions", "TemplateOptions"]
 
 
@@ -91,5 +94,5 @@ class OutputOptions:
     json: Annotated[bool, Parameter(negative="")] = False
     """One JSON object on standard output; progress and messages go to standard error."""
 
-    seed: int = 0
+    seed: Annotated[int, whole(0, MAX_SEED)] = 0
     """Seed of everything random."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from cliptune.cli.console import print_json, print_table
+from cliptune.cli.early import refuse_beside_run, require_compute, require_runs
 from cliptune.cli.fitted import open_run
+from cliptune.cli.numbers import whole
 from cliptune.cli.options import ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -42,7 +44,7 @@ def predict(
     *images: str,
     labels: str | None = None,
     run: Path | None = None,
-    top: int = 5,
+    top: Annotated[int, whole()] = 5,
     csv: Annotated[bool, Parameter(negative="")] = False,
     on_bad_image: Literal["fail", "skip"] = "fail",
     prompts: TemplateOptions = TemplateOptions(),
@@ -67,6 +69,12 @@ def predict(
         raise InputError(f"--top {top} shows nothing; give 1 or more")
     if (labels is None) == (run is None):
         raise InputError("give either --labels or --run: labels to compare with, or a classifier")
+    if csv and output.json:
+        raise InputError("--csv and --json came together; standard output takes one of them")
+    require_compute(model, [] if labels is None else [model.model])
+    if run is not None:
+        refuse_beside_run(prompts, model)
+        require_runs([run])
     names = None if labels is None else _read_labels(labels)
     template_set = choose_one_template_set(prompts, "predict")
     paths = _read_arguments(images)

@@ -164,13 +164,11 @@ def open_trainable_encoder(options: ModelOptions) -> TorchEncoder:
     """Load the encoder that the options name with weights in fp32, as training keeps them.
 
     Raises:
-        InputError: Another engine than torch was asked for.
+        CliptuneError: It cannot be loaded; see ``load_encoder``.
     """
     from cliptune.encoders import load_encoder
     from cliptune.encoders.torch_encoder import TorchEncoder
 
-    if options.engine not in ("auto", "torch"):
-        raise InputError(f"--engine {options.engine} cannot train; use torch, or drop the option")
     encoder = load_encoder(options.model, device=options.device, precision="fp32")
     assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
     return encoder

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from cliptune.cli.console import note, print_json, print_table, print_text
+from cliptune.cli.early import require_class_names, require_compute
+from cliptune.cli.numbers import number
 from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, OutputOptions
 from cliptune.cli.session import embed_table, open_encoder, open_store, open_whole_table
 from cliptune.formatting import duration
@@ -39,7 +41,7 @@ def study(
     only: str = "",
     skip: str = "",
     image: Path | None = None,
-    val: float = 0.2,
+    val: Annotated[float, number(above=0, below=1)] = 0.2,
     out: Path | None = None,
     dataset: DataOptions = DataOptions(),
     compute: ComputeOptions = ComputeOptions(),
@@ -64,6 +66,7 @@ def study(
         compute: Where and how encoders compute.
         output: How results are shown.
     """
+    from cliptune.runs import require_free_place
     from cliptune.study import StudyOptions, choose_sections
     from cliptune.study.run import Finished, Planned, Started, run_study
     from cliptune.sweep.options import parse_seconds
@@ -78,6 +81,10 @@ def study(
         val_fraction=val,
         seed=output.seed,
     )
+    require_class_names(dataset)
+    require_compute(compute, options.models)
+    if out is not None:
+        require_free_place(out)
     prepared = _prepare(options, out, dataset, compute, began)
     n_sections = len(options.sections)
     place = 0

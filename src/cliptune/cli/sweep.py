@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from cliptune.cli.console import print_json
+from cliptune.cli.early import require_class_names, require_compute, require_trainable
+from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import choose_one_template_set
 from cliptune.cli.sweep_run import SweepRequest, run_sweep
 from cliptune.cli.sweep_tables import show_sweep
+from cliptune.errors import InputError
 
 if TYPE_CHECKING:
     from cliptune.sweep.options import SweepOptions
 
 __all__ = ["sweep"]
+
+_DEFAULT_TRIALS = 24
+_DEFAULT_SEEDS = 3
+# Options that mean nothing to a method: one is solved exactly, the others train no stacks.
+_STACKS = ("products", "max_memory")
+_WITHOUT = {
+    "linear": ("seeds", "epochs", "batch_size", "optimizer", *_STACKS),
+    "full": _STACKS,
+    "lora": _STACKS,
+}
 
 
 @Parameter(name="*")
@@ -26,10 +39,10 @@ __all__ = ["sweep"]
 class TrialOptions:
     """How trials train."""
 
-    epochs: int | None = None
+    epochs: Annotated[int | None, whole(1)] = None
     """Passes over the training images; 20 for heads, at most 5 for moving weights."""
 
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, whole(1)] = None
     """Images a step; 256 for heads, 64 for moving weights."""
 
     optimizer: Literal["sgd", "adamw"] | None = None
@@ -64,11 +77,11 @@ def sweep(
     method: str = "dual-linear",
     grid: str | None = None,
     search: Literal["grid", "tpe"] = "grid",
-    trials: int = 24,
-    seeds: int = 3,
+    trials: Annotated[int | None, whole(1)] = None,
+    seeds: Annotated[int | None, whole(1)] = None,
     budget: str | None = None,
-    train_images: int | None = None,
-    val: float = 0.2,
+    train_images: Annotated[int | None, whole(1)] = None,
+    val: Annotated[float, number(above=0, below=1)] = 0.2,
     out: Path | None = None,
     training: TrialOptions = TrialOptions(),
     kept: StudyOptions = StudyOptions(),
@@ -89,8 +102,8 @@ def sweep(
         grid: Values to try, such as "lr=1e-4..1e0:9 wd=0,1e-4"; full and lora take
             "backbone=0,1e-5,1e-4 head=1e-3,1e-2".
         search: Every combination, or points chosen by Optuna's sampler within the ranges.
-        trials: Points that tpe tries.
-        seeds: Trainings of each point.
+        trials: Points that tpe tries; 24 otherwise.
+        seeds: Trainings of each point; 3 otherwise.
         budget: Time for everything, such as 90s, 30m or 1h; moving weights take 30m otherwise.
         train_images: Use only so many training images, drawn by class; validation is cut
             from them.
@@ -107,7 +120,8 @@ def sweep(
     template_set = choose_one_template_set(prompts, "sweep")
 
     from cliptune.runs import default_run_path, require_free_place
-    from cliptune.sweep.options import parse_seconds, read_grid
+    from cliptune.sweep.connect import require_address
+    from cliptune.sweep.options import TOWER_METHODS, parse_seconds, read_grid
 
     options = _trial_options(method, search, trials, seeds, training, output.seed)
     request = SweepRequest(
@@ -127,6 +141,13 @@ def sweep(
         json=output.json,
     )
     require_free_place(request.place)
+    require_class_names(dataset)
+    if method in TOWER_METHODS:
+        require_trainable(model)
+    else:
+        require_compute(model, [model.model])
+    if kept.storage is not None:
+        require_address(kept.storage)
     result = run_sweep(request)
     if output.json:
         print_json(result)
@@ -137,13 +158,18 @@ def sweep(
 def _trial_options(
     method: str,
     search: Literal["grid", "tpe"],
-    trials: int,
-    seeds: int,
+    trials: int | None,
+    seeds: int | None,
     training: TrialOptions,
     seed: int,
 ) -> SweepOptions:
     from cliptune.sweep.options import TOWER_METHODS, SweepOptions, parse_bytes
 
+    _refuse_unused(method, training, seeds)
+    if trials is not None and search != "tpe":
+        raise InputError(
+            "--trials came without --search tpe; a grid has as many points as it names"
+        )
     moves = method in TOWER_METHODS
     asked = {
         "epochs": training.epochs if training.epochs is not None else 5 if moves else 20,
@@ -158,13 +184,24 @@ def _trial_options(
     return SweepOptions(
         method=method,
         search=search,
-        n_points=trials,
-        seeds=seeds,
+        n_points=_DEFAULT_TRIALS if trials is None else trials,
+        seeds=_DEFAULT_SEEDS if seeds is None else seeds,
         start=training.start,
         max_memory_bytes=parse_bytes(training.max_memory),
         seed=seed,
         **asked,  # type: ignore[arg-type]  # each its own type
     )
+
+
+def _refuse_unused(method: str, training: TrialOptions, seeds: int | None) -> None:
+    given = {f.name for f in fields(training) if getattr(training, f.name) != f.default}
+    given |= {"seeds"} if seeds is not None else set()
+    unused = [name for name in _WITHOUT.get(method, ()) if name in given]
+    if unused:
+        names = ", ".join("--" + name.replace("_", "-") for name in unused)
+        raise InputError(
+            f"--method {method} takes no {names}; leave it out, or sweep another method"
+        )
 
 
 def _fastest_products() -> str:

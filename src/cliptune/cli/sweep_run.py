@@ -222,10 +222,11 @@ def _place_of_study(
     if request.storage is not None:
         return request.storage, name
     from cliptune.paths import cache_dir
+    from cliptune.places import file_stem
 
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = (request.model.cache_dir or cache_dir()).absolute() / "sweeps"
-    return f"sqlite:///{folder / f'{name}-{digest}.sqlite3'}", name
+    return f"sqlite:///{folder / f'{file_stem(name)}-{digest}.sqlite3'}", name
 
 
 def _work(

@@ -5,16 +5,17 @@ It imports no torch, so that a command line can read it; it knows nothing about 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cliptune.bounds import MAX_SEED, require_count, require_number
 from cliptune.errors import InputError, UnknownNameError
 
 __all__ = [
     "AUGMENTATIONS",
     "LOSS_NAMES",
+    "MAX_RATE",
     "METHODS",
     "OPTIMIZERS",
     "TRACKERS",
@@ -26,6 +27,8 @@ __all__ = [
     "parse_unfreeze",
 ]
 
+# No rate above this ever trained anything; the next step would not be finite.
+MAX_RATE = 1000.0
 METHODS = ("full", "lora", "head-then-full")
 LOSS_NAMES = ("class-aware", "clip", "cross-entropy", "sigmoid")
 OPTIMIZERS = ("adamw", "sgd")
@@ -55,10 +58,15 @@ class TrainableOptions:
 
     def __post_init__(self) -> None:
         for group, rate in self.rates:
-            _require(math.isfinite(rate) and rate >= 0, f"rate {group}={rate}", "a number from 0")
+            require_number(f"rate {group}:", rate, at_least=0, at_most=MAX_RATE)
         for epoch, group in self.unfreeze:
-            _require(epoch >= 0, f"unfreeze {epoch}:{group}", "an epoch from 0")
-        _require(0 < self.layer_decay <= 1, f"layer decay {self.layer_decay}", "above 0, up to 1")
+            require_count(f"unfreezing of {group!r} at epoch", epoch, at_least=0)
+        if self.unfreeze and min(epoch for epoch, _ in self.unfreeze) > 0:
+            first = min(epoch for epoch, _ in self.unfreeze)
+            raise InputError(
+                f"nothing trains before epoch {first}; begin the unfreezing at 0, e.g. '0:head'"
+            )
+        require_number("layer decay", self.layer_decay, above=0, at_most=1)
 
 
 @dataclass(frozen=True)
@@ -83,13 +91,15 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         _require_name("optimizer", self.name, OPTIMIZERS)
-        _require(0 <= self.momentum < 1, f"momentum {self.momentum}", "from 0, below 1")
-        _require(
-            self.momentum > 0 or not self.nesterov, "nesterov without momentum", "momentum above 0"
-        )
-        _require(self.weight_decay >= 0, f"weight decay {self.weight_decay}", "a number from 0")
-        _require(0 <= self.warmup < 1, f"warm-up {self.warmup}", "a share from 0, below 1")
-        _require(self.clip_norm > 0, f"clip norm {self.clip_norm}", "a number above 0")
+        require_number("momentum", self.momentum, at_least=0, below=1)
+        if self.nesterov and (self.name != "sgd" or self.momentum == 0):
+            raise InputError(
+                f"nesterov came with {self.name} and momentum {self.momentum:g}; it is a form of "
+                "sgd's momentum: use sgd with a momentum above 0, or drop it"
+            )
+        require_number("weight decay", self.weight_decay, at_least=0)
+        require_number("warm-up", self.warmup, at_least=0, below=1)
+        require_number("clip norm", self.clip_norm, above=0)
 
 
 @dataclass(frozen=True)
@@ -107,9 +117,10 @@ class LoraOptions:
     towers: tuple[str, ...] = ("image", "text")
 
     def __post_init__(self) -> None:
-        _require(self.rank >= 1, f"LoRA rank {self.rank}", "a whole number from 1")
-        _require(self.alpha > 0, f"LoRA alpha {self.alpha}", "a number above 0")
-        _require(bool(self.towers), "no tower for LoRA", "image, text or both")
+        require_count("LoRA rank", self.rank)
+        require_count("LoRA alpha", self.alpha)
+        if not self.towers:
+            raise InputError("no tower came for LoRA; expected image, text or both")
         for tower in self.towers:
             _require_name("tower", tower, ("image", "text"))
 
@@ -165,20 +176,21 @@ class FinetuneOptions:
             _require_name("loss", self.loss, LOSS_NAMES)
         _require_name("augmentation", self.augment, AUGMENTATIONS)
         _require_name("precision", self.precision, _PRECISIONS)
-        _require(self.epochs >= 1, f"epochs {self.epochs}", "a whole number from 1")
+        require_count("epochs", self.epochs)
         _require_size("batch size", self.batch_size)
         _require_size("micro-batch size", self.micro_batch_size)
         if self.learning_rate is not None:
-            _require(
-                math.isfinite(self.learning_rate) and self.learning_rate > 0,
-                f"learning rate {self.learning_rate}",
-                "a number above 0",
+            require_number("learning rate", self.learning_rate, above=0, at_most=MAX_RATE)
+        if self.patience is not None:
+            require_count("patience", self.patience)
+        require_count("seed", self.seed, at_least=0, at_most=MAX_SEED)
+        require_number("checkpoint seconds", self.checkpoint_seconds, at_least=0)
+        late = [f"{epoch}:{g}" for epoch, g in self.trainable.unfreeze if epoch >= self.epochs]
+        if late:
+            raise InputError(
+                f"unfreezing {late[0]} comes after the last of {self.epochs} epochs; unfreeze "
+                "earlier or train longer"
             )
-        _require(
-            self.patience is None or self.patience >= 1,
-            f"patience {self.patience}",
-            "a whole number from 1",
-        )
         if self.method == "head-then-full" and self.loss not in (None, "cross-entropy"):
             raise InputError(
                 f"method head-then-full trains its head by cross-entropy, but loss {self.loss!r} "
@@ -227,16 +239,13 @@ def _entries(text: str, separator: str) -> list[str]:
     return [entry.strip() for entry in text.split(separator) if entry.strip()]
 
 
-def _require(condition: bool, came: str, expected: str) -> None:
-    if not condition:
-        raise InputError(f"{came} came; expected {expected}")
-
-
 def _require_name(kind: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise UnknownNameError(kind, name, known)
 
 
 def _require_size(kind: str, size: int | str | None) -> None:
-    valid = size in (None, "auto") or (isinstance(size, int) and size >= 1)
-    _require(valid, f"{kind} {size!r}", "a whole number from 1, or 'auto'")
+    if isinstance(size, int):
+        require_count(kind, size)
+    elif size not in (None, "auto"):
+        raise InputError(f"{kind} {size!r} came; expected a whole number from 1, or 'auto'")

@@ -5,10 +5,10 @@ It knows nothing about arrays: these are the numbers that shape a run and that a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from cliptune.bounds import MAX_SEED, require_count, require_number
 from cliptune.errors import InputError
 
 __all__ = ["EpochRecord", "Member", "TrainingPlan"]
@@ -49,9 +49,9 @@ class Member:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(math.isfinite(self.lr) and self.lr > 0, f"learning rate {self.lr}", "above 0")
-        _require(self.weight_decay >= 0, f"weight decay {self.weight_decay}", "0 or more")
-        _require(self.seed >= 0, f"seed {self.seed}", "0 or more")
+        require_number("learning rate", self.lr, above=0)
+        require_number("weight decay", self.weight_decay, at_least=0)
+        require_count("seed", self.seed, at_least=0, at_most=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,16 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         _require(self.optimizer in ("sgd", "adamw"), f"optimizer {self.optimizer!r}", "sgd, adamw")
-        _require(0 <= self.momentum < 1, f"momentum {self.momentum}", "0 to below 1")
-        _require(self.epochs >= 1, f"{self.epochs} epochs", "1 or more")
-        _require(self.batch_size >= 1, f"batch size {self.batch_size}", "1 or more")
+        require_number("momentum", self.momentum, at_least=0, below=1)
+        require_count("epochs", self.epochs)
+        require_count("batch size", self.batch_size)
         _require(
             self.schedule in ("cosine", "constant"),
             f"schedule {self.schedule!r}",
             "cosine, constant",
         )
-        _require(
-            self.patience is None or self.patience >= 1, f"patience {self.patience}", "1 or more"
-        )
+        if self.patience is not None:
+            require_count("patience", self.patience)
         _require(self.products in ("fp32", "bf16"), f"products {self.products!r}", "fp32, bf16")
         _require(self.max_memory_bytes > 0, f"max memory {self.max_memory_bytes}", "above 0")
 

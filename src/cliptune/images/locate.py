@@ -69,6 +69,7 @@ def _read_local(
     located = find_dataset(text, progress=progress)
     if located.files is None:
         return _read_path(located.path, columns, where)
+    _refuse_columns(text, columns, where)
     return _read_files(located.path, located.files)
 
 
@@ -94,8 +95,7 @@ def _read_path(path: Path, columns: Columns, where: Filter | None) -> LabelledIm
         return _label_all(manifests, path, columns, where, lambda p: read_manifest(p, path, cache))
     images = read_image_folder(path)
     if images is not None:
-        if where:
-            raise InputError(f"{str(path)!r} has no columns to filter by; filters need a manifest")
+        _refuse_columns(str(path), columns, where)
         return images
     shards = find_shards(path)
     if shards:
@@ -104,6 +104,17 @@ def _read_path(path: Path, columns: Columns, where: Filter | None) -> LabelledIm
         f"{str(path)!r} holds no images; expected class folders with images, a manifest "
         f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
     )
+
+
+def _refuse_columns(name: str, columns: Columns, where: Filter | None) -> None:
+    if where:
+        raise InputError(f"{name!r} has no columns to filter by; filters need a manifest")
+    for kind in ("image", "label", "caption"):
+        if getattr(columns, kind) is not None:
+            raise InputError(
+                f"--{kind}-column {getattr(columns, kind)} came, but {name!r} has only images, "
+                "no columns; leave it out, or name a manifest"
+            )
 
 
 def _read_file(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:

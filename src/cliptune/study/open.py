@@ -13,6 +13,7 @@ from cliptune.features import FeatureStore
 from cliptune.features.digests import MEMO_NAME, content_digests
 from cliptune.features.keys import table_digest
 from cliptune.images import ImageTable
+from cliptune.places import file_stem
 from cliptune.runs import RunDir
 from cliptune.study.options import StudyOptions
 from cliptune.study.plan import require_budget
@@ -77,8 +78,6 @@ def claim_folder(out: Path | None, options: StudyOptions, key: str) -> Path:
         RunError: Something else is there.
         UnavailableError: It cannot be written to.
     """
-    stem = Path(options.data).stem or "data"
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem)
     config = {
         "command": "study",
         "key": key,
@@ -87,7 +86,9 @@ def claim_folder(out: Path | None, options: StudyOptions, key: str) -> Path:
         "seed": options.seed,
         "val_fraction": options.val_fraction,
     }
-    return RunDir.create(out or Path("runs") / f"study-{name}-{key[:8]}", config).path
+    return RunDir.create(
+        out or Path("runs") / f"study-{file_stem(options.data)}-{key[:8]}", config
+    ).path
 
 
 def measure_speeds(

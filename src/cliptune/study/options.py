@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cliptune.bounds import MAX_SEED, require_count, require_number
 from cliptune.errors import InputError, UnknownNameError
 
 __all__ = ["NEEDS", "SECTION_NAMES", "StudyOptions", "choose_sections"]
@@ -51,6 +52,13 @@ class StudyOptions:
     val_fraction: float = 0.2
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require_number("--budget", self.budget_seconds, above=0)
+        require_number("--val", self.val_fraction, above=0, below=1)
+        require_count("--seed", self.seed, at_least=0, at_most=MAX_SEED)
+        if not self.models:
+            raise InputError("a study without a model came; name one, e.g. lite")
+
 
 def choose_sections(only: str = "", skip: str = "") -> tuple[str, ...]:
     """Return the sections to do, in the order of the report.
@@ -63,6 +71,11 @@ def choose_sections(only: str = "", skip: str = "") -> tuple[str, ...]:
         UnknownNameError: There is no such section.
         InputError: None is left.
     """
+    for option, text in (("--only", only), ("--skip", skip)):
+        if text and not _names(text):
+            raise InputError(
+                f"{option} {text!r} names no section; the sections are: {', '.join(SECTION_NAMES)}"
+            )
     wanted, unwanted = _names(only), _names(skip)
     wanted |= {NEEDS[name] for name in wanted if name in NEEDS} - unwanted
     chosen = tuple(

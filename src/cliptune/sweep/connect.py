@@ -6,6 +6,7 @@ It knows nothing about trials.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from sqlalchemy.engine import URL
 
-__all__ = ["disconnect", "open_study", "reached", "without_password"]
+__all__ = ["disconnect", "open_study", "reached", "require_address", "without_password"]
 
 
 @contextmanager
@@ -94,19 +95,39 @@ def disconnect(study: Study) -> None:
         backend.engine.dispose()
 
 
+def require_address(url: str) -> None:
+    """Make sure, without connecting, that an address is one of a study.
+
+    Raises:
+        InputError: It is of another kind, or none at all.
+        MissingExtraError: Sweeps are not installed.
+    """
+    with reached(url):
+        from sqlalchemy.engine import make_url
+
+        address = make_url(url)
+        _require_kind(address, url)
+
+
+def _require_kind(address: URL, url: str) -> None:
+    kind = address.get_backend_name()
+    if kind != "postgresql" and not (kind == "sqlite" and address.database):
+        raise _wrong_address(url)
+
+
 def _wrong_address(url: str) -> InputError:
+    # Also of what is no address at all something may be a password.
+    shown = re.sub(r"(?<=:)[^:@]*(?=@)", "***", url)
     return InputError(
-        f"--storage {url!r} is no address of a study; expected sqlite:///PATH or "
+        f"--storage {shown!r} is no address of a study; expected sqlite:///PATH or "
         "postgresql://USER@HOST/DATABASE"
     )
 
 
 def _open_locks(address: URL, url: str, name: str) -> Locks:
-    kind = address.get_backend_name()
-    if kind == "sqlite" and address.database:
-        return FileLocks(Path(address.database + ".locks"))
-    if kind != "postgresql":
-        raise _wrong_address(url)
+    _require_kind(address, url)
+    if address.get_backend_name() == "sqlite":
+        return FileLocks(Path(f"{address.database}.locks"))
     return PostgresLocks(address.update_query_dict({"connect_timeout": "5"}), name)
 
 

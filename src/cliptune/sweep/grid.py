@@ -16,6 +16,7 @@ __all__ = ["Axis", "Grid", "coarse_first", "parse_grid"]
 
 _EXAMPLE = "write for example 'lr=1e-4..1e0:9 wd=0,1e-4'"
 _MOST_VALUES = 1000
+_LARGEST = 1e6  # beyond, nothing that is trained stays finite
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,14 @@ def _read_range(name: str, text: str) -> Axis:
 
 
 def _read_list(name: str, text: str) -> Axis:
-    values = sorted({_number(name, part) for part in text.split(",") if part})
-    if not values:
+    parts = [part for part in text.split(",") if part]
+    if not parts:
         raise InputError(f"--grid {name}={text} holds no value; {_EXAMPLE}")
+    if len(parts) > _MOST_VALUES:
+        raise InputError(f"--grid {name} lists {len(parts)} values; expected up to {_MOST_VALUES}")
+    values = sorted({_number(name, part) for part in parts})
     if values[0] < 0:
-        raise InputError(f"--grid {name}={text}: {values[0]:g} came; expected numbers from 0")
+        raise InputError(f"--grid {name}: {values[0]:g} came; expected numbers from 0")
     return Axis(name, tuple(values))
 
 
@@ -129,14 +133,16 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"--grid {name}: {text!r} is no number; {_EXAMPLE}")
+        raise InputError(f"--grid {name}: {text[:40]!r} is no number; {_EXAMPLE}")
+    if value > _LARGEST:
+        raise InputError(f"--grid {name}: {value:g} came; expected numbers up to {_LARGEST:g}")
     return value
 
 
 def _count(name: str, text: str) -> int:
-    if not text.isdecimal() or int(text) > _MOST_VALUES:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) <= _MOST_VALUES):
         raise InputError(
-            f"--grid {name}: {text!r} is no count of values; expected 2 to {_MOST_VALUES}"
+            f"--grid {name}: {text[:40]!r} is no count of values; expected 2 to {_MOST_VALUES}"
         )
     return int(text)
 

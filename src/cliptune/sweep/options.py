@@ -5,11 +5,13 @@ It knows nothing about data.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from cliptune.bounds import MAX_SEED, require_count
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.sweep.grid import Grid, parse_grid
 
@@ -42,6 +44,10 @@ _DEFAULT_GRIDS: Mapping[str, Mapping[str, str]] = {
         "adamw": "backbone=0,1e-4,1e-3,1e-2 head=1e-4,1e-3,1e-2",
     },
 }
+_MOST_SEEDS = 1000
+# More than anyone waits for, and few enough to be listed at once.
+_MOST_TRAININGS = 100_000
+_MOST_SECONDS = 366 * 24 * 3600
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -79,14 +85,12 @@ class SweepOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UnknownNameError("method", self.method, METHODS)
-        for name, value in (
-            ("seeds", self.seeds),
-            ("epochs", self.epochs),
-            ("batch-size", self.batch_size),
-            ("trials", self.n_points),
-        ):
-            if value < 1:
-                raise InputError(f"--{name} {value} came; expected a whole number from 1")
+        require_count("--seeds", self.seeds, at_most=_MOST_SEEDS)
+        require_count("--epochs", self.epochs)
+        require_count("--batch-size", self.batch_size)
+        require_count("--trials", self.n_points, at_most=_MOST_TRAININGS)
+        require_count("--seed", self.seed, at_least=0, at_most=MAX_SEED)
+        require_count("--seed plus --seeds", self.all_seeds[-1], at_least=0, at_most=MAX_SEED)
         if self.search == "tpe" and self.method not in HEAD_METHODS:
             raise InputError(
                 f"--search tpe came with --method {self.method}; moving weights are searched by "
@@ -116,10 +120,15 @@ def read_grid(text: str | None, options: SweepOptions) -> Grid:
             "penalty, as in --grid 'penalty=1e-6..1e-1:11', or take --method linear-sgd"
         )
     defaults = parse_grid(default, known=names)
+    if text is not None and not text.strip():
+        raise InputError(
+            "--grid came without an axis; write for example 'lr=1e-4..1e0:9', or drop it"
+        )
     grid = defaults if text is None else parse_grid(text, known=names, defaults=defaults.axes)
     for axis in grid.axes:
         if axis.values[0] == 0 and axis.name not in ("wd", "backbone"):
             raise InputError(f"--grid {axis.name}=0 trains nothing; expected numbers above 0")
+    _require_few(grid, options)
     if options.search == "tpe" and len(grid.axes[0].values) < 2:
         raise InputError("--search tpe needs a range to search, such as lr=1e-4..1e0")
     if options.method in TOWER_METHODS and grid.axis("backbone").values[-1] == 0:
@@ -130,16 +139,29 @@ def read_grid(text: str | None, options: SweepOptions) -> Grid:
     return grid
 
 
+def _require_few(grid: Grid, options: SweepOptions) -> None:
+    """Count the trainings before any point is listed."""
+    count = math.prod(len(axis.values) for axis in grid.axes) * len(options.all_seeds)
+    if options.search == "grid" and count > _MOST_TRAININGS:
+        raise InputError(
+            f"--grid stands for {count} trainings, seeds included; expected at most "
+            f"{_MOST_TRAININGS}: name fewer values"
+        )
+
+
 def parse_seconds(text: str) -> float:
     """Read a time such as ``90s``, ``30m``, ``1.5h`` or plain seconds.
 
     Raises:
         InputError: It has another form, or is not above 0.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip(), re.ASCII)
     if not found or float(found[1]) == 0:
-        raise InputError(f"--budget {text!r} is no time; write for example 90s, 30m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+        raise InputError(f"--budget {text[:40]!r} is no time; write for example 90s, 30m or 1h")
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if seconds > _MOST_SECONDS:
+        raise InputError(f"--budget {text[:40]!r} is more than a year; write for example 30m or 1h")
+    return seconds
 
 
 def parse_bytes(text: str) -> int:
@@ -148,7 +170,10 @@ def parse_bytes(text: str) -> int:
     Raises:
         InputError: It has another form, or is not above 0.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or float(found[1]) == 0:
-        raise InputError(f"--max-memory {text!r} is no amount; write for example 512M or 2G")
-    return int(float(found[1]) * _BYTES[found[2].upper()])
+    found = re.fullmatch(
+        r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMG]?)i?B?", text.strip(), re.IGNORECASE | re.ASCII
+    )
+    n_bytes = int(float(found[1]) * _BYTES[found[2].upper()]) if found else 0
+    if n_bytes < 1:
+        raise InputError(f"--max-memory {text[:40]!r} is no amount; write for example 512M or 2G")
+    return n_bytes

@@ -19,14 +19,14 @@ from cliptune.encoders.engines.measuring import Work
 from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
 from cliptune.encoders.engines.trial import Trial
-from cliptune.encoders.engines.ways import possible_ways
+from cliptune.encoders.engines.ways import possible_ways, require_format
 from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
 from cliptune.paths import cache_dir as default_cache_dir
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["open_on_engine"]
+__all__ = ["open_on_engine", "require_engine"]
 
 _LOG = logging.getLogger(__name__)
 # From here on a conversion of some seconds pays within the same run.
@@ -66,12 +66,7 @@ def open_on_engine(
         ConversionError: The engine that was asked for cannot run the model.
         UnavailableError: The cache has no room for the graphs of the engine that was asked for.
     """
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ENGINES)
-    if engine not in ("auto", "torch"):
-        require_installed(engine)
-    if precision == "int8" and engine == "auto":
-        require_installed("openvino")
+    require_engine(engine, device=device, precision=precision)
     if _is_for_torch(engine, device, precision):
         return encoders.load_encoder(name, device=device, precision=precision)
     resolved = resolve(name, cache_dir or default_cache_dir())
@@ -82,13 +77,31 @@ def open_on_engine(
     return _settle(resolved, engine, precision, work)
 
 
+def require_engine(engine: str, *, device: str, precision: str) -> None:
+    """Make sure that an engine is installed and computes so, whatever the model.
+
+    Raises:
+        UnknownNameError: There is no such engine.
+        MissingExtraError: It is not installed; the message names the extra.
+        InputError: It does not compute in the precision.
+        DeviceError: It does not compute on the device.
+    """
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
+    if engine not in ("auto", "torch"):
+        require_installed(engine)
+        if device not in ("auto", "cpu"):
+            raise DeviceError(
+                f"engine {engine!r} computes on the processor, the device asked for is "
+                f"{device!r}; use --engine torch or --device cpu"
+            )
+    if precision == "int8" and engine == "auto":
+        require_installed("openvino")
+    require_format(engine, precision)
+
+
 def _is_for_torch(engine: str, device: str, precision: str) -> bool:
     elsewhere = device not in ("auto", "cpu")
-    if engine not in ("auto", "torch") and elsewhere:
-        raise DeviceError(
-            f"engine {engine!r} computes on the processor, the device asked for is {device!r}; "
-            f"use --engine torch or --device cpu"
-        )
     if engine == "torch" or elsewhere or precision == "fp16":
         return True
     return engine == "auto" and device == "auto" and may_have_gpu() and _torch_has_gpu()

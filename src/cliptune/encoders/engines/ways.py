@@ -11,7 +11,7 @@ from cliptune.encoders.engines.machine import Machine
 from cliptune.encoders.engines.runtimes import is_installed
 from cliptune.errors import InputError
 
-__all__ = ["FORMATS", "Way", "possible_ways"]
+__all__ = ["FORMATS", "Way", "possible_ways", "require_format"]
 
 # What each engine computes in.
 FORMATS = {
@@ -65,11 +65,7 @@ def possible_ways(
     Raises:
         InputError: The engine does not compute in the format.
     """
-    if engine != "auto" and precision not in ("auto", *FORMATS[engine]):
-        raise InputError(
-            f"engine {engine!r} does not compute in {precision!r}; it takes "
-            f"{', '.join(FORMATS[engine])}; choose another --precision or --engine"
-        )
+    require_format(engine, precision)
     engines = ("openvino", "onnx") if engine == "auto" else (engine,)
     formats = _formats(precision, convolutional, machine)
     return [
@@ -79,6 +75,19 @@ def possible_ways(
         for fmt, reason in formats
         if fmt in FORMATS[name]
     ]
+
+
+def require_format(engine: str, precision: str) -> None:
+    """Make sure that an engine computes in a number format; ``auto`` always does.
+
+    Raises:
+        InputError: It does not.
+    """
+    if engine != "auto" and precision not in ("auto", *FORMATS[engine]):
+        raise InputError(
+            f"engine {engine!r} does not compute in {precision!r}; it takes "
+            f"{', '.join(FORMATS[engine])}; choose another --precision or --engine"
+        )
 
 
 def _formats(precision: str, convolutional: bool, machine: Machine) -> list[tuple[str, str]]:

@@ -1,0 +1,76 @@
+"""Numbers as command lines give them: whole ones are whole, and all are finite.
+
+It knows no option; each names its own bounds beside its type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cyclopts import Parameter, Token
+
+from cliptune.bounds import MAX_WHOLE, require_count, require_number
+from cliptune.errors import CliptuneError, InputError
+
+__all__ = ["number", "whole"]
+
+_WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
+
+
+def whole(at_least: int | None = None, at_most: int = MAX_WHOLE) -> Parameter:
+    """Return how an option of whole numbers is read; ``1.5`` is none, and neither is ``1e3``.
+
+    Args:
+        at_least: The smallest; without it the library says what is allowed.
+        at_most: The largest.
+    """
+
+    def read(option: str, text: str) -> int:
+        if not _WHOLE.fullmatch(text):
+            raise InputError(f"{option} {_clipped(text)!r} came; expected a whole number")
+        value = int(text)
+        if at_least is not None:
+            require_count(option, value, at_least=at_least, at_most=at_most)
+        return value
+
+    return Parameter(converter=_converter(read))
+
+
+def number(
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> Parameter:
+    """Return how an option of numbers is read; not-a-number and infinity are refused."""
+
+    def read(option: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise InputError(f"{option} {_clipped(text)!r} came; expected a number") from None
+        require_number(option, value, at_least=at_least, above=above, at_most=at_most, below=below)
+        return value
+
+    return Parameter(converter=_converter(read))
+
+
+def _converter(
+    read: Callable[[str, str], float],
+) -> Callable[[Any, Sequence[Token]], float]:  # Any: the annotated type, which is not needed
+    def convert(_: Any, tokens: Sequence[Token]) -> float:
+        option, text = tokens[0].keyword or "the number", tokens[0].value
+        try:
+            return read(option, text.strip())
+        except InputError as error:
+            # The parser would wrap a ValueError in a sentence of its own.
+            raise CliptuneError(str(error)) from None
+
+    return convert
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
