@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from cliptune.errors import BadImageError
-from cliptune.images.decode import check_image, decode_image, reason_of
+from cliptune.images.decode import _to_rgb, check_image, decode_image, reason_of
 
 
 def decode(data, **options):
@@ -120,6 +120,63 @@ def test_16_bit_grey_is_scaled_by_its_full_range(encode_picture):
         assert as_array(decoded)[0, :, 0].tolist() == [0, 1, 128, 255]
     big_endian = b"P5 4 1 65535\n" + values.astype(">u2").tobytes()
     assert as_array(decode(big_endian))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 100, 200, 200], [0, 100, 200, 200]),
+        ([0, 255, 0, 255], [0, 255, 0, 255]),
+        ([0, 1024, 2048, 4095], [0, 64, 128, 255]),
+        ([0, 257, 32896, 65535], [0, 1, 128, 255]),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_integers_keep_their_contrast_whatever_type_they_are_stored_in(
+    values, expected, kind, encode_picture
+):
+    image = Image.fromarray(np.array([values], dtype=kind))
+    assert as_array(decode(encode_picture(image, "TIFF")))[0, :, 0].tolist() == expected
+
+
+def tiff(values, **tags):
+    """A grey TIFF of one row, written by hand: what Pillow reads but does not write."""
+    bits, fmt, photometric, data = tags["bits"], tags.get("format", 1), tags["photometric"], values
+    entries = [
+        (256, tags.get("width", 2)), (257, 1), (258, bits), (259, 1), (262, photometric),
+        (273, 8), (277, 1), (278, 1), (279, len(data)), (339, fmt),
+    ]  # fmt: skip
+    padded = data + bytes(-len(data) % 2)
+    header = struct.pack("<2sHI", b"II", 42, 8 + len(padded)) + padded
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return header + struct.pack("<H", len(entries)) + body + struct.pack("<I", 0)
+
+
+def test_a_tiff_that_says_12_bits_is_read_by_12_bits():
+    data = tiff(bytes([0x0C, 0x80, 0x00]), bits=12, photometric=1)  # 200 and 0
+    assert as_array(decode(data))[0, :, 0].tolist() == [12, 0]
+
+
+def test_grey_where_white_is_zero_is_turned_over():
+    data = tiff(struct.pack("<2H", 0, 65535), bits=16, photometric=0)
+    assert as_array(decode(data))[0, :, 0].tolist() == [255, 0]
+
+
+def test_a_transparent_value_of_16_bit_grey_is_white(encode_picture):
+    values = np.array([[0, 32896, 65535]], dtype=np.uint16)
+    data = encode_picture(Image.fromarray(values), "PNG", transparency=0)
+    assert as_array(decode(data))[0, :, 0].tolist() == [255, 128, 255]
+
+
+MODES = (
+    *("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "RGBX"),
+    *("RGBa", "La", "I;16", "I;16L", "I;16B", "I;16N"),
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_of_any_mode_of_pillow_becomes_rgb(mode):
+    assert _to_rgb(Image.new(mode, (3, 2))).mode == "RGB"
 
 
 @pytest.mark.parametrize(

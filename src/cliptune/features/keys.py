@@ -19,8 +19,8 @@ __all__ = ["CONTENT_BYTES", "StoreKey", "content_digest", "reduces_input", "tabl
 
 CONTENT_BYTES = 16
 _LAYOUT = 1  # of the files; raise it when they change
-_PIXELS = 1  # of decoding and resizing; raise it when they give other pixels
-_REDUCED_PIXELS = 2  # of decoding large JPEGs at a reduced scale first
+_PIXELS = 3  # of decoding and resizing; raise it when they give other pixels
+_REDUCED_PIXELS = 4  # of decoding large JPEGs at a reduced scale first
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ import io
 import struct
 import zlib
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from cliptune.errors import BadImageError
+from cliptune.images.grey import WIDE_MODES, wide_grey_to_rgb
 
 __all__ = ["MAX_PIXELS", "bad_image", "check_image", "decode_image", "reason_of"]
 
@@ -65,7 +64,7 @@ def decode_image(
     """Decode one image.
 
     Orientation from EXIF is applied. Transparency is laid on white, the first frame or page
-    stands for animations and documents, 16-bit grey is scaled to 8 bits by its full range.
+    stands for animations and documents, grey of more than 8 bits is scaled as ``grey`` says.
 
     Args:
         data: The bytes of the file.
@@ -182,36 +181,16 @@ def _turn_upright(image: Image.Image) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image).astype(np.float64) / 257.0)
-    if image.mode in ("I", "F"):
-        return _grey(_stretch_grey(image))
+    if image.mode in WIDE_MODES:
+        return wide_grey_to_rgb(image)
     if image.mode == "LAB":
         return _lab_to_rgb(image)
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        # Pillow brings grey with its alpha multiplied in to no mode but this one.
+        layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
-
-
-def _stretch_grey(image: Image.Image) -> NDArray[np.float64]:
-    """Map 32-bit grey to 0..255 by the range that its values show they are in."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("some pixels are not finite numbers")
-    low, high = float(values.min()), float(values.max())
-    if image.mode == "I" and low >= 0 and high <= 65535:
-        return values / 257.0  # 16-bit grey, which Pillow often widens to 32 bits
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return values * 255.0
-    if low >= 0 and high <= 255:
-        return values
-    return (values - low) * (255.0 / max(high - low, 1e-12))
-
-
-def _grey(values: NDArray[np.float64]) -> Image.Image:
-    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
