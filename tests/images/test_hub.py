@@ -1,13 +1,17 @@
 """Data sets of the hub: what the datasets library gives, and no network at all."""
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import datasets
 import pytest
 
+from cliptune import file_state
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
+from cliptune.features.digests import content_digests
 from cliptune.images import ImageTable
-from cliptune.images.hub import dataset_records
+from cliptune.images.hub import HubSource, dataset_records
 from cliptune.images.labelling import label_images
 from cliptune.images.records import Columns
 
@@ -66,6 +70,61 @@ def test_an_empty_row_is_a_bad_image(rows):
     images = label_images(dataset_records(empty, "test", "hf:x/y"), Columns())
     with pytest.raises(BadImageError, match=r"test#0.*no image"):
         images.sources[0].read()
+
+
+@pytest.fixture
+def folder_of_images(data_root, tmp_path, monkeypatch):
+    """What the library's builder of image folders keeps: the paths of files in its caches."""
+    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    files = []
+    for name in ("ants", "bees"):
+        (tmp_path / "hub/train" / name).mkdir(parents=True)
+        for image in sorted((data_root / "hymenoptera_data/val" / name).iterdir())[:2]:
+            files.append(str(shutil.copy(image, tmp_path / "hub/train" / name)))
+    builder = ImageFolder(
+        cache_dir=str(tmp_path / "made"), dataset_name="x", data_files={"train": files}
+    )
+    builder.download_and_prepare()
+    return builder.as_dataset()["train"]
+
+
+def test_a_data_set_laid_out_as_a_folder_is_read_from_its_files(folder_of_images):
+    images = label_images(dataset_records(folder_of_images, "train", "hf:x/y"), Columns())
+    assert sorted(images.labels) == ["ants", "ants", "bees", "bees"]
+    for source, label in zip(images.sources, images.labels, strict=True):
+        assert source.location.split("/")[-2] == label
+        assert source.read() == Path(source.location).read_bytes()
+
+
+def test_a_file_outside_the_caches_is_not_read(folder_of_images, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "another"))
+    images = label_images(dataset_records(folder_of_images, "train", "hf:x/y"), Columns())
+    with pytest.raises(BadImageError, match="in no cache of the hub's libraries"):
+        images.sources[0].read()
+
+
+@pytest.mark.parametrize("kind", ["files", "rows"])
+def test_images_of_the_hub_are_digested_once(kind, folder_of_images, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(file_state, "_SETTLED_NS", -(10**18))  # files of a moment ago count too
+    if kind == "rows":
+        rows.save_to_disk(tmp_path / "saved", num_shards=2)
+    dataset = datasets.load_from_disk(tmp_path / "saved") if kind == "rows" else folder_of_images
+    read = []
+    whole = HubSource.read
+    monkeypatch.setattr(HubSource, "read", lambda self: read.append(self.id) or whole(self))
+    for _ in range(2):
+        sources = dataset_records(dataset, "train", "hf:x/y").read_sources(
+            "img" if kind == "rows" else "image"
+        )
+        digests = content_digests(sources, tmp_path / "memo", workers=2)
+    assert len(read) == len(set(read)) == len(sources)
+    own = [hashlib.blake2b(whole(s), digest_size=16).digest() for s in sources]
+    assert digests.tobytes() == b"".join(own)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ This module knows nothing about models. Losing the memo costs one more reading.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from cliptune.features.keys import CONTENT_BYTES, content_digest
 from cliptune.file_state import FileState
+from cliptune.images.hub import HubSource
 from cliptune.images.parquet_rows import ParquetSource
 from cliptune.images.sources import FileSource, TarSource
 
@@ -91,13 +93,14 @@ def _stamps(sources: Sequence[Source]) -> list[_Stamp | None]:
     """Stamp each image before its bytes are read, so that a change meanwhile shows later."""
 
     @cache
-    def file_stamp(path: str) -> tuple[str, str, bool] | None:
+    def stamp_of(paths: tuple[str, ...]) -> tuple[str, str, bool] | None:
         try:
-            file = FileState.of(path)
+            files = [FileState.of(path) for path in paths]
         except OSError:
             return None
-        state = f"{file.size}:{file.modified_ns}:{file.changed_ns}"
-        return f"{file.device}:{file.inode}", state, file.has_settled()
+        names = [f"{file.device}:{file.inode}" for file in files]
+        states = [f"{file.size}:{file.modified_ns}:{file.changed_ns}" for file in files]
+        return _joined(names), _joined(states), all(file.has_settled() for file in files)
 
     @cache
     def keeps_bytes(path: Path, column: str) -> bool:
@@ -108,19 +111,28 @@ def _stamps(sources: Sequence[Source]) -> list[_Stamp | None]:
         place = _place(source)
         if isinstance(source, ParquetSource):
             place = place if keeps_bytes(source.column.path, source.column.name) else None
-        stamp = file_stamp(place[0]) if place else None
+        stamp = stamp_of(place[0]) if place else None
         stamps.append(_Stamp(stamp[0], place[1], *stamp[1:]) if stamp and place else None)
     return stamps
 
 
-def _place(source: Source) -> tuple[str, str] | None:
-    """Return the file that holds an image, and where in it; None for unknown kinds."""
+def _joined(parts: list[str]) -> str:
+    """Return the only part, or one short text for many."""
+    return parts[0] if len(parts) == 1 else content_digest("|".join(parts).encode()).hex()
+
+
+def _place(source: Source) -> tuple[tuple[str, ...], str] | None:
+    """Return the files that hold an image, and where in them; None where no file does."""
     if isinstance(source, FileSource):
-        return source.path, ""
+        return (source.path,), ""
     if isinstance(source, TarSource):
-        return source.path, f"{source.offset}+{source.size}"
+        return (source.path,), f"{source.offset}+{source.size}"
     if isinstance(source, ParquetSource):
-        return str(source.column.path), f"{source.column.name}#{source.row}"
+        return (str(source.column.path),), f"{source.column.name}#{source.row}"
+    if isinstance(source, HubSource) and source.path:
+        return (os.path.realpath(source.path),), ""
+    if isinstance(source, HubSource) and source.files:
+        return source.files, f"{source.column}#{source.row}"
     return None
 
 
