@@ -11,7 +11,8 @@ from cliptune import file_state
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
 from cliptune.features.digests import content_digests
 from cliptune.images import ImageTable
-from cliptune.images.hub import HubSource, dataset_records
+from cliptune.images.hub import dataset_records
+from cliptune.images.hub_rows import HubSource
 from cliptune.images.labelling import label_images
 from cliptune.images.records import Columns
 
