@@ -115,6 +115,16 @@ def test_many_requests_at_once_give_the_bits_of_one_at_a_time(tiny_graph):
     assert wrong == 0
 
 
+def test_what_came_in_is_never_written_to(tiny_graph):
+    pictures = np.ascontiguousarray(_pictures(64))
+    before = pictures.copy()
+    tiny_graph(pictures)
+    for i in range(8):
+        tiny_graph.alone(before[i : i + 1])
+        tiny_graph(before[: 8 + i])
+    np.testing.assert_array_equal(pictures, before)
+
+
 def test_threads_that_share_a_graph_get_their_own_rows(tiny_graph):
     pictures = _pictures(96)
     right = tiny_graph.alone(pictures)

@@ -105,15 +105,16 @@ class _OpenVino:
         def keep(request: Any, start: int) -> None:
             rows[start] = request.get_tensor(output).data.copy()
 
-        # A request reads its array where it lies and does not keep it: these names do, until
-        # all requests have ended, however they end.
+        # Each request gets a copy. An array that is shared instead is read where it lies, though
+        # nobody but the caller keeps it; and the graph goes on pointing to it after the request
+        # has ended, so that later requests of other kinds write into it (OpenVINO 2026.4).
         parts = _parts(inputs)
         with self._turn:
             queue = self._held["queue"]
             try:
                 queue.set_callback(keep)
                 for start, part in parts:
-                    queue.start_async({0: part}, start, share_inputs=True)
+                    queue.start_async({0: part}, start, share_inputs=False)
                 queue.wait_all()
             except BaseException:
                 self._replace_queue()
