@@ -4,7 +4,7 @@ import pytest
 
 from cliptune.atomic import atomic_path
 from cliptune.errors import RunError, UnavailableError
-from cliptune.runs import FORMAT_VERSION, RunDir, default_run_path
+from cliptune.runs import FORMAT_VERSION, RunDir
 
 
 def finished_run(path):
@@ -93,13 +93,3 @@ def test_not_a_number_never_reaches_a_file(tmp_path):
     run = RunDir.create(tmp_path / "run", {})
     with pytest.raises(ValueError, match="not JSON compliant"):
         run.write_json("metrics.json", {"accuracy": float("nan")})
-
-
-def test_default_path_does_not_exist_yet(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first = default_run_path("evaluate", "/data/my images.d")
-    first.mkdir(parents=True)
-    second = default_run_path("evaluate", "/data/my images.d")
-    assert first.parent.name == "runs"
-    assert first != second
-    assert first.name.startswith("evaluate-my-images-")

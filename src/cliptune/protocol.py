@@ -76,6 +76,18 @@ class Partition:
     notes: tuple[str, ...]
     duplicates: DuplicatePairs
 
+    def roles(self, n_rows: int) -> NDArray[np.str_]:
+        """Say what each row is for, ``train``, ``val`` or ``test``, str (n_rows,); else empty.
+
+        For the record of which images a run rests on; nothing may be chosen by it, for it tells
+        the locked rows without opening them.
+        """
+        roles = np.full(n_rows, "", dtype="<U5")
+        parts = {"train": self.train, "val": self.val, "test": self.test._rows}
+        for role, rows in parts.items():
+            roles[rows] = role
+        return roles
+
 
 def partition_table(
     table: ImageTable, vectors: NDArray[np.float32], *, val_fraction: float, seed: int

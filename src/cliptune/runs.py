@@ -35,13 +35,14 @@ from cliptune.errors import RunError, UnavailableError
 from cliptune.escaping import for_csv
 from cliptune.file_kinds import is_file, is_folder
 from cliptune.json_files import read_object
-from cliptune.places import file_stem, require_writable
+from cliptune.places import require_writable
 
 __all__ = [
     "CHECKPOINT",
     "FORMAT_VERSION",
+    "HOLDER",
+    "LOCK",
     "RunDir",
-    "default_run_path",
     "describe_machine",
     "require_finished",
     "require_free_place",
@@ -50,6 +51,7 @@ __all__ = [
 
 FORMAT_VERSION = 1
 CHECKPOINT = "checkpoint"  # the folder of an unfinished run's state; no part of a finished run
+LOCK, HOLDER = ".lock", ".holder.json"  # of the process that works there; see ``run_place``
 _MANIFEST = "manifest.json"
 _RECORDED_PACKAGES = ("cliptune", "torch", "open_clip_torch", "timm", "transformers", "numpy")
 
@@ -125,7 +127,7 @@ class RunDir:
     def _own_files(self) -> Iterator[Path]:
         for path in self.path.rglob("*"):
             within = path.relative_to(self.path)
-            if path.is_file() and path.name != _MANIFEST and within.parts[0] != CHECKPOINT:
+            if path.is_file() and within.parts[0] not in (_MANIFEST, CHECKPOINT, LOCK, HOLDER):
                 yield path
 
     @property
@@ -226,7 +228,7 @@ def require_free_place(path: Path) -> frozenset[str]:
         UnavailableError: The place cannot be written to.
     """
     try:
-        entries = frozenset(entry.name for entry in path.iterdir())
+        entries = frozenset(entry.name for entry in path.iterdir()) - {LOCK, HOLDER}
     except FileNotFoundError:
         entries = frozenset()
     except (OSError, ValueError) as error:  # ValueError: a name that can be no file's
@@ -244,16 +246,6 @@ def _unwritable(path: Path, error: OSError | ValueError) -> UnavailableError:
     return UnavailableError(
         f"cannot write to {str(path)!r} ({reason}); name another place with --out"
     )
-
-
-def default_run_path(command: str, data: str) -> Path:
-    """Return ``runs/<command>-<data>-<local time>``, a place that does not exist yet."""
-    base = Path("runs") / f"{command}-{file_stem(data)}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
-    path, count = base, 1
-    while path.exists():
-        count += 1
-        path = base.with_name(f"{base.name}-{count}")
-    return path
 
 
 def require_same_options(found: Json, wanted: Mapping[str, Any], path: Path) -> None:

@@ -1,6 +1,7 @@
 """``cliptune fit`` that trains the model itself: real images, a tiny model of the real kind."""
 
 import csv
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -159,6 +160,44 @@ def test_an_interrupted_run_is_taken_up_and_ends_the_same(
     assert resumed["test"] == whole["test"]
     assert run_command_line([*arguments, "--resume", str(out)]) == 2
     assert "is finished" in capsys.readouterr().err
+
+
+def swap_an_image(folder):
+    """Take one training image away and put another, a copy of a validation image, in."""
+    images = sorted((folder / "train" / "ants").iterdir())
+    shutil.copy(next((folder / "val" / "ants").iterdir()), images[0].with_name("zz.jpg"))
+    images[5].unlink()
+    return images[5].name, "zz.jpg"
+
+
+@pytest.mark.parametrize("method", RATES)
+def test_a_run_goes_on_with_the_images_of_its_start_only(
+    method, fit_arguments, small_data, tmp_path, monkeypatch, capsys
+):
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    arguments = fit_arguments(method, tmp_path / "run", "--no-check", "--epochs", "2")
+    arguments[1] = str(data)
+    interrupted(arguments, monkeypatch, after=3)  # two steps are an epoch
+    before = (tmp_path / "run" / "checkpoint" / "state.safetensors").read_bytes()
+    removed, added = swap_an_image(data)
+    capsys.readouterr()
+    assert run_command_line(arguments) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"1 removed ('train/ants/{removed}')" in message
+    assert f"1 added ('train/ants/{added}')" in message
+    assert (tmp_path / "run" / "checkpoint" / "state.safetensors").read_bytes() == before
+
+
+def test_a_run_of_a_version_that_recorded_no_images_is_refused(
+    fit_arguments, tmp_path, monkeypatch, capsys
+):
+    arguments = fit_arguments("full", tmp_path / "run", "--no-check")
+    interrupted(arguments, monkeypatch, after=3)
+    (tmp_path / "run" / "checkpoint" / "images.parquet").unlink()
+    capsys.readouterr()
+    assert run_command_line(arguments) == 2
+    assert "no readable record of the images" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

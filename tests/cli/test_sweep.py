@@ -152,8 +152,12 @@ def test_a_study_of_other_data_is_refused(small_data, cache, tmp_path, capsys):
     run([*arguments, "--out", tmp_path / "run"], capsys)
     other = ["--train-images", "40", "--out", tmp_path / "other"]
     assert run_command_line([str(word) for word in [*arguments, *other]]) == 2
-    assert "study 'mine' belongs to other data" in capsys.readouterr().err.splitlines()[-1]
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "study 'mine' was begun with other data: 20 removed ('train/" in message
     assert not (tmp_path / "other").exists()
+    other = ["--template", "an insect, {}", "--out", tmp_path / "other"]
+    assert run_command_line([str(word) for word in [*arguments, *other]]) == 2
+    assert "study 'mine' was begun with other options (templates:" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_finished_trials_and_prints_the_best_so_far(small_data, cache, tmp_path):

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny_training import make_data, make_encoder, make_model, run, weights_of
 
-from cliptune.errors import RunError
+from cliptune.errors import InputError, RunError
+from cliptune.finetune.checkpoints import load_state
 from cliptune.finetune.loop import finetune
 from cliptune.finetune.options import FinetuneOptions, OptimizerOptions, TrainableOptions
 from cliptune.finetune.records import EpochRecord, FinetuneResult, StepRecord, TrainingPlan
@@ -104,8 +107,28 @@ def test_refuses_other_options_and_says_which(tmp_path):
 
 def test_refuses_other_data(tmp_path):
     interrupt(BASE, tmp_path, after=1)
-    with pytest.raises(RunError, match=r"n_train \(24 there, 27 here\)"):
+    with pytest.raises(RunError, match=r"3 added \('train/0024.png', .* 'train/0026.png'\)"):
         run(data=make_data(27), options=BASE, folder=tmp_path, resume=True)
+
+
+def test_refuses_a_checkpoint_that_does_not_say_which_images(tmp_path):
+    """As versions before wrote them: with counts and a checksum of labels."""
+    interrupt(BASE, tmp_path, after=1)
+    state = load_state(tmp_path)
+    del state.facts["identity"]["images"]
+    file = tmp_path / "state.safetensors"
+    with safe_open(file, framework="pt") as saved:
+        tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118  no mapping
+    save_file(tensors, file, {"facts": json.dumps(state.facts)})
+    (tmp_path / "images.parquet").unlink()
+    with pytest.raises(RunError, match="no readable record of the images"):
+        run(options=BASE, folder=tmp_path, resume=True)
+
+
+def test_checkpoints_need_to_know_which_images(tmp_path):
+    data = dataclasses.replace(make_data(), identity=None)
+    with pytest.raises(InputError, match="which images the run rests on"):
+        run(data=data, options=BASE, folder=tmp_path)
 
 
 def test_refuses_another_model(tmp_path):

@@ -99,7 +99,21 @@ class ColourTable:
 def make_data(n_train=24, n_val=12, templates=("a photo of a {}.", "{}")):
     from cliptune.finetune.data import TrainingData
 
-    return TrainingData(ColourTable(n_train), ColourTable(n_val, seed=1), templates)
+    train, val = ColourTable(n_train), ColourTable(n_val, seed=1)
+    return TrainingData(train, val, templates, identify(train=train, val=val))
+
+
+def identify(**parts):
+    """Say which images these are, as a run that can be taken up records it."""
+    from cliptune.features import DataIdentity
+
+    rows = [(role, table, name) for role, table in parts.items() for name in table.ids]
+    return DataIdentity(
+        ids=tuple(f"{role}/{name}" for role, _, name in rows),
+        contents=tuple(f"{table.seed} {name}" for _, table, name in rows),
+        labels=tuple(t.class_names[int(name[:4]) % len(t.class_names)] for _, t, name in rows),
+        roles=tuple(role for role, _, _ in rows),
+    )
 
 
 def run(encoder=None, data=None, options=None, **settings):

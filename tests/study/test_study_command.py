@@ -285,8 +285,25 @@ def test_a_folder_of_another_study_is_not_touched(finished, data_root, run):
     other = data_root / "hymenoptera_data"
     code, _, said = run("study", other, "--split", "val", "--out", finished, "--only", "data")
     assert code == 2
-    assert "other options" in said
+    assert "was begun with other data" in said
     assert (finished / "study.json").read_bytes() == before
+
+
+def test_a_study_goes_on_with_the_images_of_its_start_only(small_insects, run, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(small_insects, data)
+    words = ("study", data, "--only", "data", "--budget", "30m", "--out", tmp_path / "study")
+    assert run(*words)[0] == 0
+    before = (tmp_path / "study" / "study.json").read_bytes()
+    first, second, *_ = sorted((data / "train" / "ants").iterdir())
+    first.write_bytes(second.read_bytes())
+    second.rename(second.with_name("zz.jpg"))
+    code, _, said = run(*words)
+    assert code == 2
+    named = [f"1 removed ('train/ants/{second.name}')", "1 added ('train/ants/zz.jpg')"]
+    named.append(f"1 changed ('train/ants/{first.name}')")
+    assert ", ".join(named) in said.splitlines()[-1]
+    assert (tmp_path / "study" / "study.json").read_bytes() == before
 
 
 def test_the_names_of_sections_are_those_of_the_registry():

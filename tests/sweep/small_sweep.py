@@ -10,13 +10,15 @@ import time
 
 import numpy as np
 
+from cliptune.features import DataIdentity
 from cliptune.sweep.grid import parse_grid
 from cliptune.sweep.head_sweep import HeadSweep
 from cliptune.sweep.options import SweepOptions
 from cliptune.sweep.store import StudyStore
 from cliptune.task import Task
 
-IDENTITY = {"data": "made up"}
+IDENTITY = {"encoder": "made up"}
+IMAGES = DataIdentity(("a.png",), ("00",), ("a",), ("train",))
 
 
 def make_task(n=240, n_val=200, dim=16, n_classes=3, seed=0):
@@ -54,7 +56,7 @@ def make_sweep(grid="lr=1e-3..1e1:5 wd=0", *, budget=float("inf"), task=None, **
 
 def run_sweep(url, sweep, name="s"):
     """Work on a study to its end; return its trials and how many this worker trained."""
-    with StudyStore.open(url, name, IDENTITY) as store:
+    with StudyStore.open(url, name, IDENTITY, images=IMAGES) as store:
         worker = sweep.worker(store)
         list(worker.run())
         return store.trials(), worker
@@ -67,7 +69,7 @@ def say(*words):
 
 def hang_in_training(url):
     sweep = make_sweep()
-    with StudyStore.open(url, "s", IDENTITY) as store:
+    with StudyStore.open(url, "s", IDENTITY, images=IMAGES) as store:
         worker = sweep.worker(store)
         claims, _ = store.claim(lambda *asked: worker.strategy.choose(*asked)[:2])
         say("claimed", len(claims))

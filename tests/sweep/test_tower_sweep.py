@@ -17,6 +17,7 @@ from cliptune.sweep.store import StudyStore
 from cliptune.sweep.tower_sweep import TowerSweep
 from cliptune.task import Task
 
+IMAGES = tiny.identify(train=tiny.ColourTable(4))
 GRID = "backbone=0,1e-4,1e-3,1e1 head=1e-3,1e-1"
 
 
@@ -77,7 +78,8 @@ def make_sweep(encoder, *, method="full", grid=GRID, seconds=120.0, n=60, n_val=
 
 
 def run_sweep(sweep, folder):
-    with StudyStore.open(f"sqlite:///{folder / 's.sqlite3'}", "s", {"data": "x"}) as store:
+    address = f"sqlite:///{folder / 's.sqlite3'}"
+    with StudyStore.open(address, "s", {}, images=IMAGES) as store:
         worker = sweep.worker(store)
         list(worker.run())
         return store.trials(), worker

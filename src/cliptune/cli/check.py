@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,12 +88,34 @@ def check(
             seed=output.seed,
         )
 
+    from cliptune.run_place import hold_place
+
+    with nullcontext() if out is None else hold_place(out):
+        results = _check(
+            data, method, options, out,
+            val=val, templates=template_set.templates,
+            dataset=dataset, model=model, output=output,
+        )  # fmt: skip
+    require_none_failed(results)
+
+
+def _check(
+    data: str,
+    method: str,
+    options: FinetuneOptions | None,
+    out: Path | None,
+    *,
+    val: float,
+    templates: tuple[str, ...],
+    dataset: DataOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> Sequence[CheckResult]:
+    """Look at data and set-up, show what was found and keep it where that was asked for."""
     from cliptune.images import require_classes, require_labels
     from cliptune.protocol import partition_table
-    from cliptune.runs import RunDir, require_free_place
+    from cliptune.runs import RunDir
 
-    if out is not None:
-        require_free_place(out)
     table = open_whole_table(data, dataset)
     require_labels(table)
     require_classes(table)
@@ -110,7 +133,7 @@ def check(
         table,
         partition,
         report=report,
-        templates=template_set.templates,
+        templates=templates,
         options=options,
         folder=out,
         seed=output.seed,
@@ -123,7 +146,7 @@ def check(
         print_json(found)
     else:
         _show(data, results)
-    require_none_failed(results)
+    return results
 
 
 def _trains(method: str) -> bool:

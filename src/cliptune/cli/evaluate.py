@@ -77,14 +77,27 @@ def evaluate(
         evaluate_retrieval(data, out, dataset=dataset, prompts=prompts, model=model, output=output)
         return
 
+    from cliptune.run_place import claim_place
+
+    with claim_place(out, "evaluate", data) as place:
+        _evaluate(data, place, dataset=dataset, prompts=prompts, model=model, output=output)
+
+
+def _evaluate(
+    data: str,
+    place: Path,
+    *,
+    dataset: DataOptions,
+    prompts: TemplateOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    """Score zero-shot classification with every template set that was asked for."""
     from cliptune.evaluation import compare_with_first
     from cliptune.images import require_classes, require_labels
-    from cliptune.runs import default_run_path, require_free_place
 
     start = time.perf_counter()
     sets = choose_template_sets(prompts)
-    place = out or default_run_path("evaluate", data)
-    require_free_place(place)
     table = open_table(data, dataset)
     require_labels(table)
     require_classes(table)

@@ -35,15 +35,27 @@ def evaluate_run(
     output: OutputOptions,
 ) -> None:
     """Score the classifier of a run on a labelled data set, and zero-shot beside it."""
-    from cliptune.images import require_labels
-    from cliptune.run_evaluation import count_learned_from, match_classes, score_classifier
-    from cliptune.runs import default_run_path, require_free_place
+    from cliptune.run_place import claim_place
 
     refuse_beside_run(prompts, model)
     require_runs([run])
+    with claim_place(out, "evaluate", data) as place:
+        _evaluate(data, run, place, dataset=dataset, model=model, output=output)
+
+
+def _evaluate(
+    data: str,
+    run: Path,
+    place: Path,
+    *,
+    dataset: DataOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    from cliptune.images import require_labels
+    from cliptune.run_evaluation import count_learned_from, match_classes, score_classifier
+
     start = time.perf_counter()
-    place = out or default_run_path("evaluate", data)
-    require_free_place(place)
     table = open_table(data, dataset)
     require_labels(table)
     opened = open_run(run, model, table)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cliptune.cli.console import note, print_json, progress_bar
 from cliptune.cli.finetune_start import (
@@ -15,7 +15,7 @@ from cliptune.cli.finetune_start import (
     FinetuneRequest,
     begin_run,
     check_first,
-    choose_place,
+    claim_run,
     open_start,
 )
 from cliptune.cli.finetune_tables import note_event, show_finetune
@@ -32,7 +32,7 @@ from cliptune.finetune.processes import launched_as, leave_processes, require_tr
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import FeatureStore
-    from cliptune.finetune.data import WatchData
+    from cliptune.finetune.data import TrainingData, WatchData
     from cliptune.finetune.records import Event
     from cliptune.finetune_run import FinetuneSettings, Start, Trained
     from cliptune.images import ImageTable
@@ -47,9 +47,13 @@ def fit_encoder(request: FinetuneRequest) -> None:
 
     Under ``accelerate launch`` all processes train; the first one alone writes and reports.
     """
-    began = time.perf_counter()
     rank, count = launched_as()
-    place = choose_place(request, rank, count)
+    with claim_run(request, rank, count) as place:
+        _fit(request, place, rank, count)
+
+
+def _fit(request: FinetuneRequest, place: Path, rank: int, count: int) -> None:
+    began = time.perf_counter()
     for name in request.around.track:
         require_tracker(name)
     encoder = open_trainable_encoder(request.model)
@@ -59,15 +63,17 @@ def fit_encoder(request: FinetuneRequest) -> None:
         for sentence in start.partition.notes:
             note(sentence)
     settings = _settings(request, encoder.name)
+    watch = _open_watched(request)
+    data = _training_data(request, start, watch, store)
     if rank == 0 and (place / "config.json").is_file():
-        begin_run(place, settings, Checked())  # refuses other options than those there
+        begin_run(place, settings, Checked(), data)  # refuses other options than those there
     checked = check_first(request, encoder, store, start, place)
     if rank == 0 and request.around.track:
-        begin_run(place, settings, checked)  # before a tracker's first file is there
+        begin_run(place, settings, checked, data)  # before a tracker's first file is there
     trained = _follow(
-        _train(request, encoder, start, place),
+        _train(request, encoder, data, watch, place),
         request.options.epochs,
-        begin=partial(begin_run, place, settings, checked) if rank == 0 else None,
+        begin=partial(begin_run, place, settings, checked, data) if rank == 0 else None,
     )
     trained = replace(trained, checks=checked.results)
     if count > 1:
@@ -95,27 +101,44 @@ def _settings(request: FinetuneRequest, model: str) -> FinetuneSettings:
     )
 
 
+def _training_data(
+    request: FinetuneRequest, start: Start, watch: Mapping[str, WatchData], store: FeatureStore
+) -> TrainingData:
+    """Say what is learned from, and write down every image that the run rests on."""
+    from cliptune.finetune.data import TrainingData
+
+    table, partition = start.table, start.partition
+    identity = store.identify(table, partition.roles(len(table)))
+    for name, watched in watch.items():
+        images = cast("ImageTable", watched.images)
+        identity = identity.joined(name, store.identify(images, ["watch"] * len(images)))
+    return TrainingData(
+        table.select(partition.train),
+        table.select(partition.val),
+        request.template_set.templates,
+        identity,
+    )
+
+
 def _train(
-    request: FinetuneRequest, encoder: TorchEncoder, start: Start, place: Path
+    request: FinetuneRequest,
+    encoder: TorchEncoder,
+    data: TrainingData,
+    watch: Mapping[str, WatchData],
+    place: Path,
 ) -> Iterator[Event]:
     from cliptune.finetune.checkpoints import has_state
-    from cliptune.finetune.data import TrainingData
     from cliptune.finetune.loop import finetune
     from cliptune.runs import CHECKPOINT
 
     folder = place / CHECKPOINT
-    table, partition = start.table, start.partition
     return finetune(
         encoder,
-        TrainingData(
-            table.select(partition.train),
-            table.select(partition.val),
-            request.template_set.templates,
-        ),
+        data,
         request.options,
         folder=folder,
         resume=has_state(folder),
-        watch=_open_watched(request),
+        watch=watch,
         trackers=request.around.track,
         log_folder=place / "logs",
     )

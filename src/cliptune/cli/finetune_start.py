@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ from cliptune.finetune.processes import launched_as
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import FeatureStore
+    from cliptune.finetune.data import TrainingData
     from cliptune.finetune.options import FinetuneOptions
     from cliptune.finetune_run import FinetuneSettings, Start
     from cliptune.prompts import TemplateSet
 
-__all__ = ["Checked", "FinetuneRequest", "begin_run", "check_first", "choose_place", "open_start"]
+__all__ = ["Checked", "FinetuneRequest", "begin_run", "check_first", "claim_run", "open_start"]
 
 _CHECKS, _SHEET = "checks.json", "what-the-model-sees.jpg"
 
@@ -58,32 +60,38 @@ class FinetuneRequest:
     output: OutputOptions
 
 
-def choose_place(request: FinetuneRequest, rank: int, count: int) -> Path:
-    """Say where the run goes, without writing anything.
+@contextmanager
+def claim_run(request: FinetuneRequest, rank: int, count: int) -> Iterator[Path]:
+    """Give the run its folder, while the block lasts; of several processes the first keeps it.
 
     Raises:
         InputError: The options name no place, or two.
-        RunError: There is a finished run, other files, or nothing to resume.
+        RunError: Another process works there, there is a finished run, other files, or nothing
+            to resume.
     """
-    from cliptune.runs import default_run_path, require_free_place
+    from cliptune.run_place import claim_place
 
     resume, out = request.around.resume, request.out
     if resume is not None:
-        if out is not None and out != resume:
-            raise InputError(f"--resume {resume} and --out {out} name two places; give one")
-        if (resume / "manifest.json").exists():
-            raise RunError(f"the run in {str(resume)!r} is finished; there is nothing to resume")
-        if not (resume / "config.json").is_file():
-            raise RunError(
-                f"there is no unfinished run in {str(resume)!r}; start it without --resume"
-            )
-        return resume
-    if out is None and count > 1:
+        _require_unfinished(resume, out)
+    if resume is None and out is None and count > 1:
         raise InputError("several processes came without --out; name one place for all of them")
-    place = out or default_run_path("fit", request.data)
-    if rank == 0:  # the others may come when the first has begun to write
-        require_free_place(place)
-    return place
+    place = resume or out
+    if rank > 0:
+        assert place is not None, "the options of several processes name one"
+        yield place
+        return
+    with claim_place(place, "fit", request.data) as own:
+        yield own
+
+
+def _require_unfinished(resume: Path, out: Path | None) -> None:
+    if out is not None and out != resume:
+        raise InputError(f"--resume {resume} and --out {out} name two places; give one")
+    if (resume / "manifest.json").exists():
+        raise RunError(f"the run in {str(resume)!r} is finished; there is nothing to resume")
+    if not (resume / "config.json").is_file():
+        raise RunError(f"there is no unfinished run in {str(resume)!r}; start it without --resume")
 
 
 def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureStore) -> Start:
@@ -168,11 +176,25 @@ def check_first(
         return Checked([result.to_dict() for result in kept], picture.read_bytes())
 
 
-def begin_run(place: Path, settings: FinetuneSettings, checked: Checked) -> None:
-    """Begin the run on disk, or take it up; only now is it known that it can be trained."""
-    from cliptune.runs import RunDir
+def begin_run(
+    place: Path, settings: FinetuneSettings, checked: Checked, data: TrainingData
+) -> None:
+    """Begin the run on disk, or take it up; only now is it known that it can be trained.
 
+    Raises:
+        RunError: What is there was begun with other options or images.
+    """
+    from cliptune.features import load_identity
+    from cliptune.runs import CHECKPOINT, RunDir
+
+    has_begun = any((place / name).exists() for name in (_CHECKS, CHECKPOINT))
     run = RunDir.create(place, settings.to_dict())
+    assert data.identity is not None, "the caller gave it one"
+    if not has_begun:
+        data.identity.save(place / CHECKPOINT)
+    data.identity.require_same(
+        load_identity(place / CHECKPOINT), f"the unfinished run in {str(place)!r}"
+    )
     if checked.picture is not None:
         with run.writing(_SHEET) as temporary:
             temporary.write_bytes(checked.picture)

@@ -74,6 +74,13 @@ class HeadRequest:
 
 def fit_heads(request: HeadRequest) -> None:
     """Embed once, fit, choose on validation, open the test once, leave a classifier."""
+    from cliptune.run_place import claim_place
+
+    with claim_place(request.out, "fit", request.data) as place:
+        _fit(request, place)
+
+
+def _fit(request: HeadRequest, place: Path) -> None:
     began = time.perf_counter()
     counts = read_shots(request.shots, request.seeds, request.output.seed)
     options = _complete(request, few_shot=bool(counts))
@@ -81,11 +88,8 @@ def fit_heads(request: HeadRequest) -> None:
 
     from cliptune.fitting import needs_of
     from cliptune.images import require_classes, require_labels
-    from cliptune.runs import default_run_path, require_free_place
 
     needs = {needs_of(name, options) for name in methods}
-    place = request.out or default_run_path("fit", request.data)
-    require_free_place(place)
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
     require_classes(table)

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cliptune.atlas import MapView
+    from cliptune.atlas import MapOptions, MapView
     from cliptune.images import ImageTable
     from cliptune.map_views import Viewer
+    from cliptune.prompts import TemplateSet
 
 __all__ = ["map"]
 
@@ -81,26 +82,57 @@ def map(
     if len(sets) > 1:
         raise InputError(f"map takes one template set, {len(sets)} came; compare with evaluate")
 
-    from cliptune.atlas import MapOptions, build_map
+    from cliptune.atlas import MapOptions
     from cliptune.atlas.page import load_plotly_script
-    from cliptune.map_data import check_mappable, choose_images
-    from cliptune.map_run import write_map_run
-    from cliptune.map_views import load_viewers, make_inputs
-    from cliptune.runs import default_run_path, require_free_place
+    from cliptune.run_place import claim_place
 
     start = time.perf_counter()
     require_class_names(dataset)
     require_compute(compute, model)
     require_runs(run)
     load_plotly_script()  # what is missing is said before hours of embedding, not after
-    place = out or default_run_path("map", data)
-    require_free_place(place)
+    options = MapOptions(method=method, fit=fit, shift=shift, force=force, seed=output.seed)
+    with claim_place(out, "map", data) as place:
+        reported = _draw(
+            data,
+            (model, run),
+            place,
+            options,
+            sample=sample,
+            templates=sets[0] if prompts.templates or prompts.template else None,
+            for_atlas=export == "atlas",
+            dataset=dataset,
+            compute=compute,
+        )
+    if output.json:
+        print_json(reported | {"seconds": time.perf_counter() - start})
+    else:
+        _show(reported)
+
+
+def _draw(
+    data: str,
+    views_of: tuple[tuple[str, ...], tuple[Path, ...]],
+    place: Path,
+    options: MapOptions,
+    *,
+    sample: int | None,
+    templates: TemplateSet | None,
+    for_atlas: bool,
+    dataset: DataOptions,
+    compute: ComputeOptions,
+) -> dict[str, Any]:  # Any: plain JSON values
+    """Look through every encoder and run, and draw what they see."""
+    from cliptune.atlas import build_map
+    from cliptune.map_data import check_mappable, choose_images
+    from cliptune.map_run import write_map_run
+    from cliptune.map_views import load_viewers, make_inputs
+
     table = open_table(data, dataset)
     check_mappable(table)
     viewers = load_viewers(
-        model,
-        run,
-        templates=sets[0] if prompts.templates or prompts.template else None,
+        *views_of,
+        templates=templates,
         device=compute.device,
         precision=compute.precision,
         load=engine_loader(compute, table),
@@ -110,23 +142,18 @@ def map(
         dim=max(viewer.encoder.dim for viewer in viewers),
         n_views=len(viewers),
         sample=sample,
-        seed=output.seed,
+        seed=options.seed,
     )
     for remark in remarks:
         note(remark)
     table, views, contents = _look(viewers, table, dataset, compute)
     inputs = make_inputs(data, table, viewers, views, remarks=remarks, contents=contents)
     with progress_bar("measuring and projecting", "steps") as show:
-        options = MapOptions(method=method, fit=fit, shift=shift, force=force, seed=output.seed)
         result = build_map(inputs, options, progress=show)
-    asked = {"data": data, "split": dataset.split, "sample": sample, "shift": shift}
-    reported = write_map_run(
-        place, result, asked=asked, table=table, viewers=viewers, for_atlas=export == "atlas"
+    asked = {"data": data, "split": dataset.split, "sample": sample, "shift": options.shift}
+    return write_map_run(
+        place, result, asked=asked, table=table, viewers=viewers, for_atlas=for_atlas
     )
-    if output.json:
-        print_json(reported | {"seconds": time.perf_counter() - start})
-    else:
-        _show(reported)
 
 
 def _look(

@@ -29,14 +29,25 @@ def evaluate_retrieval(
     if prompts.templates or prompts.template:
         raise InputError("--task retrieval takes captions as they are; leave out the templates")
 
+    from cliptune.run_place import claim_place
+
+    with claim_place(out, "evaluate", data) as place:
+        _evaluate(data, place, dataset=dataset, model=model, output=output)
+
+
+def _evaluate(
+    data: str,
+    place: Path,
+    *,
+    dataset: DataOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
     from cliptune.classifier import EncoderRecord
     from cliptune.images import list_captions
     from cliptune.retrieval_run import CaptionedVectors, write_retrieval_run
-    from cliptune.runs import default_run_path, require_free_place
 
     start = time.perf_counter()
-    place = out or default_run_path("evaluate", data)
-    require_free_place(place)
     table = open_table(data, dataset)
     list_captions(table)
     encoder, store = open_encoder(model, table), open_store(model)

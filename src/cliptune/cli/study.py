@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,9 +66,7 @@ def study(
         compute: Where and how encoders compute.
         output: How results are shown.
     """
-    from cliptune.runs import require_free_place
     from cliptune.study import StudyOptions, choose_sections
-    from cliptune.study.run import Finished, Planned, Started, run_study
     from cliptune.sweep.options import parse_seconds
 
     began = time.perf_counter()
@@ -83,10 +81,16 @@ def study(
     )
     require_class_names(dataset)
     require_compute(compute, options.models)
-    if out is not None:
-        require_free_place(out)
-    prepared = _prepare(options, out, dataset, compute, began)
-    n_sections = len(options.sections)
+    with ExitStack() as held:
+        prepared = _prepare(options, out, dataset, compute, began, held)
+        _follow(prepared, len(options.sections))
+    _show(prepared.folder, as_json=output.json)
+
+
+def _follow(prepared: Study, n_sections: int) -> None:
+    """Do every section, and show what happens as it happens."""
+    from cliptune.study.run import Finished, Planned, Started, run_study
+
     place = 0
     with _live_line() as (show, headline):
         try:
@@ -102,7 +106,6 @@ def study(
             note(f"what is finished: {prepared.folder / 'report.html'}")
             note(f"the same command goes on from here: {prepared.command}")
             raise
-    _show(prepared.folder, as_json=output.json)
 
 
 def _prepare(
@@ -111,13 +114,26 @@ def _prepare(
     dataset: DataOptions,
     compute: ComputeOptions,
     began: float,
+    held: ExitStack,
 ) -> Study:
-    """Open data and encoders, measure the speed, and embed every image once."""
+    """Open data and encoders, measure the speed, and embed every image once.
+
+    ``held`` keeps the study's folder for this process.
+    """
     from cliptune.images import open_images
     from cliptune.paths import cache_dir
-    from cliptune.study.open import claim_folder, labelled_part, measure_speeds, study_key
+    from cliptune.run_place import hold_place
+    from cliptune.study.open import (
+        begin_folder,
+        default_folder,
+        labelled_part,
+        measure_speeds,
+        study_key,
+    )
     from cliptune.study.run import Study, plan_path
 
+    if out is not None:
+        held.enter_context(hold_place(out))
     if options.image is not None:
         open_images([str(options.image)])  # what is not there is said before anything is written
     table, n_unlabelled = labelled_part(open_whole_table(options.data, dataset))
@@ -127,10 +143,12 @@ def _prepare(
     }
     store = open_store(compute)
     cache = (compute.cache_dir or cache_dir()) / "studies"
-    key = study_key(table, encoders, options, store, precision=compute.precision)
+    images = store.identify(table, table.splits)
+    key = study_key(images, table.class_names, encoders, options, precision=compute.precision)
     known = plan_path(cache, key, options).is_file()
     speeds = None if known else measure_speeds(table, encoders, options)
-    folder = claim_folder(out, options, key)
+    place = out or held.enter_context(hold_place(default_folder(options, key)))
+    folder = begin_folder(place, options, key, images)
     return Study(
         options=options,
         subject=_embed(options, table, n_unlabelled, encoders, store, dataset, compute),

@@ -119,7 +119,7 @@ def sweep(
     began = time.monotonic()
     template_set = choose_one_template_set(prompts, "sweep")
 
-    from cliptune.runs import default_run_path, require_free_place
+    from cliptune.run_place import claim_place
     from cliptune.sweep.connect import require_address
     from cliptune.sweep.options import TOWER_METHODS, parse_seconds, read_grid
 
@@ -132,7 +132,6 @@ def sweep(
         seconds=parse_seconds(budget) if budget is not None else _default_budget(method),
         n_images=train_images,
         val_fraction=val,
-        place=out or default_run_path("sweep", data),
         storage=kept.storage,
         study=kept.study,
         template_set=template_set,
@@ -140,7 +139,6 @@ def sweep(
         model=model,
         json=output.json,
     )
-    require_free_place(request.place)
     require_class_names(dataset)
     if method in TOWER_METHODS:
         require_trainable(model)
@@ -148,7 +146,8 @@ def sweep(
         require_compute(model, [model.model])
     if kept.storage is not None:
         require_address(kept.storage)
-    result = run_sweep(request)
+    with claim_place(out, "sweep", data) as place:
+        result = run_sweep(request, place)
     if output.json:
         print_json(result)
     else:

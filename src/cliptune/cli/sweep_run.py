@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from cliptune.cli.tasks import make_task
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
+    from cliptune.features import DataIdentity
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
     from cliptune.sweep.grid import Grid
@@ -49,7 +51,6 @@ class SweepRequest:
         seconds: The budget, or infinity.
         n_images: Training images to draw, or None for all.
         val_fraction: Share of them cut for validation.
-        place: Where the run goes.
         storage: Address of the study, or None for a file in the cache.
         study: Its name there, or None.
         template_set: How class names become texts.
@@ -65,7 +66,6 @@ class SweepRequest:
     seconds: float
     n_images: int | None
     val_fraction: float
-    place: Path
     storage: str | None
     study: str | None
     template_set: TemplateSet
@@ -103,21 +103,25 @@ class _Prepared:
     table: ImageTable
     task: Task
     notes: tuple[str, ...]
-    digest: str
+    images: DataIdentity
 
 
-def run_sweep(request: SweepRequest) -> dict[str, Any]:  # Any: plain JSON values
+def run_sweep(request: SweepRequest, place: Path) -> dict[str, Any]:  # Any: plain JSON values
     """Train what is left of the sweep, and write the run directory.
+
+    Args:
+        request: What was asked for.
+        place: Where the run goes.
 
     Raises:
         KeyboardInterrupt: After the best so far was shown; finished trials are kept.
     """
     prepared = _prepare(request)
     one = _open_sweep(request, prepared)
-    identity = {"data": prepared.digest, **one.identity}
-    address, name = _place_of_study(request, identity)
+    identity = {**_comparable(request, prepared.encoder), **one.identity}
+    address, name = _place_of_study(request, {**identity, "images": prepared.images.digest})
     asked = request.to_dict(prepared.encoder)
-    finished, facts = _work(one, address, name, identity)
+    finished, facts = _work(one, address, name, identity, prepared.images)
     conclusion = one.conclude(finished)
     if facts["interrupted"]:
         show_interrupted(conclusion, asked | facts, as_json=request.json)
@@ -129,16 +133,16 @@ def run_sweep(request: SweepRequest) -> dict[str, Any]:  # Any: plain JSON value
         "n_train": len(prepared.task.train),
         "n_val": len(prepared.task.val),
         "notes": [*prepared.notes, *facts["notes"]],
-        "data_digest": prepared.digest,
+        "data_digest": prepared.images.digest,
         "encoder": prepared.encoder.fingerprint,
         "seconds": time.monotonic() - request.began,
     }
-    return write_sweep(request.place, asked, conclusion, facts)
+    return write_sweep(place, asked, conclusion, facts)
 
 
 def _prepare(request: SweepRequest) -> _Prepared:
     from cliptune.images import require_classes, require_labels
-    from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_digest
+    from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_identity
     from cliptune.sweep.options import TOWER_METHODS
 
     seed = request.options.seed
@@ -178,13 +182,19 @@ def _prepare(request: SweepRequest) -> _Prepared:
         table=table,
         task=task,
         notes=seen.notes,
-        digest=sweep_digest(
-            table,
-            seen,
-            contents=store.contents_digest(table),
-            fingerprint=encoder.fingerprint,
-        ),
+        images=sweep_identity(table, seen, store),
     )
+
+
+def _comparable(
+    request: SweepRequest, encoder: DualEncoder
+) -> dict[str, Any]:  # Any: plain JSON values
+    """Return what makes trials comparable besides images and options of training."""
+    return {
+        "encoder": [encoder.fingerprint, encoder.preprocess.to_dict()],
+        "precision": request.model.precision,
+        "templates": list(request.template_set.templates),
+    }
 
 
 def _open_sweep(request: SweepRequest, prepared: _Prepared) -> HeadSweep | TowerSweep:
@@ -226,11 +236,20 @@ def _place_of_study(
 
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = (request.model.cache_dir or cache_dir()).absolute() / "sweeps"
-    return f"sqlite:///{folder / f'{file_stem(name)}-{digest}.sqlite3'}", name
+    file = folder / f"{file_stem(name)}-{digest}.sqlite3"
+    if not file.exists() and any(
+        folder.glob(f"{escape(file_stem(name))}-{'?' * len(digest)}.sqlite3")
+    ):
+        note(f"begun anew: the cache keeps sweeps {name!r}, but of other images or options")
+    return f"sqlite:///{file}", name
 
 
 def _work(
-    one: HeadSweep | TowerSweep, address: str, name: str, identity: Mapping[str, Any]
+    one: HeadSweep | TowerSweep,
+    address: str,
+    name: str,
+    identity: Mapping[str, Any],
+    images: DataIdentity,
 ) -> tuple[list[Trial], dict[str, Any]]:  # Any: plain JSON values
     """Work on the study until nothing is left, the time is over, or someone presses Ctrl-C."""
     from cliptune.sweep.connect import without_password
@@ -238,7 +257,7 @@ def _work(
 
     interrupted = False
     notes: list[str] = []
-    with StudyStore.open(address, name, identity) as store:
+    with StudyStore.open(address, name, identity, images=images) as store:
         before = len(store.trials())
         if before:
             note(f"study {name!r} holds {before} finished trials already; going on from there")

@@ -18,6 +18,7 @@ from cliptune.features.cache import (
 )
 from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract, load_first_pixels
+from cliptune.features.identity import DataIdentity, load_identity
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
 
@@ -26,6 +27,7 @@ __all__ = [
     "CacheCheck",
     "CacheEntry",
     "DamagedShard",
+    "DataIdentity",
     "FeatureStore",
     "Features",
     "Progress",
@@ -34,6 +36,7 @@ __all__ = [
     "extract",
     "list_cache",
     "load_first_pixels",
+    "load_identity",
     "prune_cache",
     "verify_cache",
 ]

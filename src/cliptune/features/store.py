@@ -40,6 +40,7 @@ from cliptune.features.digests import MEMO_NAME, content_digests
 from cliptune.features.embed import Job, embed_missing, first_of_each
 from cliptune.features.extract import checked_workers, require_finite
 from cliptune.features.folder import ShardFolder
+from cliptune.features.identity import DataIdentity
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.types import Features, Progress
 
@@ -127,10 +128,20 @@ class FeatureStore:
             contents=contents,
         )
 
-    def contents_digest(self, table: ImageTable) -> str:
-        """Return a hex digest of the content of each file, in order, whatever embeds them."""
+    def identify(self, table: ImageTable, roles: Sequence[str] | NDArray[np.str_]) -> DataIdentity:
+        """Describe the images of a table: names, contents, labels, and what each is for.
+
+        Args:
+            table: N images.
+            roles: What each is for, N of them; see ``DataIdentity``.
+
+        Raises:
+            BadImageError: A file cannot be read; the message names it.
+        """
         memo = self.cache_dir / MEMO_NAME
-        return table_digest(content_digests(table.sources, memo, workers=self.workers))
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        contents = content_digests(table.sources, memo, workers=self.workers)
+        return DataIdentity.of(table, contents, roles)
 
     def text_features(
         self, encoder: DualEncoder, texts: Sequence[str], *, truncate: bool = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import DataError, InputError
+from cliptune.features import DataIdentity
 from cliptune.finetune.batches import Images, resolve_batch_size
 from cliptune.finetune.options import FinetuneOptions
 
@@ -25,11 +26,15 @@ class TrainingData:
         train: Images with labels or captions.
         val: The same, apart from ``train``; everything is chosen on them.
         templates: Texts with one ``{}`` each, for class-labelled data.
+        identity: Which images these are and what for, those of the locked test and those that
+            are only watched among them. A run with checkpoints needs it: a checkpoint goes on
+            with the same images only.
     """
 
     train: Images
     val: Images
     templates: tuple[str, ...] = ("a photo of a {}.",)
+    identity: DataIdentity | None = None
 
     @property
     def has_captions(self) -> bool:

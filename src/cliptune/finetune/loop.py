@@ -49,7 +49,7 @@ def finetune(
             ``TorchEncoder`` must be made of it (its fingerprint is another).
         data: Images to learn from and to choose by.
         options: How.
-        folder: Where checkpoints go; nothing writes none.
+        folder: Where checkpoints go, with ``data.identity``; nothing writes none.
         resume: Take up the run whose checkpoint is in ``folder``.
         watch: Data that is only looked at, by name.
         trackers: Some of ``TRACKERS``.
@@ -62,10 +62,15 @@ def finetune(
     Raises:
         InputError: The options contradict each other, the model or the data.
         DataError: Images lack labels or cannot be read.
-        RunError: There is nothing to resume, or it was begun with other options.
+        RunError: There is nothing to resume, or it was begun with other data or options.
         NonFiniteError: A loss or gradient is not finite; a checkpoint holds what was before.
         UnavailableError: A checkpoint cannot be written; the one before is whole.
     """
+    if folder is not None and data.identity is None:
+        raise InputError(
+            "checkpoints were asked for without saying which images the run rests on; give "
+            "TrainingData an identity"
+        )
     saved = _find_state(folder, resume=resume)
     with open_session(
         encoder,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cliptune.features import load_identity
 from cliptune.finetune.checkpoints import (
     SavedState,
     load_best,
@@ -49,6 +50,7 @@ class Progress:
         self._session = session
         self._folder = folder
         self._saved_at = time.monotonic()
+        self._is_recorded = False
         self._best: dict[str, Tensor] = {}
         self.epoch = 0
         self.batch = 0
@@ -77,10 +79,11 @@ class Progress:
         """Take up a saved run.
 
         Raises:
-            RunError: It was begun with other options.
+            RunError: It was begun with other data or options.
         """
         session, facts = self._session, saved.facts
         assert self._folder is not None, "the state came from there"
+        self._require_same_images(facts["identity"].get("images"))
         require_same_options(facts["identity"], session.identity(), self._folder)
         session.load_weights(saved.weights)
         session.load_moments(saved.optimizer)
@@ -93,6 +96,16 @@ class Progress:
         self.head = _read_head(facts["head"])
         if self.best_epoch is not None:
             self._best = load_best(self._folder, self.best_epoch)
+
+    def _require_same_images(self, digest: str | None) -> None:
+        """Compare with the images that the checkpoint was made of, and name what differs."""
+        images = self._session.data.identity
+        assert self._folder is not None, "the state came from there"
+        assert images is not None, "a run with a folder has one"
+        if digest != images.digest:
+            found = load_identity(self._folder)
+            known = found if found is not None and found.digest == digest else None
+            images.require_same(known, f"the unfinished run in {str(self._folder)!r}")
 
     def add_step(self, loss: float, seconds: float) -> None:
         """Count a step, and save if the last checkpoint is old."""
@@ -127,9 +140,17 @@ class Progress:
         """Write the checkpoint; the main process does, the others wait for it."""
         session = self._session
         if self._folder is not None and session.processes.is_main:
+            self._record_images()
             save_state(self._folder, session.trained_weights(), session.optimizer, self._facts())
         session.processes.wait()
         self._saved_at = time.monotonic()
+
+    def _record_images(self) -> None:
+        """Write down, once and before the first state, which images the run rests on."""
+        images = self._session.data.identity
+        if not self._is_recorded and self._folder is not None and images is not None:
+            images.save(self._folder)
+            self._is_recorded = True
 
     def _facts(self) -> dict[str, Any]:  # Any: plain JSON values
         scaler = self._session.scaler

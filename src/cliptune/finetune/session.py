@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,15 +113,13 @@ class Session:
 
     def identity(self) -> dict[str, object]:
         """Return all that a resumed run must share with the one it takes up."""
-        train = self.data.train
+        images = self.data.identity
         return {
             **asdict(self.options),
             "model": self.encoder_digest,
             "templates": list(self.data.templates),
-            "class_names": list(train.class_names),
-            "n_train": len(train),
-            "n_val": len(self.data.val),
-            "labels": int(np.dot(train.labels, np.arange(1, len(train) + 1)) % (1 << 31)),
+            "class_names": list(self.data.train.class_names),
+            "images": None if images is None else images.digest,
         }
 
 

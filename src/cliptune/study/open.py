@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cliptune.encoders import DualEncoder
-from cliptune.features import FeatureStore
-from cliptune.features.digests import MEMO_NAME, content_digests
-from cliptune.features.keys import table_digest
+from cliptune.features import DataIdentity, load_identity
 from cliptune.images import ImageTable
 from cliptune.places import file_stem
 from cliptune.runs import RunDir
@@ -20,7 +18,7 @@ from cliptune.study.plan import require_budget
 from cliptune.study.shelf import digest_of
 from cliptune.study.speed import Speed, measure_speed
 
-__all__ = ["claim_folder", "labelled_part", "measure_speeds", "study_key"]
+__all__ = ["begin_folder", "default_folder", "labelled_part", "measure_speeds", "study_key"]
 
 
 def labelled_part(table: ImageTable) -> tuple[ImageTable, int]:
@@ -32,30 +30,27 @@ def labelled_part(table: ImageTable) -> tuple[ImageTable, int]:
 
 
 def study_key(
-    table: ImageTable,
+    images: DataIdentity,
+    class_names: tuple[str, ...],
     encoders: Mapping[str, DualEncoder],
     options: StudyOptions,
-    store: FeatureStore,
     *,
     precision: str,
 ) -> str:
     """Return a digest of everything that shapes all sections alike.
 
     Args:
-        table: The images, their bytes included.
+        images: With their bytes, labels and splits.
+        class_names: Names of all classes, those without an image among them.
         encoders: By the name that the user gave.
         options: Of them seed and validation share count; the budget does not.
-        store: Its memo knows the digests of files that were read before.
         precision: As it was asked for. Which engine runs an encoder is chosen by measurement
             and keeps its answers, so it does not count: a study goes on after another choice.
     """
-    store.cache_dir.mkdir(parents=True, exist_ok=True)
-    memo = store.cache_dir / MEMO_NAME
-    contents = content_digests(table.sources, memo, workers=store.workers)
     return digest_of(
         {
-            "table": table.digest(),
-            "contents": table_digest(contents),
+            "images": images.digest,
+            "class_names": list(class_names),
             "encoders": {
                 name: [e.fingerprint, e.preprocess.to_dict()] for name, e in encoders.items()
             },
@@ -66,16 +61,22 @@ def study_key(
     )
 
 
-def claim_folder(out: Path | None, options: StudyOptions, key: str) -> Path:
-    """Make the study's folder, or take up the same study's.
+def default_folder(options: StudyOptions, key: str) -> Path:
+    """Return ``runs/study-<data>-<key>``, the same for the same study."""
+    return Path("runs") / f"study-{file_stem(options.data)}-{key[:8]}"
+
+
+def begin_folder(place: Path, options: StudyOptions, key: str, images: DataIdentity) -> Path:
+    """Begin a study's folder, or take up the same study's.
 
     Args:
-        out: Where; without it ``runs/study-<data>-<key>``, the same for the same study.
+        place: Where, held for this process.
         options: What was asked for.
         key: See ``study_key``.
+        images: What the study rests on.
 
     Raises:
-        RunError: Something else is there.
+        RunError: Something else is there, or a study of other images; the message names them.
         UnavailableError: It cannot be written to.
     """
     config = {
@@ -86,9 +87,11 @@ def claim_folder(out: Path | None, options: StudyOptions, key: str) -> Path:
         "seed": options.seed,
         "val_fraction": options.val_fraction,
     }
-    return RunDir.create(
-        out or Path("runs") / f"study-{file_stem(options.data)}-{key[:8]}", config
-    ).path
+    if (there := load_identity(place)) is not None:
+        images.require_same(there, f"the study in {str(place)!r}")
+    folder = RunDir.create(place, config).path
+    images.save(folder)
+    return folder
 
 
 def measure_speeds(

@@ -6,7 +6,7 @@ It knows nothing about sections, budgets or reports.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
-from cliptune.features import FeatureStore
+from cliptune.features import DataIdentity, FeatureStore
 from cliptune.images import BadImage, ImageTable
 from cliptune.prompts import TemplateSet, ensemble_rows
 from cliptune.protocol import Partition, partition_table
@@ -124,6 +124,20 @@ class Subject:
         if not self.is_divided:
             return np.arange(len(self.table))
         return np.sort(np.concatenate([self.partition.train, self.partition.val]))
+
+    @cached_property
+    def images(self) -> DataIdentity:
+        """Which images these are and what each is for; without a partition, its split."""
+        n_images = len(self.table)
+        roles = self.partition.roles(n_images) if self.is_divided else self.table.splits
+        return self.views[0].store.identify(self.table, roles)
+
+    def images_for(self, train: NDArray[np.int64], val: NDArray[np.int64]) -> DataIdentity:
+        """Say which images a training learns from and is judged on, and which are locked."""
+        roles = np.array(self.images.roles)
+        roles[roles != "test"] = ""
+        roles[train], roles[val] = "train", "val"
+        return replace(self.images, roles=tuple(roles.tolist()))
 
     @property
     def where(self) -> str:

@@ -123,7 +123,10 @@ def tune(
     train = spread_classes(subject, subject.partition.train, settings["train_images"])
     val = spread_classes(subject, subject.partition.val, settings["val_images"])
     data = TrainingData(
-        subject.table.select(train), subject.table.select(val), template_set.templates
+        subject.table.select(train),
+        subject.table.select(val),
+        template_set.templates,
+        subject.images_for(train, val),
     )
     scratch = desk.scratch / f"{slug(view.name)}-{options.method}"
     found: dict[type, Any] = {}  # Any: one event of each type

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.errors import InputError, MissingExtraError, RunError, UnavailableError
+from cliptune.features import DataIdentity
 from cliptune.sweep.locks import FileLocks, Locks, PostgresLocks
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 __all__ = ["disconnect", "open_study", "reached", "require_address", "without_password"]
+
+_REMEDY = "name another study with --study"
 
 
 @contextmanager
@@ -49,13 +53,16 @@ def without_password(url: str) -> str:
     return shown
 
 
-def open_study(url: str, name: str, identity: Mapping[str, Any]) -> tuple[Study, Locks]:
+def open_study(
+    url: str, name: str, identity: Mapping[str, Any], images: DataIdentity
+) -> tuple[Study, Locks]:
     """Open a study with its locks, or begin it; what is refused leaves nothing open.
 
     Args:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
         name: Name of the study in the database.
-        identity: All that makes trials comparable, as plain JSON values.
+        identity: All else that makes trials comparable, as plain JSON values.
+        images: What all trials learn from and are judged on.
     """
     import optuna
     from sqlalchemy.engine import make_url
@@ -77,7 +84,7 @@ def open_study(url: str, name: str, identity: Mapping[str, Any]) -> tuple[Study,
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
         try:
-            _require_same_identity(study, name, identity)
+            _require_same_identity(study, name, identity, images)
         except RunError:
             locks.close()
             disconnect(study)
@@ -135,21 +142,30 @@ def _connect_arguments(address: URL) -> dict[str, Any]:  # Any: each driver's ow
     return {"timeout": 60} if address.get_backend_name() == "sqlite" else {"connect_timeout": 5}
 
 
-def _require_same_identity(study: Study, name: str, identity: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(identity))
+def _require_same_identity(
+    study: Study, name: str, identity: Mapping[str, Any], images: DataIdentity
+) -> None:
+    wanted = json.loads(json.dumps({**identity, "images": images.digest}))
     found = study.user_attrs.get("identity")
     if found is None:
+        # First the images: a study that says whose it is can always say which images those are.
+        study.set_user_attr("images", b64encode(images.to_bytes()).decode())
         study.set_user_attr("identity", wanted)
         return
+    if found.get("images") != wanted["images"]:
+        images.require_same(_recorded_images(study), f"study {name!r}", remedy=_REMEDY)
     differing = [key for key in wanted if found.get(key) != wanted[key]]
-    if "data" in differing:
-        raise RunError(
-            f"study {name!r} belongs to other data (digest {found.get('data')}, here "
-            f"{wanted['data']}); name another with --study"
-        )
     if differing:
         shown = ", ".join(f"{key}: {found.get(key)}, here {wanted[key]}" for key in differing)
         raise RunError(
             f"study {name!r} was begun with other options ({shown}); repeat its options or name "
             "another with --study"
         )
+
+
+def _recorded_images(study: Study) -> DataIdentity | None:
+    """Read which images a study rests on; nothing where a version before did not record it."""
+    try:
+        return DataIdentity.from_bytes(b64decode(study.user_attrs["images"]))
+    except (KeyError, TypeError, ValueError):  # RunError is a ValueError
+        return None

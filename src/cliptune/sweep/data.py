@@ -5,17 +5,17 @@ It knows nothing about models; the same rows stay locked as in ``fit``.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.features import DataIdentity, FeatureStore
 from cliptune.images import ImageTable
 from cliptune.protocol import assigned_rows, cut_validation, partition_table
 
-__all__ = ["Seen", "cut_seen", "rows_to_embed", "stratified_order", "sweep_digest"]
+__all__ = ["Seen", "cut_seen", "rows_to_embed", "stratified_order", "sweep_identity"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def cut_seen(
     return Seen(train, val, (locked, note))
 
 
-def sweep_digest(table: ImageTable, seen: Seen, *, contents: str, fingerprint: str) -> str:
-    """Return a digest of which images with which labels a sweep used, for what, and which model.
+def sweep_identity(table: ImageTable, seen: Seen, store: FeatureStore) -> DataIdentity:
+    """Say which images with which labels a sweep uses, and for what.
 
     The engine that embeds is left out: it may change from one start to the next, and keeps the
     answers.
@@ -98,14 +98,11 @@ def sweep_digest(table: ImageTable, seen: Seen, *, contents: str, fingerprint: s
     Args:
         table: The images.
         seen: What they are used for.
-        contents: Digest of the files.
-        fingerprint: Of the encoder.
+        store: Its memo knows the digests of files that were read before.
     """
-    digest = hashlib.sha256(f"{contents} {fingerprint}".encode())
-    ids = table.ids
-    for rows in (seen.train, seen.val):
-        digest.update("\n".join(f"{ids[r]}\t{table.labels[r]}" for r in rows).encode() + b"\0")
-    return digest.hexdigest()[:16]
+    roles = np.full(len(table), "", dtype="<U5")
+    roles[seen.train], roles[seen.val] = "train", "val"
+    return store.identify(table, roles)
 
 
 def stratified_order(labels: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:

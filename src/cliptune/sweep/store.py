@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from cliptune.features import DataIdentity
 from cliptune.sweep.connect import disconnect, open_study, reached
 from cliptune.sweep.locks import Locks
 from cliptune.sweep.records import Cell, Trial
@@ -58,13 +59,16 @@ class StudyStore:
 
     @classmethod
     @contextmanager
-    def open(cls, url: str, name: str, identity: Mapping[str, Any]) -> Iterator[Self]:
+    def open(
+        cls, url: str, name: str, identity: Mapping[str, Any], *, images: DataIdentity
+    ) -> Iterator[Self]:
         """Open a study, or begin it.
 
         Args:
             url: ``sqlite:///PATH`` or ``postgresql://...``.
             name: Name of the study in the database.
-            identity: All that makes trials comparable, as plain JSON values.
+            identity: All else that makes trials comparable, as plain JSON values.
+            images: What all trials learn from and are judged on.
 
         Raises:
             InputError: The address is of another kind.
@@ -73,7 +77,7 @@ class StudyStore:
             UnavailableError: The database cannot be reached.
         """
         with reached(url):
-            study, locks = open_study(url, name, identity)
+            study, locks = open_study(url, name, identity, images)
         store = cls(study, locks)
         try:
             yield store

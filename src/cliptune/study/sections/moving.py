@@ -69,7 +69,8 @@ def sweep_moving(subject: Subject, view: View, desk: Desk, *, seconds: float) ->
     )
     desk.scratch.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{(desk.scratch / f'{slug(view.name)}-moving.sqlite3').absolute()}"
-    with StudyStore.open(address, view.name, sweep.identity) as store:
+    images = subject.images_for(task.train, task.val)
+    with StudyStore.open(address, view.name, sweep.identity, images=images) as store:
         for count, _ in enumerate(sweep.worker(store).run(), start=1):
             desk.progress("trainings", count, max(count, sweep.n_planned))
         trials = store.trials()

@@ -87,9 +87,10 @@ def _sweep(subject: Subject, view: View, desk: Desk) -> dict[str, Any]:  # Any: 
         budget_seconds=desk.settings["seconds"] / len(subject.views),
     )
     # The section's key holds what shapes its trials, so a store in its scratch is its own.
+    images = subject.images_for(task.train, task.val)
     desk.scratch.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{(desk.scratch / f'{slug(view.name)}.sqlite3').absolute()}"
-    with StudyStore.open(address, view.name, sweep.identity) as store:
+    with StudyStore.open(address, view.name, sweep.identity, images=images) as store:
         for count, _ in enumerate(sweep.worker(store).run(), start=1):
             desk.progress("trials", count, max(count, sweep.n_planned))
         trials = store.trials()
