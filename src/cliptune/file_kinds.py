@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["exists", "is_file", "is_folder", "read_regular"]
+__all__ = ["can_name", "exists", "is_file", "is_folder", "read_regular"]
 
 
 def is_file(path: str | Path) -> bool:
@@ -26,6 +26,15 @@ def is_folder(path: str | Path) -> bool:
 def exists(path: str | Path) -> bool:
     """Tell whether there is anything; a name that can be no file's names nothing."""
     return os.path.exists(path)  # noqa: PTH110  pathlib raises for such names
+
+
+def can_name(text: str) -> bool:
+    """Tell whether a text can be a path at all: without null bytes and halves of characters."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def read_regular(path: str | Path) -> bytes:

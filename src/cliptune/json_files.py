@@ -6,12 +6,13 @@ It knows nothing about what is in them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cliptune.errors import CliptuneError, RunError
 
-__all__ = ["parse_object", "read_object"]
+__all__ = ["parse_object", "parse_value", "read_object"]
 
 
 def read_object(
@@ -49,14 +50,27 @@ def parse_object(
         CliptuneError: As for ``read_object``.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse)
-    except ValueError as reason:  # also an integer of too many digits
+        value = parse_value(text, parse_constant=_refuse)
+    except ValueError as reason:
         raise error(f"cannot read {source!r} ({reason}); restore the file") from reason
-    except RecursionError as reason:
-        raise error(f"cannot read {source!r} (nested too deeply); restore the file") from reason
     if not isinstance(value, dict):
         raise error(f"{source!r} holds no JSON object but {type(value).__name__}")
     return value
+
+
+def parse_value(
+    text: str | bytes, *, parse_constant: Callable[[str], Any] | None = None
+) -> Any:  # Any: plain JSON values
+    """Read one JSON value of any kind.
+
+    Raises:
+        ValueError: It is no JSON, holds an integer of thousands of digits, or is nested beyond
+            reason.
+    """
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError, UnknownNameError
+from cliptune.plain_text import require_text
 
 __all__ = [
     "DEFAULT_TEMPLATE_SET",
@@ -167,6 +168,7 @@ def custom_template_set(templates: Sequence[str]) -> TemplateSet:
     if not templates:
         raise InputError("no template came; expected at least one such as 'a photo of a {}.'")
     for template in templates:
+        require_text(template, "the template", InputError)
         if template.count("{}") != 1:
             raise InputError(
                 f"template {template!r} has {template.count('{}')} places for the class name; "

@@ -38,6 +38,7 @@ _COMMANDS = {
     "templates": "List the named prompt template sets.",
     "datasets": "List the data sets that can be named.",
 }
+_LONGEST = 2000
 _MODULES = {"models": "names", "templates": "names", "datasets": "names"}
 
 
@@ -110,6 +111,8 @@ def _find_empty(arguments: Sequence[str]) -> str:
 
 
 def _complain(message: str, code: int) -> int:
+    if len(message) > _LONGEST:  # a name in it may be of any length
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
     sys.stderr.write(f"cliptune: {for_terminal(message)}\n")
     return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,18 +197,28 @@ def _fitted(
 
 def _read_labels(labels: str) -> list[str]:
     """Split and check ``--labels``; a file holds one label a line."""
-    if Path(labels).is_file():
-        names = [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines()]
+    from cliptune.file_kinds import is_file, read_regular
+    from cliptune.plain_text import require_text
+
+    shown = labels if len(labels) <= 100 else f"{labels[:100]}..."
+    if is_file(labels):
+        try:
+            lines = read_regular(labels).decode("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the labels file {labels!r} ({error})") from error
+        names = [line.strip() for line in lines]
     else:
         names = [name.strip() for name in labels.split(",")]
     if not all(names):
-        raise InputError(f"--labels {labels!r} has an empty label; expected e.g. --labels ant,bee")
-    twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(f"--labels {shown!r} has an empty label; expected e.g. --labels ant,bee")
+    for name in names:
+        require_text(name, "the label", InputError)
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f"--labels names {', '.join(map(repr, twice))} twice; name each once")
+        raise InputError(f"--labels names {', '.join(map(repr, twice[:8]))} twice; name each once")
     if len(names) < 2:
         raise InputError(
-            f"--labels {labels!r} is one label; expected at least two to choose between, "
+            f"--labels {shown!r} is one label; expected at least two to choose between, "
             "e.g. --labels ant,bee"
         )
     return names
@@ -217,8 +228,13 @@ def _read_arguments(images: tuple[str, ...]) -> list[str]:
     """Replace ``-``, which comes as ``/dev/stdin``, by the lines of standard input."""
     named: list[str] = []
     for image in images:
-        from_input = image == "/dev/stdin"
-        named += [line.rstrip("\r\n") for line in sys.stdin] if from_input else [image]
+        if image != "/dev/stdin":
+            named.append(image)
+            continue
+        try:
+            named += [line.rstrip("\r\n") for line in sys.stdin]
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is no list of paths ({error.reason})") from error
     named = [name for name in named if name]
     if not named:
         raise InputError("no image came; give files, folders or - for a list on standard input")

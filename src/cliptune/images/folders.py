@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cliptune.errors import DataError
 from cliptune.images.records import LabelledImages, split_of
-from cliptune.images.sources import FileSource, Source
+from cliptune.images.sources import FileSource, Source, readable
 
 __all__ = ["IMAGE_SUFFIXES", "is_image_name", "list_images", "read_image_folder"]
 
@@ -48,10 +48,11 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _Level:
-    """One folder: the images right in it, and the folders in it."""
+    """One folder: the images right in it, the folders in it, and which of these are links."""
 
     images: list[str]
     folders: list[str]
+    links: frozenset[str]
 
 
 def read_image_folder(root: Path) -> LabelledImages | None:
@@ -81,7 +82,7 @@ def read_image_folder(root: Path) -> LabelledImages | None:
         return None
     labels = [label for _, _, part in found for label in part]
     sources: list[Source] = [
-        FileSource(_readable(i), _join(walk.root, i)) for _, ids, _ in found for i in ids
+        FileSource(readable(i), _join(walk.root, i)) for _, ids, _ in found for i in ids
     ]
     return LabelledImages(
         sources=sources,
@@ -155,14 +156,22 @@ def _read_classes(walk: _Walk, folder: str) -> tuple[list[str], list[str | None]
     return [image for image, _ in pairs], [name for _, name in pairs]
 
 
-def _images_below(walk: _Walk, folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    real = os.path.realpath(_join(walk.root, folder))
-    if real in above or (folder and real == walk.real_root):
-        return  # a link to a folder that it lies in
-    level = _list_level(walk, folder)
-    yield from level.images
-    for name in level.folders:
-        yield from _images_below(walk, _join(folder, name), above | {real})
+def _images_below(walk: _Walk, folder: str) -> Iterator[str]:
+    """Walk down a tree: a list of what waits, because trees may be deeper than calls may nest."""
+    start = os.path.realpath(_join(walk.root, folder))
+    waiting: list[tuple[str, str, frozenset[str]]] = [(folder, start, frozenset())]
+    while waiting:
+        place, real, above = waiting.pop()
+        if real in above or (place and real == walk.real_root):
+            continue  # a link to a folder that it lies in
+        level = _list_level(walk, place)
+        yield from level.images
+        for name in reversed(level.folders):
+            inside = _join(place, name)
+            # Only a link is asked where it leads: the answer takes as long as the path.
+            target = _join(walk.root, inside)
+            own = os.path.realpath(target) if name in level.links else f"{real}/{name}"
+            waiting.append((inside, own, above | {real}))
 
 
 def _has_image(walk: _Walk, folder: str) -> bool:
@@ -171,7 +180,7 @@ def _has_image(walk: _Walk, folder: str) -> bool:
 
 def _list_level(walk: _Walk, folder: str) -> _Level:
     """List one folder in sorted order, leaving out what is hidden or leads out of the tree."""
-    images, folders = [], []
+    images, folders, links = [], [], set()
     with os.scandir(_join(walk.root, folder)) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             if entry.name.startswith(".") or entry.name == "__MACOSX":
@@ -180,9 +189,11 @@ def _list_level(walk: _Walk, folder: str) -> _Level:
                 walk.outside.append(entry.path)
             elif entry.is_dir():
                 folders.append(entry.name)
+                if entry.is_symlink():
+                    links.add(entry.name)
             elif is_image_name(entry.name) and _is_file_or_gone(entry):
                 images.append(_join(folder, entry.name))
-    return _Level(images, folders)
+    return _Level(images, folders, frozenset(links))
 
 
 def _is_file_or_gone(entry: os.DirEntry[str]) -> bool:
@@ -215,8 +226,3 @@ def _report_outside(walk: _Walk, found: bool) -> None:
         walk.root,
         outside[0],
     )
-
-
-def _readable(relative: str) -> str:
-    """Return a path as an id: bytes that are no UTF-8 are written out."""
-    return relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

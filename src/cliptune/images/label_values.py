@@ -13,7 +13,8 @@ from cliptune.images.records import Records, Values
 
 __all__ = ["read_labels"]
 
-_NUMBER = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?", re.ASCII)
+# Longer numbers stand for no class; they are words.
+_NUMBER = re.compile(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0+)?", re.ASCII)
 
 
 def read_labels(
@@ -33,13 +34,14 @@ def read_labels(
         numbers without names.
 
     Raises:
-        DataError: A number has no name or two, or two numbers have one.
+        DataError: A number has no name or two, two numbers have one, or a cell is no label.
     """
     if column is None:
         return [None] * records.n_rows, None, False
     cells = records.read_column(column)
     numbers = _as_numbers(cells)
     if numbers is None:
+        _require_single(cells, column, records.name)
         return [_as_label(cell) for cell in cells], None, False
     names = records.label_names.get(column)
     if names is None and "class_name" in records.columns and column != "class_name":
@@ -76,6 +78,16 @@ def _as_numbers(cells: Values) -> list[int | None] | None:
         else:
             return None
     return [None if n is not None and n < 0 else n for n in numbers]
+
+
+def _require_single(cells: Values, column: str, name: str) -> None:
+    """Refuse lists, structs and bytes: written as text, each would be a class of its own."""
+    for row, cell in enumerate(cells):
+        if isinstance(cell, (list, tuple, dict, bytes)):
+            raise DataError(
+                f"row {row} of {name!r} has a {type(cell).__name__} in {column!r}; expected one "
+                "label for each image, as a word or a number"
+            )
 
 
 def _as_label(cell: Any) -> str | None:  # Any: a cell as the file has it

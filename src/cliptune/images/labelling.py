@@ -18,6 +18,7 @@ from cliptune.images.records import (
     join_splits,
     split_of,
 )
+from cliptune.plain_text import require_text
 
 __all__ = ["label_all", "label_images"]
 
@@ -148,8 +149,11 @@ def _read_splits(records: Records, default: str) -> list[str]:
 
 
 def _as_texts(cell: Any) -> tuple[str, ...]:  # Any: a cell as the file has it
-    texts = cell if isinstance(cell, (list, tuple)) else [cell]
-    return tuple(str(text).strip() for text in texts if text is not None and str(text).strip())
+    cells = cell if isinstance(cell, (list, tuple)) else [cell]
+    texts = tuple(str(text).strip() for text in cells if text is not None and str(text).strip())
+    for text in texts:
+        require_text(text, "the caption")
+    return texts
 
 
 def _matching_rows(records: Records, where: Filter | None) -> list[int] | None:

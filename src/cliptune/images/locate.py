@@ -60,7 +60,7 @@ def _read_local(
     data: str | Path, columns: Columns, where: Filter | None, progress: Progress | None
 ) -> LabelledImages:
     text, path = str(data), Path(data)
-    if path.exists():
+    if _is_there(path):
         return _read_path(path, columns, where)
     if "{" in text:
         return _read_shards(expand_braces(text), columns, where)
@@ -71,6 +71,17 @@ def _read_local(
         return _read_path(located.path, columns, where)
     _refuse_columns(text, columns, where)
     return _read_files(located.path, located.files)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is anything; a place that cannot even be asked is another matter."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError as error:  # a null byte
+        raise InputError(f"{str(path)!r} is no name of data ({error})") from error
+    return True
 
 
 def _read_files(folder: Path, files: Mapping[str, str]) -> LabelledImages:

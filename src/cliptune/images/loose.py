@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from cliptune.errors import InputError
+from cliptune.errors import InputError, UnavailableError
+from cliptune.file_kinds import exists, is_file, is_folder
 from cliptune.images.folders import is_image_name, list_images
 from cliptune.images.locate import read_data
 from cliptune.images.manifests import MANIFEST_SUFFIXES
 from cliptune.images.records import Columns
 from cliptune.images.shards import is_shard
-from cliptune.images.sources import FileSource, Source
+from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.table import ImageTable
 
 __all__ = ["open_images"]
@@ -54,20 +55,28 @@ def open_images(names: Sequence[str]) -> ImageTable:
 
 def _find_images(name: str) -> Iterable[Source]:
     path = Path(name)
-    if path.is_file() and path.suffix.lower() not in MANIFEST_SUFFIXES and not is_shard(path):
-        return [FileSource(name, name)]
-    if path.is_dir() and (inside := list_images(path)):
-        return [FileSource(_join(name, image), str(path / image)) for image in inside]
-    if not path.exists() and is_image_name(path.name):
+    if is_file(path) and path.suffix.lower() not in MANIFEST_SUFFIXES and not is_shard(path):
+        return [FileSource(readable(name), name)]
+    if is_folder(path) and (inside := _list_folder(path)):
+        return [FileSource(readable(_join(name, image)), str(path / image)) for image in inside]
+    if not exists(path) and is_image_name(path.name):
         raise InputError(f"there is no image file {name!r}; check the path")
     return _in_data_set(name)
 
 
+def _list_folder(path: Path) -> list[str]:
+    try:
+        return list_images(path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UnavailableError(f"cannot read {str(error.filename or path)!r} ({reason})") from error
+
+
 def _in_data_set(name: str) -> Iterator[Source]:
-    parent = os.path.dirname(name) if Path(name).is_file() else name  # noqa: PTH120  keeps "./"
+    parent = os.path.dirname(name) if is_file(name) else name  # noqa: PTH120  keeps "./"
     for source in read_data(name, Columns()).sources:
         fields: Any = source  # Any: every source is a dataclass, which a Protocol cannot say
-        yield replace(fields, id=_join(parent, source.id))
+        yield replace(fields, id=readable(_join(parent, source.id)))
 
 
 def _join(folder: str, name: str) -> str:

@@ -6,7 +6,6 @@ It knows how each format gives columns and images, and leaves their meaning to `
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError
+from cliptune.file_kinds import can_name
 from cliptune.images.parquet_rows import BatchCache, ImageColumn, ParquetSource
 from cliptune.images.records import Records, Values
-from cliptune.images.sources import FileSource, Source
+from cliptune.images.sources import FileSource, Source, readable
+from cliptune.json_files import parse_value
 
 __all__ = ["MANIFEST_SUFFIXES", "read_manifest"]
 
@@ -90,7 +91,7 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_value(line)
             except ValueError as error:
                 raise DataError(f"line {number} of {str(path)!r} is no JSON ({error})") from error
             if not isinstance(row, dict):
@@ -105,7 +106,7 @@ def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Sour
     folders: dict[str, _Folder] = {}
     sources: list[Source] = []
     for row, cell in enumerate(cells):
-        if not isinstance(cell, str) or not cell.strip():
+        if not isinstance(cell, str) or not cell.strip() or not can_name(cell):
             raise DataError(f"row {row} of {str(manifest)!r} names no image; expected a path")
         above, _, name = cell.replace(os.sep, "/").rpartition("/")
         above = above or ("/" if cell.startswith("/") else "")
@@ -122,7 +123,7 @@ def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Sour
                 f"row {row} of {str(manifest)!r} names a file that is not there: {cell!r}; "
                 "correct the path or remove the row"
             )
-        sources.append(FileSource(f"{folder.prefix}{name}", f"{folder.path}/{name}"))
+        sources.append(FileSource(readable(f"{folder.prefix}{name}"), f"{folder.path}/{name}"))
     return sources
 
 
@@ -174,6 +175,8 @@ def _read_parquet(path: Path, root: Path, cache: BatchCache) -> Records:
         raise DataError(f"{str(path)!r} is no readable Parquet file ({reason})") from error
     if not n_rows:
         raise DataError(f"{str(path)!r} has no rows; expected one for each image")
+    if len(set(schema.names)) < len(schema.names):
+        raise DataError(f"{str(path)!r} has two columns of one name; rename one of them")
 
     def read_column(name: str) -> Values:
         values: Values = file.read([name]).column(name).to_pylist()
@@ -210,11 +213,23 @@ def _label_names(schema: Any) -> dict[str, tuple[str, ...]]:  # Any: a pyarrow.S
     """Read the ClassLabel names that the ``datasets`` library leaves in the schema's metadata."""
     stored = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
-        features = json.loads(stored)["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+        features = parse_value(stored)["info"]["features"]
+    except (ValueError, LookupError, TypeError):
+        return {}
+    if not isinstance(features, dict):
         return {}
     return {
         column: tuple(feature["names"])
         for column, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+        if isinstance(feature, dict)
+        and feature.get("_type") == "ClassLabel"
+        and _are_names(feature.get("names"))
     }
+
+
+def _are_names(value: Any) -> bool:  # Any: a JSON value of a stranger
+    return (
+        isinstance(value, list)
+        and all(isinstance(name, str) for name in value)
+        and len(set(value)) == len(value)
+    )

@@ -5,13 +5,15 @@ It knows nothing about images or models.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cliptune.errors import DataError, InputError
+from cliptune.file_kinds import read_regular
+from cliptune.json_files import parse_value
+from cliptune.plain_text import require_text
 
 __all__ = ["ClassNames", "GivenNames", "clean_class_name", "name_classes", "read_class_names"]
 
@@ -47,13 +49,13 @@ def read_class_names(path: Path) -> GivenNames:
         InputError: The file is missing, not UTF-8, or holds neither form.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the class names file {str(path)!r} ({error})") from error
     if path.suffix.lower() != ".json" and not text.lstrip().startswith(("[", "{")):
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
-        value = json.loads(text)
+        value = parse_value(text)
     except ValueError as error:
         raise InputError(f"{str(path)!r} is no valid JSON ({error})") from error
     entries = list(value.values()) if isinstance(value, dict) else value
@@ -141,6 +143,8 @@ def _require_distinct(named: Mapping[str, str]) -> None:
     """Refuse empty names and names that text encoders cannot tell apart."""
     first: dict[str, str] = {}
     for label, name in named.items():
+        require_text(label, "the class")
+        require_text(name, "the class name")
         if not name:
             raise DataError(
                 f"the class {label!r} has no letters left for a prompt; rename it or give "

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cliptune.file_kinds import can_name, read_regular
 from cliptune.images.decode import bad_image
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class ImageColumn:
             return data
         if not path:
             raise bad_image(where, "the row holds no image")
+        if not isinstance(path, str) or not can_name(path):
+            raise bad_image(where, f"{str(path)[:60]!r} is no path")
         return _read_beside(self.path.parent, path, where)
 
     def _cell(self, row: int) -> Cell:
@@ -180,6 +183,6 @@ def _read_beside(folder: Path, relative: str, where: str) -> bytes:
     if not target.is_relative_to(os.path.realpath(folder)):
         raise bad_image(where, f"its path {relative!r} leads out of {str(folder)!r}")
     try:
-        return target.read_bytes()
+        return read_regular(target)
     except OSError as error:
         raise bad_image(where, f"{relative!r}: {error.strerror}") from error

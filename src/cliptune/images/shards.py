@@ -7,24 +7,29 @@ and can neither count them nor read one by its number.
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError, InputError
+from cliptune.file_kinds import is_file
 from cliptune.images.folders import is_image_name
 from cliptune.images.records import Records
-from cliptune.images.sources import Source, TarSource
+from cliptune.images.sources import Source, TarSource, readable
+from cliptune.json_files import parse_value
 
 __all__ = ["expand_braces", "find_shards", "is_shard", "read_shard"]
 
 _MAX_TEXT_BYTES = 1 << 20
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+_BRACES = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}", re.ASCII)
+_MAX_SHARDS = 100_000
+# What tarfile raises on headers that are not what they promise, besides its own errors.
+_BROKEN_HEADERS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, EOFError)
 
 Cells = dict[str, Any]  # Any: a cell as the archive has it
 
@@ -44,10 +49,15 @@ def expand_braces(pattern: str) -> list[Path]:
     """Return the paths of ``shard-{000..003}.tar`` or ``{train,val}.tar``.
 
     Raises:
-        InputError: One of them is missing.
+        InputError: One of them is missing, or they are none, or more than anyone has.
     """
-    paths = [Path(text) for text in _expand(pattern)]
-    missing = [path for path in paths if not path.is_file()]
+    paths = [Path(text) for text in islice(_expand(pattern), _MAX_SHARDS + 1)]
+    if not 0 < len(paths) <= _MAX_SHARDS:
+        count = f"more than {_MAX_SHARDS}" if paths else "no"
+        raise InputError(
+            f"{pattern!r} stands for {count} shards; write for example shard-{{000..003}}.tar"
+        )
+    missing = [path for path in paths if not is_file(path)]
     if missing:
         raise InputError(
             f"{pattern!r} stands for {len(paths)} shards, but {str(missing[0])!r} is not there"
@@ -61,11 +71,12 @@ def _expand(pattern: str) -> Iterator[str]:
         yield pattern
         return
     first, last, words = found.groups()
+    options: Iterator[str]
     if words is None:
         numbers = range(int(first), int(last) + 1)
-        options = [str(number).zfill(len(first)) for number in numbers]
+        options = (str(number).zfill(len(first)) for number in numbers)  # one at a time
     else:
-        options = words.split(",")
+        options = iter(words.split(","))
     for option in options:
         yield from _expand(pattern[: found.start()] + option + pattern[found.end() :])
 
@@ -98,7 +109,9 @@ def read_shard(path: Path, root: Path) -> Records:
         )
     try:
         samples = _list_samples(path, root)
-    except (tarfile.TarError, OSError) as error:
+    except DataError:
+        raise
+    except _BROKEN_HEADERS as error:
         raise DataError(f"{str(path)!r} is no whole tar archive ({error})") from error
     rows = [sample for sample in samples.values() if sample.image is not None]
     if not rows:
@@ -137,7 +150,7 @@ def _list_samples(path: Path, root: Path) -> dict[str, _Sample]:
                         f"{str(path)!r} has two images of the name {stem!r}; keep one or rename it"
                     )
                 sample.image = TarSource(
-                    id=f"{shard}/{member.name.removeprefix('./')}",
+                    id=readable(f"{shard}/{member.name.removeprefix('./')}"),
                     path=str(path),
                     member=member.name,
                     offset=member.offset_data,
@@ -155,7 +168,7 @@ def _read_cells(data: bytes, suffix: str, name: str) -> Cells:
         text = data.decode("utf-8").strip()
         if suffix != "json":
             return {suffix: text}
-        value = json.loads(text)
+        value = parse_value(text)
     except ValueError as error:
         raise DataError(f"{name!r} cannot be read ({error})") from error
     return value if isinstance(value, dict) else {"label": value}

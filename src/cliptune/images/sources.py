@@ -7,12 +7,21 @@ sent to other processes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
+from cliptune.file_kinds import read_regular
 from cliptune.images.decode import bad_image
 
-__all__ = ["FileSource", "Source", "TarSource"]
+__all__ = ["FileSource", "Source", "TarSource", "readable"]
+
+
+def readable(name: str) -> str:
+    """Return a file's name as an id: bytes that are no UTF-8 are written out."""
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which no file system gave
+        raw = name.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 class Source(Protocol):
@@ -52,7 +61,7 @@ class FileSource:
     def read(self) -> bytes:
         """Return the file's bytes; see ``Source.read``."""
         try:
-            return Path(self.path).read_bytes()
+            return read_regular(self.path)
         except OSError as error:
             raise bad_image(self.path, error.strerror or type(error).__name__) from error
 

@@ -79,8 +79,8 @@ class ImageTable:
             UnavailableError: It has to be fetched and cannot be.
         """
         columns = Columns(image_column, label_column, caption_column)
-        images = read_data(data, columns, where=where, progress=progress)
         given = read_class_names(class_names) if isinstance(class_names, Path) else class_names
+        images = read_data(data, columns, where=where, progress=progress)
         table = _make_table(images, given, str(data))
         return table if split is None else table.split(split)
 
