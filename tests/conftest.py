@@ -1,14 +1,21 @@
-"""Fixtures that several modules share: real data, and small pictures made on the spot."""
+"""Fixtures that several modules share: real data, small pictures, graphs of the default model."""
 
 import io
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+# Workers side by side share the cores among them; read by torch and numpy when they are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +67,50 @@ def make_tree(tmp_path, make_picture, encode_picture):
             kind = "PNG" if target.suffix.lower() == ".png" else "JPEG"
             target.write_bytes(encode_picture(make_picture(number), kind))
         return folder
+
+    return make
+
+
+@pytest.fixture
+def two_threads():
+    """Let torch work with two threads, as it does on two cores with nobody else on them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def engine_graphs(tmp_path_factory):
+    """The engines' folder of a cache in which ``lite`` was started once, on a short trial.
+
+    Converting its towers takes longer than most tests; all workers share one conversion.
+    """
+    from cliptune.encoders.engines import open_on_engine, opening
+    from cliptune.encoders.engines.trial import Trial
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    cache, done = base / "started", base / "started" / "done"
+    with FileLock(base / "started.lock"), pytest.MonkeyPatch.context() as patch:
+        if not done.exists():
+            patch.setattr(opening, "Trial", partial(Trial, seconds=0.2))
+            open_on_engine("lite", cache_dir=cache)
+            done.touch()
+    return cache / "engines"
+
+
+@pytest.fixture(scope="session")
+def make_cache(tmp_path_factory, engine_graphs):
+    """Make a cache that knows no data yet, but how to run ``lite`` here."""
+
+    def make():
+        cache = tmp_path_factory.mktemp("cache")
+        (cache / "engines").symlink_to(engine_graphs, target_is_directory=True)
+        return cache
 
     return make
 

@@ -83,7 +83,7 @@ def test_a_label_has_no_part_in_its_own_probability(clusters):
     assert after[sure, labels[sure]] > 0.9
 
 
-def test_folds_side_by_side_give_what_they_give_one_by_one(clusters, monkeypatch):
+def test_folds_side_by_side_give_what_they_give_one_by_one(clusters, two_threads, monkeypatch):
     vectors, labels, texts = clusters
     before = threadpool_info(), torch.get_num_threads()
     many = out_of_fold_probabilities(vectors, labels, text_rows=texts, logit_scale=20.0)

@@ -1,8 +1,10 @@
 """Commands run in this process share one loaded encoder per name, device and precision."""
 
 import functools
+import io
 import json
 import shutil
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -46,9 +48,23 @@ def answer(capsys):
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
+def cache(make_cache):
     """One cache of embeddings for all commands, so that each image is embedded once."""
-    return tmp_path_factory.mktemp("cache")
+    return make_cache()
+
+
+@pytest.fixture(scope="session")
+def fitted_linear(small_data, cache, tmp_path_factory):
+    """A run of ``fit`` that is only read, and its JSON."""
+    out = tmp_path_factory.mktemp("fitted") / "run"
+    arguments = ["fit", str(small_data), "--method", "linear", "--abstain-precision", "0.9"]
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = run_command_line(
+            [*arguments, "--json", "--cache-dir", str(cache), "--out", str(out)]
+        )
+    assert code == 0
+    return out, json.loads(printed.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def examined(tmp_path_factory, data_root):
+def examined(make_cache, data_root):
     """One look of doctor at lite on real images; its cache and its JSON."""
-    folder = tmp_path_factory.mktemp("doctor")
+    folder = make_cache()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diagnosis, "_SECONDS", 0.05)
         patch.setattr(

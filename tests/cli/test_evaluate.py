@@ -19,11 +19,6 @@ def answer(arguments, capsys):
     return json.loads(captured.out)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def hymenoptera(data_root, cache):
     def arguments(*more):

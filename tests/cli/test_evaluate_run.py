@@ -9,16 +9,8 @@ from PIL import Image
 from cliptune.cli import run_command_line
 
 
-@pytest.fixture
-def run(small_data, cache, tmp_path, answer):
-    out = tmp_path / "fitted"
-    arguments = ["fit", str(small_data), "--method", "linear", "--abstain-precision", "0.9"]
-    result, _ = answer([*arguments, "--json", "--cache-dir", str(cache), "--out", str(out)])
-    return out, result
-
-
-def test_a_classifier_scores_as_its_fit_said(run, small_data, cache, tmp_path, answer):
-    path, fitted = run
+def test_a_classifier_scores_as_its_fit_said(fitted_linear, small_data, cache, tmp_path, answer):
+    path, fitted = fitted_linear
     arguments = ["evaluate", str(small_data), "--run", str(path), "--json"]
     arguments += ["--cache-dir", str(cache), "--out"]
     result, messages = answer([*arguments, str(tmp_path / "out")])
@@ -39,9 +31,9 @@ def test_a_classifier_scores_as_its_fit_said(run, small_data, cache, tmp_path, a
     assert "80 of these 80 images were used to learn or choose" in messages
 
 
-def test_classes_are_matched_by_name(run, small_data, cache, tmp_path, answer, capsys):
+def test_classes_are_matched_by_name(fitted_linear, small_data, cache, tmp_path, answer, capsys):
     """Folders in another order give other numbers; the answers must be the same."""
-    path, fitted = run
+    path, fitted = fitted_linear
     other = tmp_path / "other"
     for name, source in (("1 bee", "bees"), ("2 ant", "ants")):
         shutil.copytree(small_data / "val" / source, other / name)
@@ -60,8 +52,15 @@ def test_classes_are_matched_by_name(run, small_data, cache, tmp_path, answer, c
     assert not (tmp_path / "no").exists()
 
 
-def test_a_run_brings_its_templates(run, small_data, cache, tmp_path, capsys):
-    arguments = ["evaluate", str(small_data), "--run", str(run[0]), "--templates", "openai"]
+def test_a_run_brings_its_templates(fitted_linear, small_data, cache, tmp_path, capsys):
+    arguments = [
+        "evaluate",
+        str(small_data),
+        "--run",
+        str(fitted_linear[0]),
+        "--templates",
+        "openai",
+    ]
     assert run_command_line([*arguments, "--out", str(tmp_path / "no")]) == 2
     assert "--run brings its templates" in capsys.readouterr().err
 

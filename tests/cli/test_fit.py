@@ -91,12 +91,10 @@ def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, answer):
     }
 
 
-def test_a_threshold_for_a_wanted_precision_is_kept(small_data, cache, tmp_path, answer):
-    arguments = ["fit", str(small_data), "--method", "linear", "--abstain-precision", "0.9"]
-    arguments += ["--json", "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
-    result, _ = answer(arguments)
+def test_a_threshold_for_a_wanted_precision_is_kept(fitted_linear):
+    path, result = fitted_linear
     assert result["threshold"]["precision"] >= 0.9
-    loaded = Classifier.load(str(tmp_path / "run"))
+    loaded = Classifier.load(str(path))
     assert loaded.threshold.probability == result["threshold"]["probability"]
 
 

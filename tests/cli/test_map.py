@@ -25,11 +25,6 @@ def answer(arguments, capsys):
     return json.loads(captured.out)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def small_set(data_root, tmp_path):
     """Eight real ants and eight bees."""

@@ -42,61 +42,63 @@ def test_a_real_process_tells_a_bee_from_an_ant(bee, tmp_path):
     assert sum(label["probability"] for label in labels) == pytest.approx(1)
 
 
-def test_top_limits_the_labels_and_keeps_the_order(bee, tmp_path, capsys):
+def test_top_limits_the_labels_and_keeps_the_order(bee, cache, capsys):
     arguments = ["predict", str(bee), "--labels", "ant,bee,car,dog,house,ship", "--json"]
-    result = answer([*arguments, "--cache-dir", str(tmp_path)], capsys)
+    result = answer([*arguments, "--cache-dir", str(cache)], capsys)
     scores = [label["probability"] for label in result["predictions"][0]["labels"]]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
-    result = answer([*arguments, "--top", "1", "--cache-dir", str(tmp_path)], capsys)
+    result = answer([*arguments, "--top", "1", "--cache-dir", str(cache)], capsys)
     assert [x["label"] for x in result["predictions"][0]["labels"]] == ["bee"]
 
 
-def test_files_folders_and_standard_input_come_in_order(bee, ant, tmp_path, capsys, monkeypatch):
+def test_files_folders_and_standard_input_come_in_order(
+    bee, ant, cache, tmp_path, capsys, monkeypatch
+):
     folder = tmp_path / "some images"
     folder.mkdir()
     shutil.copy(ant, folder / "ä nt.jpg")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{ant}\n\n"))
     arguments = ["predict", str(bee), str(folder), "-", "--labels", "ant,bee", "--json"]
-    result = answer([*arguments, "--cache-dir", str(tmp_path / "cache")], capsys)
+    result = answer([*arguments, "--cache-dir", str(cache)], capsys)
     top = [p["labels"][0]["label"] for p in result["predictions"]]
     assert top == ["bee", "ant", "ant"]
     assert result["predictions"][1]["image"].endswith("ä nt.jpg")
 
 
-def test_comma_separated_values_parse(bee, tmp_path, capsys):
+def test_comma_separated_values_parse(bee, cache, capsys):
     arguments = ["predict", str(bee), "--labels", "ant,bee", "--csv"]
-    assert run_command_line([*arguments, "--cache-dir", str(tmp_path)]) == 0
+    assert run_command_line([*arguments, "--cache-dir", str(cache)]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["label"] for row in rows] == ["bee", "ant"]
 
 
-def test_the_table_names_model_and_label(bee, tmp_path, capsys):
-    arguments = ["predict", str(bee), "--labels", "ant,bee", "--cache-dir", str(tmp_path)]
+def test_the_table_names_model_and_label(bee, cache, capsys):
+    arguments = ["predict", str(bee), "--labels", "ant,bee", "--cache-dir", str(cache)]
     assert run_command_line(arguments) == 0
     out = capsys.readouterr().out
     assert "lite (fp32)" in out
     assert "bee" in out
 
 
-def test_labels_can_come_from_a_file(bee, tmp_path, capsys):
+def test_labels_can_come_from_a_file(bee, cache, tmp_path, capsys):
     (tmp_path / "labels.txt").write_text("ant\nbee\n")
     arguments = ["predict", str(bee), "--labels", str(tmp_path / "labels.txt"), "--json"]
-    result = answer([*arguments, "--cache-dir", str(tmp_path / "c")], capsys)
+    result = answer([*arguments, "--cache-dir", str(cache)], capsys)
     assert result["predictions"][0]["labels"][0]["label"] == "bee"
 
 
-def test_own_templates_are_used(bee, tmp_path, capsys):
+def test_own_templates_are_used(bee, cache, capsys):
     own = "a macro picture of one {}"
     arguments = ["predict", str(bee), "--labels", "ant,bee", "--template", own, "--json"]
-    result = answer([*arguments, "--cache-dir", str(tmp_path)], capsys)
+    result = answer([*arguments, "--cache-dir", str(cache)], capsys)
     assert result["templates"] == [own]
 
 
-def test_an_unreadable_image_stops_the_run_or_is_listed(bee, tmp_path, capsys):
+def test_an_unreadable_image_stops_the_run_or_is_listed(bee, cache, tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes(bee.read_bytes()[:2000])
     arguments = ["predict", str(bee), str(tmp_path / "broken.jpg"), "--labels", "ant,bee"]
-    arguments += ["--json", "--cache-dir", str(tmp_path / "cache")]
+    arguments += ["--json", "--cache-dir", str(cache)]
     assert run_command_line(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -23,11 +23,6 @@ def flickr(data_root, tmp_path_factory):
     return folder / "test.parquet"
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def test_recalls_are_those_of_brute_force(flickr, cache, tmp_path, capsys):
     arguments = ["evaluate", str(flickr), "--task", "retrieval", "--cache-dir", str(cache)]
     assert run_command_line([*arguments, "--json", "--out", str(tmp_path / "run")]) == 0

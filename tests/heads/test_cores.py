@@ -6,14 +6,6 @@ import torch
 from cliptune.heads.cores import Cores, even_slices
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_as_many_pieces_as_cores_run_beside_each_other_with_one_thread_each(two_threads):
     both = threading.Barrier(2, timeout=30)  # broken where one runs after the other
 

@@ -17,6 +17,8 @@ from cliptune.heads.linear_sgd import LinearStack
 from cliptune.heads.products import rounded_factors
 from cliptune.heads.training import train_one, train_stacked
 
+# Heads share the cores, so that what they share must be right where there are two.
+pytestmark = pytest.mark.usefixtures("two_threads")
 CLUSTERS = make_clusters(noise=1.0)
 PLAN = TrainingPlan(epochs=4, batch_size=32)
 

@@ -25,8 +25,8 @@ def shared_encoders():
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def cache(make_cache):
+    return make_cache()
 
 
 @pytest.fixture

@@ -128,14 +128,14 @@ def test_a_report_is_rendered_again_without_computing(finished, run):
 
 
 def test_interrupted_it_shows_what_is_finished_and_goes_on(
-    small_insects, run, tmp_path, monkeypatch
+    small_insects, run, make_cache, tmp_path, monkeypatch
 ):
     from cliptune.study.sections import heads
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    own_cache = tmp_path / "cache"
+    own_cache = make_cache()
     words = ("study", small_insects, "--only", "data,zero-shot,heads,ship", "--budget", "30m")
     words += ("--out", tmp_path / "study")
     with monkeypatch.context() as patch:
@@ -155,7 +155,7 @@ def test_interrupted_it_shows_what_is_finished_and_goes_on(
     ("missing", "dependent"), [("fine-tuning", "map-after"), ("zero-shot", "ship")]
 )
 def test_a_section_that_is_left_out_stops_only_what_rests_on_it(
-    missing, dependent, small_insects, run, tmp_path, monkeypatch
+    missing, dependent, small_insects, run, make_cache, tmp_path, monkeypatch
 ):
     def late(_study, step, _done):
         return "no time is left" if step.name == missing else None
@@ -163,7 +163,7 @@ def test_a_section_that_is_left_out_stops_only_what_rests_on_it(
     monkeypatch.setattr("cliptune.study.run._late", late)
     sections = ["data", "zero-shot", "heads", "map", "ship", missing, dependent]
     words = ("--only", ",".join(sections), "--budget", "30m", "--out", tmp_path / "study")
-    code, answer, said = run("study", small_insects, *words, cache=tmp_path / "cache")
+    code, answer, said = run("study", small_insects, *words, cache=make_cache())
     assert code == 0, said
     skipped = {name for name, section in answer["sections"].items() if section["skipped"]}
     assert skipped == {missing, dependent}
@@ -312,8 +312,8 @@ def test_the_names_of_sections_are_those_of_the_registry():
     assert set(SPECS) == set(SECTION_NAMES)
 
 
-def test_killed_outright_it_goes_on_where_it_was(small_insects, run, tmp_path, cache):
-    own_cache, out = tmp_path / "cache", tmp_path / "study"
+def test_killed_outright_it_goes_on_where_it_was(small_insects, run, make_cache, tmp_path, cache):
+    own_cache, out = make_cache(), tmp_path / "study"
     shutil.copytree(cache / "features", own_cache / "features")
     words = ["study", str(small_insects), "--only", "data,top5,zero-shot", "--budget", "31m"]
     words += ["--out", str(out)]
