@@ -37,7 +37,7 @@ demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; 
 	$(BIN)/cliptune study textile --budget 5m
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev-installed ## format, lint, types, layers
 	$(BIN)/ruff format --check .
