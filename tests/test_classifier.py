@@ -5,7 +5,7 @@ import pytest
 
 from cliptune.calibration import Threshold
 from cliptune.classifier import Classifier, EncoderRecord
-from cliptune.errors import RunError
+from cliptune.errors import CheckpointError, RunError
 from cliptune.heads.zero_shot import ZeroShotHead
 from cliptune.runs import RunDir
 from fakes import TinyEncoder
@@ -93,5 +93,5 @@ def test_a_head_of_an_unknown_kind_is_refused(tmp_path):
     facts["head"]["name"] = "oracle"
     run.write_json("classifier.json", facts)
     run.finish({})
-    with pytest.raises(RunError, match="unknown head 'oracle'"):
+    with pytest.raises(CheckpointError, match="unknown head 'oracle'"):
         Classifier.load(run)

@@ -11,7 +11,8 @@ It knows nothing about training. A run directory is a classifier::
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.calibration import Threshold, apply_temperature
-from cliptune.errors import CheckpointError, InputError, RunError
-from cliptune.heads import HEADS, Head, Needs
+from cliptune.errors import CheckpointError, CliptuneError, RunError
+from cliptune.heads import Head, Needs
+from cliptune.heads.saved import load_head
+from cliptune.prompts import custom_template_set
 from cliptune.runs import RunDir
+from cliptune.typed import require_types
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -62,12 +66,14 @@ class EncoderRecord:
         """Read the record of a run's classifier.
 
         Raises:
-            RunError: The run holds no classifier, or an incomplete one.
+            RunError: The run holds no classifier, or one whose record is incomplete or broken.
         """
-        try:
-            return cls(**_read_facts(run)["encoder"])
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{_FACTS} of {str(run.path)!r} is incomplete ({error})") from error
+        with _broken(run):
+            record = cls(**_read_facts(run)["encoder"])
+            require_types(record, cls, "encoder")
+            if not (record.dim > 0 and record.context_length > 0 and record.logit_scale > 0):
+                raise ValueError("the encoder's dim, context_length or logit_scale is not above 0")
+            return record
 
     @classmethod
     def of(cls, encoder: DualEncoder) -> Self:
@@ -93,6 +99,11 @@ class EncoderRecord:
                 f"this classifier was fitted on encoder {self.name!r} with fingerprint "
                 f"{self.fingerprint[:12]}, but {encoder.name!r} has {encoder.fingerprint[:12]}: "
                 "its weights or preprocessing differ; use the encoder that it was fitted on"
+            )
+        if encoder.dim != self.dim:
+            raise RunError(
+                f"this classifier records {self.dim} dimensions of encoder {self.name!r}, which "
+                f"has {encoder.dim}; the run was altered: restore it"
             )
 
 
@@ -156,23 +167,41 @@ class Classifier:
     def load(cls, path: str | RunDir) -> Classifier:
         """Read the classifier of a finished run; every file is checked against its digest.
 
+        Digests can be written by whoever wrote the run, so what the files say is checked too:
+        the head's arrays against each other, the class names and the encoder; the temperature
+        and the threshold against their ranges.
+
         Raises:
-            RunError: The run is missing, unfinished, altered, newer, or holds no classifier.
+            RunError: The run is missing, unfinished, altered, newer, or holds no classifier, or
+                one that contradicts itself.
             CheckpointError: The saved head is broken.
         """
         run = path if isinstance(path, RunDir) else RunDir.open(path)
-        facts = _read_facts(run)
-        try:
-            return cls(
-                head=_load_head(run, facts["head"]),
-                class_names=tuple(facts["class_names"]),
-                templates=tuple(facts["templates"]),
-                encoder=EncoderRecord.read(run),
-                temperature=float(facts["temperature"]),
-                threshold=Threshold(**facts["threshold"]) if facts["threshold"] else None,
-            )
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{_FACTS} of {str(run.path)!r} is incomplete ({error})") from error
+        facts, record = _read_facts(run), EncoderRecord.read(run)
+        with _broken(run):
+            names, templates = facts["class_names"], facts["templates"]
+            require_types(names, list[str], "class_names")
+            require_types(templates, list[str], "templates")
+            _require_distinct(names)
+            custom_template_set(templates)
+            temperature, threshold = _read_calibration(facts)
+            require_types(facts["head"], dict[str, Any], "head")
+            head = load_head(run.file(_HEAD), facts["head"], dim=record.dim, n_classes=len(names))
+        return cls(head, tuple(names), tuple(templates), record, temperature, threshold)
+
+
+@contextmanager
+def _broken(run: RunDir) -> Iterator[None]:
+    """Turn what is wrong with the classifier's record into one line."""
+    try:
+        yield
+    except CliptuneError as error:
+        if isinstance(error, RunError | CheckpointError):
+            raise
+        raise RunError(f"{_FACTS} of {str(run.path)!r} is broken: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise RunError(f"{_FACTS} of {str(run.path)!r} is broken: {reason}") from error
 
 
 def _read_facts(run: RunDir) -> dict[str, Any]:  # Any: plain JSON values
@@ -183,16 +212,24 @@ def _read_facts(run: RunDir) -> dict[str, Any]:  # Any: plain JSON values
     return run.read_json(_FACTS)
 
 
-def _load_head(run: RunDir, facts: Mapping[str, Any]) -> Head:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _require_distinct(names: list[str]) -> None:
+    if len(names) < 2 or len(set(names)) != len(names) or not all(names):
+        raise ValueError(f"its {len(names)} class names are not two or more different ones")
 
-    try:
-        head_class = HEADS[facts["name"]]
-    except (KeyError, InputError) as error:
-        raise RunError(f"{str(run.path)!r} has an unknown head {facts['name']!r}") from error
-    try:
-        state = load_file(run.path / _HEAD)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {str(run.path / _HEAD)!r} ({error})") from error
-    return head_class.from_state(facts["parameters"], state)
+
+def _read_calibration(
+    facts: Mapping[str, Any],
+) -> tuple[float, Threshold | None]:  # Any: plain JSON values
+    temperature, given = facts["temperature"], facts["threshold"]
+    require_types(temperature, float, "temperature")
+    if temperature <= 0:
+        raise ValueError(f"its temperature is {temperature}; expected a number above 0")
+    if given is None:
+        return float(temperature), None
+    threshold = Threshold(**given)
+    require_types(threshold, Threshold, "threshold")
+    shares = ("probability", "precision", "low", "high", "coverage")
+    wrong = [name for name in shares if not 0 <= getattr(threshold, name) <= 1]
+    if wrong or threshold.n < 0:
+        raise ValueError(f"threshold.{(wrong or ['n'])[0]} is no share or no count")
+    return float(temperature), threshold

@@ -78,6 +78,13 @@ def render_model_card(result: Json) -> str:
             "Probabilities are calibrated for images like those of the validation split; on other "
             "images they can be too sure. An image of none of the classes still gets one of them.",
             "",
+            "## Trust",
+            "",
+            "Reading this run executes no code. The digests in `manifest.json` show files that "
+            "were cut or altered by accident. They do not show intent: whoever can write this "
+            "folder can write other digests, and other scores. Use it if you know where it comes "
+            "from, and evaluate it on images of your own.",
+            "",
         ]
     )
 

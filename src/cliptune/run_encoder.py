@@ -114,10 +114,11 @@ def load_run_encoder(
     record = EncoderRecord.read(opened)
     encoder: DualEncoder
     if record.weights_in_run:
+        _require_recorded(opened)
         encoder = rebuild_encoder(
             record.name,
             opened.read_json(_BLUEPRINT),
-            weights=opened.path / _WEIGHTS,
+            weights=opened.file(_WEIGHTS),
             folder=opened.path / _FILES,
             device=device,
             precision=precision,
@@ -126,3 +127,11 @@ def load_run_encoder(
         encoder = load(record.name, device=device, precision=precision)
     record.require_same(encoder)
     return encoder
+
+
+def _require_recorded(run: RunDir) -> None:
+    """Make sure that the encoder's folder holds files of the run and no others."""
+    folder = run.path / _FILES
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            run.file(path.relative_to(run.path).as_posix())

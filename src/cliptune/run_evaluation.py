@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.classifier import Classifier
-from cliptune.errors import DataError
+from cliptune.errors import DataError, RunError
 from cliptune.escaping import from_csv
 from cliptune.evaluation import score_template_set
 from cliptune.images import ImageTable
@@ -163,10 +163,31 @@ def count_learned_from(run: RunDir, data: str, table: ImageTable) -> int:
         run: The classifier's run.
         data: The data set, as it was named.
         table: The images to be scored.
+
+    Raises:
+        RunError: The run does not say which images it saw.
     """
-    fitted_on = str(run.read_json("config.json").get("data", ""))
-    if fitted_on != data and Path(fitted_on).resolve() != Path(data).resolve():
+    fitted_on = run.read_json("config.json").get("data")
+    if not isinstance(fitted_on, str) or not _is_same_place(fitted_on, data):
         return 0
-    with (run.path / "partition.csv").open(newline="", encoding="utf-8") as file:
-        seen = {from_csv(line["id"]) for line in csv.DictReader(file) if line["part"] != "test"}
+    seen = _learned_from(run.file("partition.csv"))
     return sum(name in seen for name in table.ids)
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    try:
+        return one == other or Path(one).resolve() == Path(other).resolve()
+    except (OSError, ValueError, RuntimeError):  # a name that can be no path
+        return False
+
+
+def _learned_from(path: Path) -> set[str]:
+    """Read the ids of the training and validation images of a run."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(f"cannot read {str(path)!r} ({error}); restore the run") from error
+    if not lines or lines[0] != ["id", "part"] or any(len(line) != 2 for line in lines):
+        raise RunError(f"{str(path)!r} has no columns id and part alone; restore the run")
+    return {from_csv(name) for name, part in lines[1:] if part != "test"}

@@ -2,7 +2,8 @@
 
 It knows nothing about what the files mean, only that they are complete and unaltered: the
 manifest is written last and holds the SHA-256 of every other file, so a directory without one
-is plainly unfinished.
+is plainly unfinished. The digests protect against accidents. Whoever can write the directory can
+write other digests too, so those who read a file check what is in it.
 
 ::
 
@@ -34,6 +35,7 @@ from cliptune.atomic import atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
 from cliptune.escaping import for_csv
 from cliptune.file_kinds import is_file, is_folder
+from cliptune.inside import file_inside
 from cliptune.json_files import read_object
 from cliptune.places import require_writable
 
@@ -64,9 +66,12 @@ class RunDir:
 
     Attributes:
         path: The directory.
+        files: The recorded files of a run that ``open`` has checked; no others are read. None
+            while a run is being written.
     """
 
     path: Path
+    files: frozenset[str] | None = None
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> RunDir:
@@ -99,23 +104,35 @@ class RunDir:
         """Open a finished run and check every file against its recorded digest.
 
         Raises:
-            RunError: It is missing, unfinished, altered, or of a newer format.
+            RunError: It is missing, unfinished, altered, or of a newer format, or its manifest
+                does not record files of the directory.
         """
         run = cls(Path(path))
         require_finished(run.path)
         manifest = run.read_json(_MANIFEST)
         version = manifest.get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise RunError(
-                f"{str(path)!r} has format version {version}; this cliptune reads up to "
+                f"{str(path)!r} has format version {version!r:.40}; this cliptune reads up to "
                 f"{FORMAT_VERSION}: upgrade cliptune"
             )
-        run._check_digests(manifest.get("files", {}))
-        return run
+        digests = _read_digests(manifest, run.path)
+        run._check_digests(digests)
+        return cls(run.path, frozenset(digests))
+
+    def file(self, name: str) -> Path:
+        """Return where a file of the run is, to read it.
+
+        Raises:
+            RunError: It leads out of the directory, or a finished run does not record it.
+        """
+        if self.files is not None and name not in {*self.files, _MANIFEST}:
+            raise RunError(f"{str(self.path)!r} records no file {name!r}; run it again")
+        return file_inside(self.path, name)
 
     def _check_digests(self, digests: Mapping[str, str]) -> None:
         for name, digest in digests.items():
-            file = self.path / name
+            file = file_inside(self.path, name)
             if not file.is_file():
                 raise RunError(f"{str(self.path)!r} lacks its file {name!r}; run it again")
             if _file_digest(file) != digest:
@@ -139,9 +156,9 @@ class RunDir:
         """Read one JSON object of the run.
 
         Raises:
-            RunError: The file is missing or is no JSON object.
+            RunError: The file is missing, not recorded, or no JSON object.
         """
-        return read_object(self.path / name)
+        return read_object(self.file(name))
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write one JSON object atomically; not-a-number becomes an error, not bad JSON."""
@@ -277,6 +294,15 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Json:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _read_digests(manifest: Json, path: Path) -> dict[str, str]:
+    digests = manifest.get("files")
+    if not isinstance(digests, dict) or not all(isinstance(d, str) for d in digests.values()):
+        raise RunError(f"the {_MANIFEST} of {str(path)!r} records no files; run it again")
+    if "config.json" not in digests:
+        raise RunError(f"the {_MANIFEST} of {str(path)!r} records no config.json; run it again")
+    return digests
 
 
 def _file_digest(path: Path) -> str:

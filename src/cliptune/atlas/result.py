@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from cliptune.atomic import atomic_path
 from cliptune.errors import RunError
+from cliptune.json_files import read_object
 
 __all__ = ["DrawnView", "MapResult", "atlas_arguments", "load_map", "save_map"]
 
@@ -115,27 +116,23 @@ def load_map(out: Path) -> MapResult:
     """Read what ``save_map`` wrote.
 
     Raises:
-        RunError: A file is missing, broken or of a newer format.
+        RunError: A file is missing, broken, of other types or of a newer format.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        numbers = json.loads((out / "numbers.json").read_text(encoding="utf-8"))
-        table = pq.read_table(out / "points.parquet")
+        numbers = read_object(out / "numbers.json")
         version = numbers.pop("format_version")
-        if version > FORMAT_VERSION:
-            raise RunError(
-                f"{str(out)!r} has map format {version}; this cliptune reads up to "
-                f"{FORMAT_VERSION}: upgrade cliptune"
-            )
-        return _from_columns(numbers, table.to_pydict())
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        if isinstance(error, RunError):
-            raise
+        if version <= FORMAT_VERSION:
+            return _from_columns(numbers, pq.read_table(out / "points.parquet").to_pydict())
+    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise RunError(
             f"cannot read the map in {str(out)!r} ({error}); make it again with cliptune map"
         ) from error
+    raise RunError(
+        f"{str(out)!r} has map format {version}; this cliptune reads up to "
+        f"{FORMAT_VERSION}: upgrade cliptune"
+    )
 
 
 def atlas_arguments(points: Path) -> list[str]:

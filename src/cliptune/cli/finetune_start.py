@@ -147,7 +147,10 @@ def check_first(
     rank, count = launched_as()
     if (place / _CHECKS).is_file():
         picture = place / _SHEET
-        return Checked(RunDir(place).read_json(_CHECKS)["checks"], picture.read_bytes())
+        found = RunDir(place).read_json(_CHECKS).get("checks")
+        if not isinstance(found, list) or not picture.is_file():
+            raise RunError(f"the checks in {str(place)!r} are broken; start the run anew")
+        return Checked(found, picture.read_bytes())
     if not request.around.check:
         return Checked()
     if count > 1:

@@ -5,7 +5,6 @@ It knows nothing about images or encoders beyond what the folders say of themsel
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cliptune.errors import CheckpointError, InputError, UnavailableError
+from cliptune.errors import CheckpointError, InputError, RunError, UnavailableError
 from cliptune.features.digests import MEMO_NAME
 from cliptune.features.folder import ShardFolder, is_busy, quarantine, shard_files
 from cliptune.features.shards import open_shard, shard_is_intact
+from cliptune.json_files import read_object
 
 __all__ = [
     "CacheCheck",
@@ -203,9 +203,8 @@ def _facts(path: Path) -> tuple[dict[str, Any], datetime]:  # Any: plain JSON va
     """Return what ``meta.json`` says and its time; a folder without it was never used."""
     try:
         meta = path / "meta.json"
-        facts = json.loads(meta.read_text(encoding="utf-8"))
-        return facts, datetime.fromtimestamp(meta.stat().st_mtime, UTC)
-    except (OSError, ValueError):
+        return read_object(meta), datetime.fromtimestamp(meta.stat().st_mtime, UTC)
+    except (OSError, RunError):
         return {}, datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 

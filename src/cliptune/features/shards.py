@@ -169,13 +169,15 @@ def open_shard(path: Path) -> Shard:
                 raise ValueError("the header is longer than the file")
             header = json.loads(file.read(length))
             n, *row_shape = (int(v) for v in header["vectors"]["shape"])
+            if min(n, *row_shape, 0) < 0 or header["vectors"]["dtype"] != "F32":
+                raise ValueError("the header describes no float32 vectors")
             start = 8 + length
             end = start + 4 * n * math.prod(row_shape)
             if size != end + n * CONTENT_BYTES:
                 raise ValueError(f"{size} bytes instead of {end + n * CONTENT_BYTES}")
             file.seek(end)
             contents = np.frombuffer(file.read(), f"S{CONTENT_BYTES}")
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(f"{str(path)!r} is cut short or is no shard ({error})") from error
     return Shard(path, contents, tuple(row_shape), start)
 

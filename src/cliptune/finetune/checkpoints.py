@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cliptune.atomic import atomic_path
 from cliptune.errors import RunError, UnavailableError
+from cliptune.json_files import parse_object
 
 __all__ = [
     "SavedState",
@@ -83,11 +84,14 @@ def load_state(folder: Path) -> SavedState:
     """Read what ``save_state`` wrote, and remove what a killed writer left behind.
 
     Raises:
-        RunError: There is no state, or it cannot be read.
+        RunError: There is no state, or it cannot be read, or lacks something.
     """
     for leftover in folder.glob(".tmp-*"):
         leftover.unlink(missing_ok=True)
     tensors, metadata = _read(folder / _STATE)
+    facts = parse_object(metadata.get("facts", ""), str(folder / _STATE))
+    if "generator" not in tensors:
+        raise RunError(f"the checkpoint {str(folder / _STATE)!r} lacks its generator; start anew")
     optimizer: dict[int, dict[str, Tensor]] = {}
     weights = {}
     for name, tensor in tensors.items():
@@ -96,8 +100,10 @@ def load_state(folder: Path) -> SavedState:
             weights[rest] = tensor
         elif kind == "optimizer":
             index, _, key = rest.partition("/")
+            if not (index.isascii() and index.isdigit()):
+                raise RunError(f"the checkpoint {str(folder / _STATE)!r} has an odd {name!r:.80}")
             optimizer.setdefault(int(index), {})[key] = tensor
-    return SavedState(weights, optimizer, tensors["generator"], json.loads(metadata["facts"]))
+    return SavedState(weights, optimizer, tensors["generator"], facts)
 
 
 def save_best(folder: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import InputError
+from cliptune.errors import CheckpointError, InputError
 from cliptune.heads.arrays import FloatArray, Labels, softmax
 from cliptune.heads.cache_keys import USUAL_SHOTS, CacheStack, affinities, make_keys
 from cliptune.heads.choice import calibrated_log_loss
@@ -27,7 +27,7 @@ from cliptune.heads.contract import (
     require_text_rows,
 )
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.saved import check_state, check_stored_labels, construct, head_parameters
 from cliptune.heads.training import train_one
 from cliptune.heads.zero_shot import zero_shot_logits
 
@@ -158,7 +158,12 @@ class CacheHead:
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
         arrays = check_state(state, {"keys": 2, "key_labels": 1, "weights": 1, "text_rows": 2})
+        check_stored_labels(
+            arrays["key_labels"], n_rows=len(arrays["keys"]), n_classes=len(arrays["text_rows"])
+        )
         alpha, beta, scale = arrays["weights"].tolist()
+        if min(alpha, beta) < 0 or scale <= 0:
+            raise CheckpointError(f"saved weights {alpha}, {beta}, {scale} are not above 0")
         head = construct(cls, parameters)
         head._set(arrays["keys"], arrays["key_labels"], (alpha, beta), arrays["text_rows"], scale)
         return head

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cliptune.errors import InputError
+from cliptune.errors import CheckpointError, InputError
 from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
@@ -26,7 +26,7 @@ from cliptune.heads.contract import (
     require_fitted,
 )
 from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.saved import check_state, check_stored_labels, construct, head_parameters
 from cliptune.heads.stack_run import read_rows
 
 __all__ = ["NeighborsHead"]
@@ -120,8 +120,11 @@ class NeighborsHead:
     ) -> Self:  # Any: plain JSON values, one dtype an array
         """Rebuild a fitted head from ``get_params`` and ``state``."""
         arrays = check_state(state, {"rows": 2, "labels": 1, "k": 1})
-        head = construct(cls, parameters)
-        return head._set(arrays["rows"], arrays["labels"], int(arrays["k"][0]))
+        n_rows, k = len(arrays["rows"]), int(arrays["k"][0])
+        check_stored_labels(arrays["labels"], n_rows=n_rows, n_classes=n_rows)
+        if k > n_rows:
+            raise CheckpointError(f"saved k is {k} of {n_rows} rows; fit the head again")
+        return construct(cls, parameters)._set(arrays["rows"], arrays["labels"], k)
 
     def _set(self, rows: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> Self:
         # Every class has rows, so that the largest label shows their number.

@@ -25,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.atomic import atomic_path
+from cliptune.json_files import read_object
 from cliptune.report import Section
 from cliptune.report.cells import write_csv
+from cliptune.typed import require_types
 
 __all__ = ["Shelf", "digest_of"]
 
@@ -121,7 +123,11 @@ def _write(path: Path, values: Json) -> None:
 
 def _read(path: Path, key: str) -> Section | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Section.from_dict(values) if values["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        values = read_object(path)
+        if values.get("key") != key:
+            return None
+        section = Section.from_dict(values)
+        require_types(section, Section, path.name)
+        return section
+    except (ValueError, KeyError, TypeError, AttributeError):  # a RunError is a ValueError
         return None  # not there, or of an older form: it is made again

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd
+from cliptune.typed import require_types
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -63,7 +64,7 @@ class EncoderFacts:
         """Read what ``to_dict`` gave, after JSON.
 
         Raises:
-            TypeError: A field is missing or unknown.
+            TypeError: A field is missing, unknown or of another type.
             KeyError: A field is missing.
         """
         fields = dict(values["preprocess"])
@@ -71,4 +72,6 @@ class EncoderFacts:
             fields[name] = tuple(fields[name])
         rest = {k: v for k, v in values.items() if k not in ("preprocess", "text_end")}
         preprocess, end = Preprocess(**fields), TextEnd(**values["text_end"])
-        return cls(preprocess=preprocess, text_end=end, **rest)
+        facts = cls(preprocess=preprocess, text_end=end, **rest)
+        require_types(facts, cls, "facts")
+        return facts
