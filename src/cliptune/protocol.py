@@ -23,6 +23,7 @@ __all__ = [
     "cut_validation",
     "draw_shots",
     "partition_table",
+    "rehearse_partition",
 ]
 
 _TEST_FRACTION = 0.2
@@ -122,6 +123,39 @@ def partition_table(
             "validation; they are listed in near_duplicates.csv"
         )
     return Partition(pool, val, LockedRows(test), tuple(notes), pairs)
+
+
+def rehearse_partition(table: ImageTable, *, val_fraction: float, seed: int) -> Partition:
+    """Divide a table as if no two images were alike, before any of them is embedded.
+
+    What numbers of images alone rule out is found so. Near-duplicates stay on one side later,
+    which leaves no class fewer training images than here.
+
+    Args:
+        table: N images, all labelled.
+        val_fraction: As for ``partition_table``, like the seed.
+        seed: Of the cuts.
+
+    Returns:
+        A partition without a test: it is not to be looked at.
+
+    Raises:
+        DataError: A class would be empty on one side.
+    """
+    assigned = assigned_rows(table)
+    if assigned is None:
+        everything = np.arange(len(table))
+        pool, _ = _cut(table, everything, everything, _TEST_FRACTION, seed)
+    else:
+        pool = assigned.train
+    if assigned is None or assigned.val is None:
+        train, val = _cut(table, pool, np.arange(len(pool)), val_fraction, seed)
+    else:
+        train, val = pool, assigned.val
+    _require_all_classes(table, train, "training")
+    empty = np.zeros(0, np.int64)
+    nothing = DuplicatePairs(empty, empty, np.zeros(0, np.float32))
+    return Partition(train, val, LockedRows(empty), (), nothing)
 
 
 @dataclass(frozen=True)

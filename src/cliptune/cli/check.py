@@ -112,14 +112,18 @@ def _check(
     output: OutputOptions,
 ) -> Sequence[CheckResult]:
     """Look at data and set-up, show what was found and keep it where that was asked for."""
+    from cliptune.finetune.preflight import require_model_fits
     from cliptune.images import require_classes, require_labels
-    from cliptune.protocol import partition_table
+    from cliptune.protocol import partition_table, rehearse_partition
     from cliptune.runs import RunDir
 
     table = open_whole_table(data, dataset)
     require_labels(table)
     require_classes(table)
+    rehearse_partition(table, val_fraction=val, seed=output.seed)
     encoder, store = open_trainable_encoder(model), open_store(model)
+    if options is not None:
+        require_model_fits(encoder.model, options)
     report, table = _read_all(table)
     vectors = embed_table(encoder, table, store, on_bad_image="fail").features.vectors
     partition = partition_table(table, vectors, val_fraction=val, seed=output.seed)

@@ -58,12 +58,12 @@ def _fit(request: FinetuneRequest, place: Path, rank: int, count: int) -> None:
         require_tracker(name)
     encoder = open_trainable_encoder(request.model)
     store = open_store(request.model)
+    watch = _open_watched(request)
     start = open_start(request, encoder, store)
     if rank == 0:
         for sentence in start.partition.notes:
             note(sentence)
     settings = _settings(request, encoder.name)
-    watch = _open_watched(request)
     data = _training_data(request, start, watch, store)
     if rank == 0 and (place / "config.json").is_file():
         begin_run(place, settings, Checked(), data)  # refuses other options than those there

@@ -96,14 +96,18 @@ def _require_unfinished(resume: Path, out: Path | None) -> None:
 
 def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureStore) -> Start:
     """Open the data set, divide it, and see what the model makes of it before training."""
+    from cliptune.finetune.preflight import require_model_fits
     from cliptune.finetune_run import Start
     from cliptune.fitting import fit_head
     from cliptune.images import require_classes, require_labels
-    from cliptune.protocol import partition_table
+    from cliptune.protocol import partition_table, rehearse_partition
 
+    require_model_fits(encoder.model, request.options)
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
     require_classes(table)
+    rehearsed = rehearse_partition(table, val_fraction=request.val, seed=request.output.seed)
+    _require_batch(request.options.batch_size, len(rehearsed.train) + len(rehearsed.val))
     embedded = embed_table(encoder, table, store, on_bad_image=request.dataset.on_bad_image)
     table, vectors = embedded.table, embedded.features.vectors
     seed = request.output.seed
@@ -119,6 +123,15 @@ def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureSt
         seed=seed,
     )
     return Start(table, partition, task, fit_head(task, "zero-shot"))
+
+
+def _require_batch(size: int | str | None, n_images: int) -> None:
+    """Refuse a batch that no division of the images could fill; how they divide is seen later."""
+    if isinstance(size, int) and size > n_images:
+        raise InputError(
+            f"--batch-size {size} is larger than the {n_images} images for training and "
+            "validation; use fewer"
+        )
 
 
 @dataclass(frozen=True)

@@ -88,11 +88,15 @@ def _fit(request: HeadRequest, place: Path) -> None:
 
     from cliptune.fitting import needs_of
     from cliptune.images import require_classes, require_labels
+    from cliptune.protocol import draw_shots, rehearse_partition
 
     needs = {needs_of(name, options) for name in methods}
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
     require_classes(table)
+    rehearsed = rehearse_partition(table, val_fraction=request.val, seed=request.output.seed)
+    for n in counts:
+        draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)
     encoder, store = open_encoder(request.model, table), open_store(request.model)
     embedded = _embed(
         encoder,

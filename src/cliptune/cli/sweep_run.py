@@ -142,6 +142,7 @@ def run_sweep(request: SweepRequest, place: Path) -> dict[str, Any]:  # Any: pla
 
 def _prepare(request: SweepRequest) -> _Prepared:
     from cliptune.images import require_classes, require_labels
+    from cliptune.protocol import rehearse_partition
     from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_identity
     from cliptune.sweep.options import TOWER_METHODS
 
@@ -149,6 +150,7 @@ def _prepare(request: SweepRequest) -> _Prepared:
     whole = open_whole_table(request.data, request.dataset)
     require_labels(whole)
     require_classes(whole)
+    rehearse_partition(whole, val_fraction=request.val_fraction, seed=seed)
     table = whole.select(rows_to_embed(whole, n_images=request.n_images, seed=seed))
     moves = request.options.method in TOWER_METHODS
     model = request.model

@@ -159,6 +159,7 @@ def select_groups(groups: Sequence[Group], selector: str) -> set[str]:
     names = [group.name for group in groups]
     last = _LAST.match(selector)
     if last:
+        _require_blocks(names, selector, last.group(1), last.group(2))
         chosen = {
             group.name
             for group in groups
@@ -178,6 +179,18 @@ def select_groups(groups: Sequence[Group], selector: str) -> set[str]:
             "group", selector, [*sorted(parents), "all", "projection", *names], "or image.last4"
         )
     return chosen
+
+
+def _require_blocks(names: Sequence[str], selector: str, tower: str, asked: str) -> None:
+    """Refuse more last blocks than there are: all of a tower is named by the tower."""
+    n_blocks = _count_blocks(names, tower)
+    if len(asked) > 6 or int(asked) > n_blocks:
+        raise UnknownNameError(
+            "group",
+            selector,
+            [tower, *(f"{tower}.last{n}" for n in range(1, n_blocks + 1))],
+            f"the {tower} tower has {n_blocks} blocks",
+        )
 
 
 def plan_groups(

@@ -5,7 +5,7 @@ It imports no torch, so that a command line can read it; it knows nothing about 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +17,7 @@ __all__ = [
     "LOSS_NAMES",
     "MAX_RATE",
     "METHODS",
+    "METHOD_RATES",
     "OPTIMIZERS",
     "TRACKERS",
     "FinetuneOptions",
@@ -29,6 +30,12 @@ __all__ = [
 
 # No rate above this ever trained anything; the next step would not be finite.
 MAX_RATE = 1000.0
+# The rate of each group where none is given.
+METHOD_RATES: Mapping[str, Mapping[str, float]] = {
+    "full": {"all": 1e-5},
+    "lora": {"lora": 2e-4},
+    "head-then-full": {"image": 1e-5, "head": 1e-3},
+}
 METHODS = ("full", "lora", "head-then-full")
 LOSS_NAMES = ("class-aware", "clip", "cross-entropy", "sigmoid")
 OPTIMIZERS = ("adamw", "sgd")

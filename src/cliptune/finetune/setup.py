@@ -24,6 +24,7 @@ from cliptune.finetune.inputs import BatchSource
 from cliptune.finetune.lora import LoraUpdate, add_lora, drop_lora
 from cliptune.finetune.memory import largest_that_fits
 from cliptune.finetune.options import FinetuneOptions
+from cliptune.finetune.preflight import default_rates, require_model_fits
 from cliptune.finetune.processes import Processes, start_processes
 from cliptune.finetune.schedule import build_optimizer, set_trainable
 from cliptune.finetune.scoring import Embedder, make_embedder
@@ -34,11 +35,6 @@ from cliptune.finetune.trainee import Trainee
 __all__ = ["open_session"]
 
 _NO_GRAPH = 64  # images at once through a tower that does not train
-_RATES = {
-    "full": {"all": 1e-5},
-    "lora": {"lora": 2e-4},
-    "head-then-full": {"image": 1e-5, "head": 1e-3},
-}
 
 
 @contextmanager
@@ -61,6 +57,7 @@ def open_session(
     processes = start_processes(encoder.device, trackers, folder=folder, config=asdict(options))
     precision = training_precision(options.precision, processes.device, encoder.model)
     settled = settle_options(options, data, encoder, precision=precision)
+    require_model_fits(encoder.model, settled)
     digest = encoder.fingerprint
     encoder.model.to(processes.device)
     embedder = make_embedder(encoder, processes, precision)
@@ -68,7 +65,7 @@ def open_session(
     with _trainable_layers(encoder.model, settled) as lora:
         trainee = _make_trainee(encoder, data, settled, embedder)
         plans = plan_groups(
-            name_groups(trainee), settled.trainable, default_rates=_default_rates(settled)
+            name_groups(trainee), settled.trainable, default_rates=default_rates(settled)
         )
         settled, source = _make_source(encoder, data, settled, processes, embedder, plans)
         yield Session(
@@ -122,13 +119,6 @@ def _changing(start: Mapping[str, Tensor], plans: Sequence[GroupPlan]) -> dict[s
         if plan.start_epoch is not None
         for name, parameter in plan.group.parameters
     }
-
-
-def _default_rates(options: FinetuneOptions) -> dict[str, float]:
-    rates = _RATES[options.method]
-    if options.learning_rate is None:
-        return rates
-    return dict.fromkeys(rates, options.learning_rate)
 
 
 def _make_source(

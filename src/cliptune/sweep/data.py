@@ -46,7 +46,9 @@ def rows_to_embed(table: ImageTable, *, n_images: int | None, seed: int) -> NDAr
     """
     assigned = assigned_rows(table)
     if assigned is None:  # the cut of a test looks at all images for near-duplicates
-        return np.arange(len(table))
+        everything = np.arange(len(table))
+        _draw(table, everything, n_images, seed)  # refuses what no cut could give
+        return everything
     train = _draw(table, assigned.train, n_images, seed)
     parts = [train] if assigned.val is None else [train, assigned.val]
     return np.sort(np.concatenate(parts))
