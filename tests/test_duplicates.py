@@ -1,6 +1,10 @@
-import numpy as np
+import tracemalloc
 
-from cliptune.duplicates import find_duplicates, group_duplicates
+import numpy as np
+import pytest
+from scipy.sparse.csgraph import connected_components
+
+from cliptune.duplicates import DEFAULT_SIMILARITY, find_duplicates, group_duplicates
 
 
 def unit(rows):
@@ -45,11 +49,39 @@ def test_groups_are_connected_components():
     rows[5] = rows[1]
     rows[9] = rows[1]
     rows[8] = rows[2]
-    groups = group_duplicates(find_duplicates(rows), 12)
+    groups = group_duplicates(rows)
     assert groups[1] == groups[5] == groups[9]
     assert groups[2] == groups[8] != groups[1]
     assert len(set(groups.tolist())) == 9
 
 
 def test_no_pairs_gives_each_its_own_group():
-    assert len(set(group_duplicates(find_duplicates(vectors(6)), 6).tolist())) == 6
+    assert len(set(group_duplicates(vectors(6)).tolist())) == 6
+
+
+@pytest.mark.parametrize("block", [5, 512])
+def test_groups_are_those_of_all_pairs(block, monkeypatch):
+    """Chains across blocks, and rows with more partners than are listed."""
+    monkeypatch.setattr("cliptune.duplicates._BLOCK", block)
+    rng = np.random.default_rng(3)
+    rows = vectors(9)[rng.integers(9, size=200)]
+    rows = np.concatenate([rows, vectors(20, seed=8)])
+    centred = unit(rows - rows.mean(axis=0))
+    expected = connected_components(centred @ centred.T >= DEFAULT_SIMILARITY)[1]
+    found = group_duplicates(rows)
+    assert len(set(zip(found.tolist(), expected.tolist(), strict=True))) == len(set(expected))
+    assert len(set(found.tolist())) == len(set(expected))
+
+
+def test_a_picture_that_comes_thousands_of_times_fills_no_memory():
+    """Its pairs grow with the square of its copies; what is kept grows with the copies."""
+    rows = np.repeat(vectors(4), 1000, axis=0)
+    tracemalloc.start()
+    pairs, groups = find_duplicates(rows), group_duplicates(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pairs.n_all == 4 * 1000 * 999 // 2
+    assert len(pairs) <= 20 * len(rows)
+    assert np.bincount(pairs.second).max() == 20
+    assert np.bincount(groups).tolist() == [1000] * 4
+    assert peak < 60e6  # two million pairs of 20 bytes, sorted, were twice that

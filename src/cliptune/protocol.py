@@ -116,7 +116,7 @@ def partition_table(
     _require_all_classes(table, pool, "training")
     seen = np.concatenate([pool, val])
     across = find_duplicates(vectors[seen], vectors[test])
-    pairs = DuplicatePairs(seen[across.first], test[across.second], across.similarity)
+    pairs = DuplicatePairs(seen[across.first], test[across.second], across.similarity, across.n_all)
     if len(pairs):
         notes.append(
             f"{len(set(pairs.second.tolist()))} test images have a near-duplicate in training or "
@@ -208,7 +208,7 @@ def cut_validation(
     Returns:
         Rows to learn from, rows to select on, and a sentence about it.
     """
-    groups = group_duplicates(find_duplicates(vectors[pool]), len(pool))
+    groups = group_duplicates(vectors[pool])
     train, val = _cut(table, pool, groups, val_fraction, seed)
     note = (
         f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
@@ -226,7 +226,7 @@ def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], se
         notes.append(assigned.note)
         return assigned.train, assigned.val, assigned.test
     everything = np.arange(len(table))
-    groups = group_duplicates(find_duplicates(vectors), len(table))
+    groups = group_duplicates(vectors)
     pool, test = _cut(table, everything, groups, _TEST_FRACTION, seed)
     notes.append(
         f"the data come without a test: {len(test)} images were cut and locked (stratified, "

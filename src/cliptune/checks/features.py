@@ -42,15 +42,17 @@ def check_duplicates(
         {"first": ids[i], "second": ids[j], "similarity": round(s, 4)}
         for i, j, s in sorted(across, key=lambda pair: -pair[2])[:_LISTED]
     ]
+    at_least = "At least " if pairs.n_all > len(pairs) else ""
     return CheckResult(
         name="duplicates",
         status="warned" if across else "passed",
-        value={"across_splits": len(across), "in_all": len(pairs), "listed": listed},
+        value={"across_splits": len(across), "in_all": pairs.n_all, "listed": listed},
         expected={"across_splits": 0},
         meaning=(
-            f"{len(across)} pairs of near-duplicates stand in different splits, so scores flatter."
+            f"{at_least}{len(across)} pairs of near-duplicates stand in different splits, so "
+            "scores flatter."
             if across
-            else f"No near-duplicates stand in different splits ({len(pairs)} within one)."
+            else f"No near-duplicates stand in different splits ({pairs.n_all} within one)."
         ),
         advice=(
             "Look at the listed pairs; remove them from training, or split by groups."
