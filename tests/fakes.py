@@ -75,6 +75,18 @@ class TinyEncoder:
         counts = [np.bincount(np.frombuffer(t, np.uint8), minlength=128) for t in cut]
         return _unit((1.0 + np.array(counts, np.float32)) @ self.text_weight)
 
+    def encode_alone(
+        self, kind: str, inputs: NDArray[np.uint8] | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Compute without counting: a check is no embedding."""
+        plain = TinyEncoder(
+            name=self.name, dim=self.dim, seed=self.seed, preprocess=self.preprocess
+        )
+        if isinstance(inputs, np.ndarray):
+            encode = {"tokens": plain.encode_tokens, "trunk": plain.encode_trunk}
+            return encode.get(kind, plain.encode_images)(inputs)
+        return plain.encode_texts(inputs, truncate=True)
+
     def _grid(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         b, c, h, w = pixels.shape
         blocks = self.preprocess.normalize(pixels).reshape(

@@ -10,6 +10,7 @@
     │   └── BadImageError             one image cannot be read
     ├── CheckpointError (ValueError)  weights that are refused, broken or of another shape
     ├── ConversionError (RuntimeError)  a model cannot be converted for an engine
+    ├── EngineError (RuntimeError)    an engine gave wrong rows; the command line exits with 1
     ├── RunError (ValueError)         a run directory is missing, unfinished or was altered
     ├── DeviceError (RuntimeError)    the device or precision asked for is not here
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
@@ -31,6 +32,7 @@ __all__ = [
     "ConversionError",
     "DataError",
     "DeviceError",
+    "EngineError",
     "InputError",
     "MissingExtraError",
     "NoTrunkError",
@@ -86,6 +88,10 @@ class CheckpointError(CliptuneError, ValueError):
 
 class ConversionError(CliptuneError, RuntimeError):
     """A model cannot be converted for an engine."""
+
+
+class EngineError(CliptuneError, RuntimeError):
+    """An engine gave other rows than for the same inputs alone: a fault that no caller caused."""
 
 
 class RunError(CliptuneError, ValueError):

@@ -17,7 +17,7 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError
 
 from cliptune import __version__
-from cliptune.errors import CliptuneError
+from cliptune.errors import CliptuneError, EngineError
 from cliptune.escaping import for_terminal
 
 __all__ = ["build_app", "main", "run_command_line"]
@@ -67,7 +67,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
     Returns:
         0 done; 2 wrong input or options, after one line on standard error; 1 a fault of
-        ours, with a traceback; 130 interrupted.
+        ours, with a traceback, or of an engine, in one line; 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -84,6 +84,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
             print_error=False,
             result_action="return_value",
         )
+    except EngineError as error:
+        return _complain(" ".join(str(error).split()), 1)
     except (CliptuneError, CycloptsError) as error:
         return _complain(" ".join(str(error).split()), 2)
     except KeyboardInterrupt:

@@ -103,6 +103,8 @@ class TorchEncoder:
         blueprint: What rebuilds the module around its weights, where it can be rebuilt.
     """
 
+    engine = "torch"
+
     def __init__(
         self,
         *,
@@ -194,6 +196,25 @@ class TorchEncoder:
             reject_long(texts, ids, end=self.text_end, count_tokens=count, name=self.name)
         with torch.inference_mode():
             return encode_by_length(self._on_texts, ids, self.text_end)
+
+    def encode_alone(
+        self, kind: str, inputs: NDArray[np.uint8] | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Compute a few inputs from a copy of them, without the compiled tower.
+
+        Args:
+            kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut``.
+            inputs: Pixels (n, 3, H, W), or n texts, which are cut where they are too long.
+        """
+        if not isinstance(inputs, np.ndarray):
+            return self.encode_texts(list(inputs), truncate=True)
+        pixels = np.array(inputs, order="C", copy=True)
+        if kind == "tokens":
+            return self.encode_tokens(pixels)
+        if kind == "trunk":
+            return self.encode_trunk(pixels)
+        embedded = self._on_images(self._towers.encode_image, pixels)
+        return _to_numpy(F.normalize(embedded.float(), dim=-1))
 
     @cached_property
     def text_end(self) -> TextEnd:

@@ -18,6 +18,7 @@ from cliptune.features.cache import (
 )
 from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract, load_first_pixels
+from cliptune.features.guard import RowGuard, RowsChecked
 from cliptune.features.identity import DataIdentity, load_identity
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
@@ -32,6 +33,8 @@ __all__ = [
     "Features",
     "Progress",
     "Pruned",
+    "RowGuard",
+    "RowsChecked",
     "export_parquet",
     "extract",
     "list_cache",

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
-from cliptune.features.extract import read_ahead, require_finite
+from cliptune.features.extract import read_again, read_ahead, require_finite
 from cliptune.features.folder import ShardFolder
+from cliptune.features.guard import RowGuard
 from cliptune.features.keys import StoreKey, content_digest, reduces_input
 from cliptune.features.types import Progress
 from cliptune.images.decode import decode_image
@@ -40,6 +41,7 @@ class Job:
         contents: Digest of each image's bytes, shape (N,).
         folders: Where the vectors of each kind (``pooled``, ``tokens``, ``trunk``)
             are kept.
+        guard: Computes some rows again, and counts them.
         progress: Called at the start and after each batch, if it is given.
     """
 
@@ -47,6 +49,7 @@ class Job:
     table: ImageTable
     contents: NDArray[np.bytes_]
     folders: Mapping[str, ShardFolder]
+    guard: RowGuard
     progress: Callable[[Progress], None] | None
 
     def refresh(self) -> NDArray[np.bool_]:
@@ -79,6 +82,7 @@ def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
     Raises:
         BadImageError: An image cannot be read.
         DataError: An embedding is not finite, or a file changed meanwhile.
+        EngineError: A row is another one when it is computed alone.
         UnavailableError: The disk is full.
     """
     lacking = job.lacking()
@@ -86,17 +90,24 @@ def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
     _, group, copies = np.unique(job.contents, return_inverse=True, return_counts=True)
     done, embedded, waited, worked = len(lacking) - int(lacking.sum()), 0, 0.0, 0.0
     job.report(done, embedded, (waited, worked))
-    ids = job.table.ids
+    ids, load = job.table.ids, _loader(job)
+    chosen = rows[job.guard.choose(job.encoder, "images", len(rows), batch_size)]
     ahead = read_ahead(
-        _loader(job), rows, ids=ids, preprocess=job.encoder.preprocess, batch_size=batch_size,
+        load, rows, ids=ids, preprocess=job.encoder.preprocess, batch_size=batch_size,
         workers=workers,
     )  # fmt: skip
     with closing(ahead):
         for part, pixels, seconds in ahead:
             start = perf_counter()
-            _embed_batch(job, part, pixels, ids)
+            computed = _embed_batch(job, part, pixels, ids)
             worked += perf_counter() - start
-            waited += seconds
+            again = read_again(load, part[np.isin(part, chosen)], job.encoder.preprocess)
+            waited += seconds + again[2]
+            start = perf_counter()
+            _check_batch(job, computed, *again[:2])
+            for kind, (some, vectors) in computed.items():
+                job.folders[kind].append(job.contents[some], vectors)
+            worked += perf_counter() - start
             embedded += len(part)
             done += int(copies[group[part]].sum())
             job.report(done, embedded, (waited, worked))
@@ -109,10 +120,17 @@ def first_of_each(contents: NDArray[np.bytes_], wanted: NDArray[np.bool_]) -> ND
     return first[wanted[first]]
 
 
+_Computed = dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+
 def _embed_batch(
     job: Job, rows: NDArray[np.int64], pixels: NDArray[np.uint8], ids: tuple[str, ...]
-) -> None:
-    """Write the missing vectors of some rows; where only tokens are missing, only tokens."""
+) -> _Computed:
+    """Compute the missing vectors of some rows; where only tokens are missing, only tokens.
+
+    Returns:
+        By kind, rows and their vectors.
+    """
     encoder = job.encoder
     encoders = {
         "pooled": encoder.encode_images,
@@ -121,15 +139,27 @@ def _embed_batch(
     }
     lacking = {kind: folder.lacks(job.contents[rows]) for kind, folder in job.folders.items()}
     both = _pooled_within_trunk(encoder, lacking)
+    computed: _Computed = {}
     for kind, wanted in lacking.items():
         if not wanted.any() or (both and kind == "pooled"):
             continue
         some, seen = rows[wanted], pixels if wanted.all() else pixels[wanted]
         vectors = require_finite(encoders[kind](seen), some, ids)
         if both and kind == "trunk":
-            pooled = np.ascontiguousarray(vectors[:, : encoder.dim])
-            job.folders["pooled"].append(job.contents[some], pooled)
-        job.folders[kind].append(job.contents[some], vectors)
+            computed["pooled"] = some, np.ascontiguousarray(vectors[:, : encoder.dim])
+        computed[kind] = some, vectors
+    return computed
+
+
+def _check_batch(
+    job: Job, computed: _Computed, again: NDArray[np.int64], pixels: NDArray[np.uint8]
+) -> None:
+    """Compare the vectors of some rows with what these give again and alone."""
+    for kind, (some, vectors) in computed.items():
+        known = np.isin(again, some)
+        names = [job.table.ids[row] for row in again[known]]
+        given = vectors[np.isin(some, again)]
+        job.guard.check(job.encoder, kind, pixels[known], given, names)
 
 
 def _pooled_within_trunk(encoder: DualEncoder, lacking: Mapping[str, NDArray[np.bool_]]) -> bool:

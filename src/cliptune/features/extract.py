@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cliptune.allocator import keep_freed_memory
 from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
+from cliptune.features.guard import RowGuard
 from cliptune.features.keys import reduces_input
 from cliptune.features.types import Batch
 from cliptune.processors import usable_cores
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 
     from cliptune.images import ImageTable
 
-__all__ = ["checked_workers", "extract", "load_first_pixels", "read_ahead", "require_finite"]
+__all__ = [
+    "checked_workers",
+    "extract",
+    "load_first_pixels",
+    "read_again",
+    "read_ahead",
+    "require_finite",
+]
 
 _BATCHES_AHEAD = 2
 _IMAGES_PER_TASK = 8
@@ -42,6 +50,7 @@ def extract(
     workers: int | None = None,
     tokens: bool = False,
     trunk: bool = False,
+    guard: RowGuard | None = None,
 ) -> Iterator[Batch]:
     """Embed a table, batch by batch, in its order.
 
@@ -55,6 +64,7 @@ def extract(
         workers: Threads that decode; by default one per core that this process may use.
         tokens: Also give one vector per patch.
         trunk: Also give the embedding with the features before the projection behind it.
+        guard: Computes some rows again, and counts them; a new one by default.
 
     Yields:
         The embeddings of ``batch_size`` consecutive rows; the last batch may be smaller.
@@ -62,6 +72,7 @@ def extract(
     Raises:
         BadImageError: An image cannot be read; the message names it.
         DataError: An embedding is not finite; the message names the image.
+        EngineError: A row is another one when it is computed alone.
         InputError: The encoder does not give what was asked for besides.
     """
     preprocess, rows = encoder.preprocess, np.arange(len(table))
@@ -72,18 +83,45 @@ def extract(
         load, rows, ids=table.ids, preprocess=preprocess, batch_size=batch_size,
         workers=workers,
     )  # fmt: skip
+    checked_workers(batch_size, workers)
+    guard = RowGuard() if guard is None else guard
+    chosen = guard.choose(encoder, "images", len(rows), batch_size)
+    encoders = {"pooled": encoder.encode_images}
+    encoders |= {"tokens": encoder.encode_tokens} if tokens else {}
+    encoders |= {"trunk": encoder.encode_trunk} if trunk else {}
     with closing(ahead):
         for part, pixels, input_seconds in ahead:
             start = perf_counter()
-            vectors = require_finite(encoder.encode_images(pixels), part, table.ids)
-            cells, before = (
-                require_finite(encode(pixels), part, table.ids) if wanted else None
-                for encode, wanted in (
-                    (encoder.encode_tokens, tokens),
-                    (encoder.encode_trunk, trunk),
-                )
-            )
-            yield Batch(part, vectors, cells, input_seconds, perf_counter() - start, before)
+            found = {
+                kind: require_finite(encode(pixels), part, table.ids)
+                for kind, encode in encoders.items()
+            }
+            model_seconds = perf_counter() - start
+            again, pixels, reading = read_again(load, part[chosen[part]], preprocess)
+            start = perf_counter()
+            names = [table.ids[row] for row in again]
+            for kind, vectors in found.items():
+                guard.check(encoder, kind, pixels, vectors[chosen[part]], names)
+            model_seconds += perf_counter() - start
+            yield Batch(
+                part, found["pooled"], found.get("tokens"), input_seconds + reading,
+                model_seconds, found.get("trunk"),
+            )  # fmt: skip
+
+
+def read_again(
+    load: Callable[[int], Image.Image], rows: NDArray[np.int64], preprocess: Preprocess
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], float]:
+    """Read the images of a few rows anew.
+
+    Returns:
+        The rows, their pixels uint8 (n, 3, H, W), which are shared with nobody, and the seconds
+        that this took.
+    """
+    start = perf_counter()
+    pixels = [preprocess(load(int(row))) for row in rows]
+    stacked = np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
+    return rows, stacked, perf_counter() - start
 
 
 def load_first_pixels(

@@ -40,6 +40,7 @@ from cliptune.features.digests import MEMO_NAME, content_digests
 from cliptune.features.embed import Job, embed_missing, first_of_each
 from cliptune.features.extract import checked_workers, require_finite
 from cliptune.features.folder import ShardFolder
+from cliptune.features.guard import RowGuard
 from cliptune.features.identity import DataIdentity
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.types import Features, Progress
@@ -60,6 +61,9 @@ class FeatureStore:
         batch_size: Images that the encoder sees, and that are written, at once.
         workers: Threads that decode ahead of the encoder; by default one per usable core.
 
+    Attributes:
+        guard: Computes a sample of all that is embedded again; ``guard.checked`` counts it.
+
     Raises:
         InputError: One of these numbers is not positive.
     """
@@ -70,6 +74,7 @@ class FeatureStore:
         self.cache_dir = Path(cache_dir)
         self.batch_size = batch_size
         self.workers = checked_workers(batch_size, workers)
+        self.guard = RowGuard()
 
     def features(
         self,
@@ -97,6 +102,8 @@ class FeatureStore:
             DataError: The table is empty, an embedding is not finite, or a file changed while
                 it was being embedded; the message names the image.
             BadImageError: An image cannot be read; the message names it.
+            EngineError: A row is another one when its image is embedded alone; nothing of that
+                batch is kept.
             InputError: The encoder does not give what was asked for besides.
             UnavailableError: The cache cannot be written to; what is in it is kept.
         """
@@ -106,7 +113,7 @@ class FeatureStore:
         folders = {kind: _open_folder(self.cache_dir, encoder, kind) for kind in kinds}
         contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
         name = table_digest(contents)
-        job = Job(encoder, table, contents, folders, progress)
+        job = Job(encoder, table, contents, folders, self.guard, progress)
         if job.refresh().any():
             with ExitStack() as claims:
                 for folder in folders.values():
@@ -155,19 +162,27 @@ class FeatureStore:
 
         Raises:
             InputError: A text is longer than the context and ``truncate`` is false.
+            EngineError: A row is another one when its text is embedded alone.
             UnavailableError: The cache cannot be written to; what is in it is kept.
         """
         if not texts:
             return np.empty((0, encoder.dim), np.float32)
-        folder = _open_folder(self.cache_dir, encoder, "texts-cut" if truncate else "texts")
+        kind = "texts-cut" if truncate else "texts"
+        folder = _open_folder(self.cache_dir, encoder, kind)
         digests = [content_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
         contents = np.array(digests, f"S{CONTENT_BYTES}")
         folder.refresh()
         rows = first_of_each(contents, folder.lacks(contents))
+        chosen = self.guard.choose(encoder, "texts", len(rows), _TEXTS_PER_SHARD)
         for start in range(0, len(rows), _TEXTS_PER_SHARD):
             part = rows[start : start + _TEXTS_PER_SHARD]
-            vectors = encoder.encode_texts([texts[i] for i in part], truncate=truncate)
-            folder.append(contents[part], require_finite(vectors, part, texts))
+            asked = [texts[i] for i in part]
+            vectors = encoder.encode_texts(asked, truncate=truncate)
+            require_finite(vectors, part, texts)
+            again = chosen[start : start + _TEXTS_PER_SHARD]
+            some = [text for text, wanted in zip(asked, again, strict=True) if wanted]
+            self.guard.check(encoder, kind, some, vectors[again], some)
+            folder.append(contents[part], vectors)
         folder.merge()
         return folder.gather(contents)
 

@@ -167,6 +167,23 @@ class EngineEncoder:
         cut = TextEnd() if self.engine == "onnx" else end  # its graph has the full length
         return encode_by_length(self._run("text"), ids, cut)
 
+    def encode_alone(
+        self, kind: str, inputs: NDArray[np.uint8] | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Compute a few inputs in one request that is waited for, from a copy of them.
+
+        Args:
+            kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut``.
+            inputs: Pixels (n, 3, H, W), or n texts, which are cut where they are too long.
+        """
+        if isinstance(inputs, np.ndarray):
+            tower = {"pooled": "image"}.get(kind, kind)
+            return self._run(tower).alone(self._checked(inputs))
+        tokenize, _ = self._tokenizer
+        ids = tokenize(list(inputs))
+        longest = self.facts.text_end.lengths(ids).max()
+        return self._run("text").alone(ids if self.engine == "onnx" else ids[:, :longest])
+
     @cached_property
     def _tokenizer(self) -> tuple[Callable[[list[str]], NDArray[np.int64]], Callable[[str], int]]:
         stored = self._store.read_tokenizer()
