@@ -133,6 +133,7 @@ def finish_finetune(
     task: Task,
     features_key: str,
     encoder: EncoderRecord,
+    computing: Mapping[str, Any],  # Any: plain JSON values
 ) -> Json:
     """Calibrate the trained encoder, open the test, and fill the run directory.
 
@@ -144,6 +145,7 @@ def finish_finetune(
         task: Rows of all images and class texts by the trained encoder.
         features_key: Digest of all that made these rows.
         encoder: The trained encoder.
+        computing: Which engine made the rows and how many were checked.
 
     Returns:
         What is reported, as plain JSON values.
@@ -162,7 +164,7 @@ def finish_finetune(
         **settings.to_dict(),
         **_describe(fitted, trained, scores),
         "against_zero_shot": vars(compare_correct(*right, seed=task.seed)),
-        "precision": encoder.precision,
+        **computing,
         "class_names": list(task.class_names),
         "n_train": len(task.train),
         "notes": list(start.partition.notes),
@@ -179,7 +181,7 @@ def finish_finetune(
     run.write_text("model_card.md", render_model_card(result))
     run.write_json("metrics.json", result)
     facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
-    run.finish({**facts, "encoder": vars(encoder)})
+    run.finish({**facts, **computing, "encoder": vars(encoder)})
     shutil.rmtree(run.path / CHECKPOINT, ignore_errors=True)
     return result
 

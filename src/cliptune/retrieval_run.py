@@ -59,6 +59,7 @@ def write_retrieval_run(
     asked: Mapping[str, Any],  # Any: plain JSON values
     facts: Mapping[str, Any],  # Any: plain JSON values
     seed: int,
+    computing: Mapping[str, Any],  # Any: plain JSON values
 ) -> Json:
     """Score retrieval in both directions and fill a run directory.
 
@@ -71,6 +72,7 @@ def write_retrieval_run(
         asked: The options that made it.
         facts: What else is reported, such as unreadable images.
         seed: Of the bootstrap.
+        computing: What computed the vectors and how many were checked, for the record.
 
     Returns:
         What is reported, as plain JSON values.
@@ -87,6 +89,7 @@ def write_retrieval_run(
     reported = {
         "task": "retrieval",
         **asked,
+        **computing,
         "n_images": len(vectors.images),
         "n_texts": len(texts),
         "n_distinct_images": len(np.unique(items["image_items"])),
@@ -99,7 +102,8 @@ def write_retrieval_run(
     relation = relate_captions(owners, len(vectors.images), **items)
     _write_queries(run, vectors, texts, owners, relation)
     run.write_json("metrics.json", reported)
-    run.finish({"seed": seed, "data_digest": vectors.table.digest(), "encoder": vars(record)})
+    made_from = {"seed": seed, "data_digest": vectors.table.digest(), "encoder": vars(record)}
+    run.finish({**made_from, **computing})
     return reported
 
 

@@ -154,6 +154,7 @@ def finish_run(
     table: ImageTable,
     features_key: str,
     encoder: EncoderRecord,
+    computing: Mapping[str, Any],  # Any: plain JSON values
     trials: Sequence[Trial] = (),
     weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def finish_run(
         table: All images of the data set.
         features_key: Digest of all that made the features.
         encoder: The encoder that made them.
+        computing: Which engine made them and how many rows were checked.
         trials: Few-shot trials, which are scored on the test at the same opening.
         weights_of: The same encoder in fp32, to be kept in the run.
 
@@ -181,6 +183,7 @@ def finish_run(
     result = {
         "task": "fit",
         **settings.to_dict(encoder),
+        **computing,
         **scored[shipped].to_dict(),
         "zero_shot": scored["zero-shot"].test.summary(),
         "class_names": list(task.class_names),
@@ -209,7 +212,7 @@ def finish_run(
     result["label_errors"] = write_label_errors(run, task, table)
     _write_report(run, result)
     facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
-    run.finish({**facts, "encoder": vars(encoder)})
+    run.finish({**facts, **computing, "encoder": vars(encoder)})
     return result
 
 

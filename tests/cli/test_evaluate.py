@@ -44,6 +44,9 @@ def test_hymenoptera_zero_shot_with_evidence(hymenoptera, tmp_path, capsys):
     assert set(result["comparisons"]) == {"simple"}
     assert result["comparisons"]["simple"]["n"] == 153
     check_run(RunDir.open(out), result)
+    # whatever was in the cache, the texts of "single" were not
+    assert result["rows_checked"]["n"] >= 2
+    assert result["rows_checked"]["largest_difference"] < 1e-4
 
 
 def check_run(run, result):
@@ -60,12 +63,22 @@ def check_run(run, result):
     assert len(errors) == 1 + int((labels != predicted).sum())
     assert run.read_json("metrics.json") == result
     assert len(run.manifest["encoder"]["fingerprint"]) == 64
+    check_computing(run, result)
+
+
+def check_computing(run, result):
+    """The engine is named, and how many rows were checked, in what is printed and kept."""
+    assert result["engine"] in ("torch", "openvino", "onnx")
+    for name in ("engine", "precision", "rows_checked"):
+        assert run.manifest[name] == result[name]
+    assert result["rows_checked"].keys() == {"n", "largest_difference"}
 
 
 def test_a_second_run_embeds_nothing_and_says_the_same(hymenoptera, tmp_path, capsys):
     first = answer(hymenoptera("--out", str(tmp_path / "a")), capsys)
     second = answer(hymenoptera("--out", str(tmp_path / "b")), capsys)
     assert second["images_embedded"] == 0
+    assert second["rows_checked"] == {"n": 0, "largest_difference": None}
     assert second["images_per_second"] is None
     assert second["log_loss"] == first["log_loss"]
 

@@ -63,6 +63,9 @@ def test_a_run_is_a_classifier_with_its_own_encoder(method, fit, answer, tmp_pat
 def check_run(out, result, method):
     run = RunDir.open(out)
     assert not (out / "checkpoint").exists()
+    assert (result["engine"], result["precision"]) == ("torch", "fp32")
+    assert result["rows_checked"]["n"] >= 8  # images and texts by the trained weights are new
+    assert run.manifest["rows_checked"] == result["rows_checked"]
     classifier = Classifier.load(run)
     assert classifier.encoder.weights_in_run
     assert classifier.head.name == ("linear" if method == "head-then-full" else "zero-shot")

@@ -63,6 +63,8 @@ def check_classifier(out, result):
     assert run.read_json("metrics.json") == {
         k: v for k, v in result.items() if k != "seconds_total"
     }
+    for name in ("engine", "precision", "rows_checked"):
+        assert run.manifest[name] == result[name]
     predictions = pq.read_table(out / "predictions.parquet").to_pydict()
     shipped = np.asarray(predictions[f"{result['method']}.probabilities"])
     right = shipped.argmax(axis=1) == np.asarray(predictions["label"])

@@ -47,6 +47,8 @@ def test_recalls_are_those_of_brute_force(flickr, cache, tmp_path, capsys):
 
 def check_run(run, result):
     """Each direction's queries must add up to its recalls."""
+    for name in ("engine", "precision", "rows_checked"):
+        assert run.manifest[name] == result[name]
     for direction in ("image_to_text", "text_to_image"):
         ranks = np.asarray(pq.read_table(run.path / f"{direction}.parquet")["rank"])
         for k in (1, 5, 10):

@@ -48,6 +48,8 @@ def leaves(value):
 def test_every_section_has_a_question_an_answer_and_its_time(result):
     assert list(result["sections"]) == QUICK.split(",")
     assert {"report", "recommendation", "budget_seconds", "seconds"} <= set(result)
+    assert {"engine", "precision"} <= set(result)
+    assert result["rows_checked"].keys() == {"n", "largest_difference"}
     for section in result["sections"].values():
         assert section["skipped"] is None
         assert section["question"].endswith("?")

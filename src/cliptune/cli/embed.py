@@ -34,7 +34,7 @@ def embed(
         model: Which encoder, where and how it computes.
         output: How results are shown.
     """
-    from cliptune.features import export_parquet
+    from cliptune.features import describe_computing, export_parquet
     from cliptune.places import require_writable
 
     require_class_names(dataset)
@@ -49,7 +49,7 @@ def embed(
         "task": "embed",
         "data": data,
         "model": encoder.name,
-        "precision": encoder.precision,
+        **describe_computing(encoder, store.guard),
         "n": len(embedded.table),
         "dim": encoder.dim,
         "file": str(written),

@@ -94,6 +94,7 @@ def _evaluate(
 ) -> None:
     """Score zero-shot classification with every template set that was asked for."""
     from cliptune.evaluation import compare_with_first
+    from cliptune.features import describe_computing
     from cliptune.images import require_classes, require_labels
 
     start = time.perf_counter()
@@ -105,13 +106,14 @@ def _evaluate(
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     scores = _score(embedded, encoder, store, sets, model, output.seed)
     note_equal_classes(scores[0].equal_classes)
+    computing = describe_computing(encoder, store.guard)
     comparisons = compare_with_first(scores, embedded.table.labels, seed=output.seed)
     result = {
         "task": "zero-shot",
         "data": data,
         "split": dataset.split,
         "model": encoder.name,
-        "precision": encoder.precision,
+        **computing,
         "device": encoder.device,
         "class_names": list(embedded.table.class_names),
         "templates": {"name": sets[0].name, "texts": list(sets[0].templates)},
@@ -125,7 +127,7 @@ def _evaluate(
         "images_embedded": embedded.n_embedded,
         "run": str(place),
     }
-    _write_run(place, result, embedded, scores, encoder, output.seed)
+    _write_run(place, result, embedded, scores, encoder, {"seed": output.seed, **computing})
     if output.json:
         print_json(result)
     else:
@@ -162,7 +164,7 @@ def _write_run(
     embedded: Embedded,
     scores: Sequence[ZeroShotScores],
     encoder: DualEncoder,
-    seed: int,
+    facts: Mapping[str, Any],
 ) -> None:
     from cliptune.confusion import write_class_scores
     from cliptune.evaluation import write_misclassified, write_predictions
@@ -176,7 +178,7 @@ def _write_run(
     run.write_json("metrics.json", result)
     run.finish(
         {
-            "seed": seed,
+            **facts,
             "data_digest": embedded.table.digest(),
             "encoder": {
                 "name": encoder.name,

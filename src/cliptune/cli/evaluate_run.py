@@ -52,6 +52,7 @@ def _evaluate(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
+    from cliptune.features import describe_computing
     from cliptune.images import require_labels
     from cliptune.run_evaluation import count_learned_from, match_classes, score_classifier
 
@@ -77,11 +78,13 @@ def _evaluate(
         logit_scale=opened.encoder.logit_scale,
         seed=output.seed,
     )
+    computing = describe_computing(opened.encoder, store.guard)
     result = {
         "task": "fitted",
         "data": data,
         "split": dataset.split,
         **_identity(opened),
+        **computing,
         **scores.to_dict(),
         "n_learned_from": learned_from,
         "unreadable": [{"image": b.id, "reason": b.reason} for b in embedded.bad],
@@ -90,7 +93,7 @@ def _evaluate(
         "images_embedded": embedded.n_embedded,
         "run": str(place),
     }
-    _write(place, result, embedded.table, scores, opened, output.seed)
+    _write(place, result, embedded.table, scores, opened, {"seed": output.seed, **computing})
     if output.json:
         print_json(result)
     else:
@@ -116,7 +119,7 @@ def _write(
     table: ImageTable,
     scores: RunScores,
     opened: OpenedRun,
-    seed: int,
+    facts: Mapping[str, Any],
 ) -> None:
     from cliptune.confusion import write_class_scores
     from cliptune.evaluation import write_misclassified, write_predictions
@@ -133,7 +136,7 @@ def _write(
     write_class_scores(run, scores.metrics)
     run.write_json("metrics.json", result)
     encoder = asdict(opened.classifier.encoder) | {"precision": opened.encoder.precision}
-    run.finish({"seed": seed, "data_digest": table.digest(), "encoder": encoder})
+    run.finish({**facts, "data_digest": table.digest(), "encoder": encoder})
 
 
 def _show(result: Mapping[str, Any]) -> None:

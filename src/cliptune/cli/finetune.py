@@ -205,6 +205,7 @@ def _finish(
     request: FinetuneRequest,
 ) -> dict[str, Any]:
     """Let the chosen weights rejoin at the features."""
+    from cliptune.features import describe_computing
     from cliptune.finetune_run import finish_finetune
     from cliptune.prompts import ensemble_rows
     from cliptune.run_encoder import save_run_encoder
@@ -229,4 +230,5 @@ def _finish(
         task=task,
         features_key=embedded.features.key,
         encoder=record,
+        computing=describe_computing(tuned, store.guard),
     )

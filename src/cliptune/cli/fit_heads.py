@@ -111,6 +111,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
         note(sentence)
 
     from cliptune.classifier import EncoderRecord
+    from cliptune.features import describe_computing
     from cliptune.run_encoder import encoder_in_fp32
     from cliptune.training_run import FitSettings, finish_run
 
@@ -142,6 +143,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
         features_key=embedded.features.key,
         encoder=EncoderRecord.of(encoder),
         trials=trials,
+        computing=describe_computing(encoder, store.guard),
         weights_of=encoder_in_fp32(encoder) if request.embed_encoder else None,
     )
     if request.output.json:

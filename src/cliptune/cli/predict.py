@@ -90,7 +90,9 @@ def predict(
         assert run is not None, "one of both was given"
         answers = _fitted(table, run, store, model, on_bad_image)
     if output.json:
-        print_json(answers.to_dict(top))
+        from cliptune.features import describe_computing
+
+        print_json(answers.to_dict(top) | describe_computing(answers.encoder, store.guard))
     elif csv:
         _print_csv(answers.ranked(top))
     else:
@@ -131,7 +133,6 @@ class _Answers:
         return {
             "task": self.task,
             "model": self.encoder.name,
-            "precision": self.encoder.precision,
             "templates": list(self.templates),
             "predictions": self.ranked(top),
             "unreadable": [{"image": b.id, "reason": b.reason} for b in self.embedded.bad],

@@ -44,6 +44,7 @@ def _evaluate(
     output: OutputOptions,
 ) -> None:
     from cliptune.classifier import EncoderRecord
+    from cliptune.features import describe_computing
     from cliptune.images import list_captions
     from cliptune.retrieval_run import CaptionedVectors, write_retrieval_run
 
@@ -54,6 +55,7 @@ def _evaluate(
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     captions, _ = list_captions(embedded.table)
     texts = text_encoder(encoder, store, model)(list(captions))
+    computing = describe_computing(encoder, store.guard)
     reported = write_retrieval_run(
         place,
         CaptionedVectors(
@@ -76,6 +78,7 @@ def _evaluate(
             "images_embedded": embedded.n_embedded,
         },
         seed=output.seed,
+        computing=computing,
     )
     if output.json:
         print_json(reported | {"seconds": time.perf_counter() - start})

@@ -18,7 +18,7 @@ from cliptune.features.cache import (
 )
 from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract, load_first_pixels
-from cliptune.features.guard import RowGuard, RowsChecked
+from cliptune.features.guard import RowGuard, RowsChecked, describe_computing
 from cliptune.features.identity import DataIdentity, load_identity
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
@@ -35,6 +35,7 @@ __all__ = [
     "Pruned",
     "RowGuard",
     "RowsChecked",
+    "describe_computing",
     "export_parquet",
     "extract",
     "list_cache",

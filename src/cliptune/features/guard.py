@@ -20,7 +20,13 @@ from cliptune.features.keys import StoreKey
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["RowGuard", "RowsChecked", "largest_difference", "rounding_limit"]
+__all__ = [
+    "RowGuard",
+    "RowsChecked",
+    "describe_computing",
+    "largest_difference",
+    "rounding_limit",
+]
 
 _ONE_IN, _AT_LEAST = 500, 8
 _PARTS = 8  # of a batch; the rows of each take turns
@@ -176,3 +182,17 @@ def _alone(
     }[kind]
     pixels = np.array(inputs, np.uint8, order="C", copy=True)
     return np.concatenate([encode(pixels[i : i + 1].copy()) for i in range(len(pixels))])
+
+
+def describe_computing(encoder: DualEncoder, guard: RowGuard) -> dict[str, Any]:  # Any: plain JSON
+    """Say what computed rows and how many of them were checked, as plain JSON values.
+
+    Args:
+        encoder: What computed them: its ``engine`` (``torch`` where it names none) and precision.
+        guard: What checked them.
+    """
+    return {
+        "engine": str(getattr(encoder, "engine", "torch")),
+        "precision": encoder.precision,
+        "rows_checked": guard.checked.to_dict(),
+    }

@@ -41,6 +41,7 @@ class StudyFacts:
         seconds: What it took.
         speeds: What was measured of this machine, as plain JSON values.
         command: What starts it again.
+        computing: Engine and precision of the first encoder, and how many rows were checked.
     """
 
     data: str
@@ -54,6 +55,7 @@ class StudyFacts:
     seconds: float
     speeds: Mapping[str, Any]  # Any: plain JSON values
     command: str
+    computing: Mapping[str, Any]  # Any: plain JSON values
 
 
 def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section]) -> Path:
@@ -73,6 +75,7 @@ def write_page(folder: Path, facts: StudyFacts, sections: Mapping[str, Section])
         "task": "study",
         "data": facts.data,
         "models": list(facts.models),
+        **facts.computing,
         "report": str(folder / "report.html"),
         "title": f"A study of {_short(facts.data)}",
         "summary": _summary(facts),

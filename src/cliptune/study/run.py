@@ -19,6 +19,7 @@ from cliptune.errors import (
     InputError,
     MissingExtraError,
 )
+from cliptune.features import describe_computing
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.report import Section
 from cliptune.report.cells import format_cell
@@ -276,4 +277,5 @@ def _facts(study: Study, plan: Plan) -> StudyFacts:
         seconds=time.perf_counter() - study.began,
         speeds=plan.speeds,
         command=study.command,
+        computing=describe_computing(encoders[0], subject.views[0].store.guard),
     )
