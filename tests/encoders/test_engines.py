@@ -18,6 +18,7 @@ from cliptune.encoders.engines import (
     making,
     open_on_engine,
     opening,
+    runtimes,
     storage,
 )
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
@@ -345,6 +346,40 @@ def test_eight_bits_are_calibrated_on_the_users_images_and_their_cost_is_told(
     assert texts.engine == "openvino"
     later = open_on_engine(tiny_folder, precision="int8", cache_dir=cache)
     assert later.news == encoder.news
+
+
+def test_eight_bits_of_a_convolutional_tower_take_one_image_a_request(
+    make_folder, tiny_resnet_config, cache, monkeypatch
+):
+    lengths, cut = [], runtimes._parts
+    monkeypatch.setattr(
+        runtimes,
+        "_parts",
+        lambda *given: [lengths.append(len(part)) or (i, part) for i, part in cut(*given)],
+    )
+    folder = str(make_folder(tiny_resnet_config))
+    encoder = open_on_engine(folder, precision="int8", cache_dir=cache)
+    lengths.clear()
+    encoder.encode_images(photo_like(6, encoder.preprocess.size, seed=5))
+    assert lengths == [1] * 6
+    assert StoreKey.of(encoder, "pooled").engine.endswith(" singly")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_what_is_computed_alone_is_the_same(tiny_folder, cache, pixels, engine):
+    encoder = open_on_engine(tiny_folder, engine=engine, precision="fp32", cache_dir=cache)
+    for kind, encode in (
+        ("pooled", encoder.encode_images),
+        ("tokens", encoder.encode_tokens),
+        ("trunk", encoder.encode_trunk),
+    ):
+        alone = encoder.encode_alone(kind, pixels[1:3])
+        np.testing.assert_allclose(alone, encode(pixels)[1:3], atol=2e-5)
+    alone = encoder.encode_alone("texts", TEXTS[1:])
+    np.testing.assert_allclose(alone, encoder.encode_texts(TEXTS)[1:], atol=2e-5)
+    cut = encoder.encode_alone("texts-cut", ["bee " * 78])
+    expected = encoder.encode_texts(["bee " * 78], truncate=True)
+    np.testing.assert_allclose(cut, expected, atol=2e-5)
 
 
 def test_keys_tell_engines_and_formats_apart_and_leave_torchs_as_they_were(tiny_folder, cache):

@@ -61,25 +61,29 @@ def require_installed(engine: str) -> None:
         raise MissingExtraError(EXTRAS[engine], f"the engine {engine!r}")
 
 
-def open_graph(engine: str, path: Path, *, precision: str) -> Run:
+def open_graph(engine: str, path: Path, *, precision: str, singly: bool = False) -> Run:
     """Load a graph.
 
     Args:
         engine: ``openvino`` or ``onnx``.
         path: ``.xml`` or ``.onnx``.
         precision: ``fp32``, or with OpenVINO ``bf16`` (``int8`` stands in the graph itself).
+        singly: Each request takes one image or text.
 
     Raises:
         RuntimeError: The runtime refuses the graph.
     """
     cores = usable_cores()
-    return _OpenVino(path, precision, cores) if engine == "openvino" else _Onnx(path, cores)
+    n_images = 1 if singly else _IMAGES_AT_ONCE
+    if engine == "openvino":
+        return _OpenVino(path, precision, cores, n_images)
+    return _Onnx(path, cores, n_images)
 
 
 class _OpenVino:
     """A compiled graph and its requests."""
 
-    def __init__(self, path: Path, precision: str, cores: int) -> None:
+    def __init__(self, path: Path, precision: str, cores: int, n_images: int) -> None:
         openvino = import_openvino()
         core = openvino.Core()
         settings = {
@@ -88,7 +92,7 @@ class _OpenVino:
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
         }
-        self._cores = cores
+        self._cores, self._n_images = cores, n_images
         self._compiled = core.compile_model(path, "CPU", settings)
         self._output = self._compiled.output(0)
         self._new_queue: Callable[..., Any] = openvino.AsyncInferQueue
@@ -108,7 +112,7 @@ class _OpenVino:
         # Each request gets a copy. An array that is shared instead is read where it lies, though
         # nobody but the caller keeps it; and the graph goes on pointing to it after the request
         # has ended, so that later requests of other kinds write into it (OpenVINO 2026.4).
-        parts = _parts(inputs)
+        parts = _parts(inputs, self._n_images)
         with self._turn:
             queue = self._held["queue"]
             try:
@@ -154,7 +158,7 @@ def _let_go_later(held: object) -> None:
 class _Onnx:
     """A session that threads share."""
 
-    def __init__(self, path: Path, cores: int) -> None:
+    def __init__(self, path: Path, cores: int, n_images: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -163,10 +167,11 @@ class _Onnx:
         providers = ["CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession(path, options, providers=providers)
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="cliptune-onnx")
+        self._n_images = n_images
         self._name = self._session.get_inputs()[0].name
 
     def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
-        parts = [part for _, part in _parts(inputs)]
+        parts = [part for _, part in _parts(inputs, self._n_images)]
         return np.concatenate(list(self._pool.map(self._infer, parts)))
 
     def alone(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
@@ -177,10 +182,10 @@ class _Onnx:
         return rows
 
 
-def _parts(inputs: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
+def _parts(inputs: NDArray[Any], n_images: int) -> list[tuple[int, NDArray[Any]]]:
     """Cut images (B, 3, H, W) or token ids (T, L) into what one request takes."""
-    n = _IMAGES_AT_ONCE
-    if inputs.ndim == 2:
+    n = n_images
+    if inputs.ndim == 2 and n > 1:
         n = max(n, _TOKENS_AT_ONCE // inputs.shape[1])
     return [
         (start, np.ascontiguousarray(inputs[start : start + n]))
