@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError
 from cliptune import __version__
 from cliptune.errors import CliptuneError, EngineError
 from cliptune.escaping import for_terminal
+from cliptune.redaction import hide_passwords
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -95,7 +96,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001  the outermost boundary: a fault of ours ends with code 1
-        traceback.print_exc()
+        sys.stderr.write(_as_shown(traceback.format_exc()))
         return _complain("this is a fault of cliptune; please report the lines above", 1)
     return 0
 
@@ -115,12 +116,16 @@ def _find_empty(arguments: Sequence[str]) -> str:
 def _complain(message: str, code: int) -> int:
     if len(message) > _LONGEST:  # a name in it may be of any length
         message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-    sys.stderr.write(f"cliptune: {for_terminal(message)}\n")
+    sys.stderr.write(f"cliptune: {_as_shown(message)}\n")
     return code
+
+
+def _as_shown(text: str) -> str:
+    return hide_passwords(for_terminal(text, layout=True))
 
 
 class _PlainFormatter(logging.Formatter):
     """Messages name files and classes, which must not command the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return for_terminal(super().format(record), layout=True)
+        return _as_shown(super().format(record))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from cliptune.escaping import for_terminal, json_for_terminal
+from cliptune.redaction import hide_passwords
 
 __all__ = [
     "note",
@@ -38,7 +39,7 @@ def print_text(text: str) -> None:
 
 def note(text: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(for_terminal(text, layout=True) + "\n")
+    sys.stderr.write(hide_passwords(for_terminal(text, layout=True)) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,7 +6,6 @@ It knows nothing about trials.
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptune.errors import InputError, MissingExtraError, RunError, UnavailableError
 from cliptune.features import DataIdentity
+from cliptune.redaction import hide_password, hide_passwords
 from cliptune.sweep.locks import FileLocks, Locks, PostgresLocks
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def reached(url: str) -> Iterator[None]:
     except ArgumentError as error:
         raise _wrong_address(url) from error
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = hide_passwords(str(error.orig).strip().splitlines()[0])
         raise UnavailableError(
             f"cannot reach the storage {without_password(url)} ({reason}); check the address and "
             "that its server runs, or leave out --storage"
@@ -47,10 +47,7 @@ def reached(url: str) -> Iterator[None]:
 
 def without_password(url: str) -> str:
     """Return an address as it may be shown."""
-    from sqlalchemy.engine import make_url
-
-    shown: str = make_url(url).render_as_string(hide_password=True)
-    return shown
+    return hide_password(url)
 
 
 def open_study(
@@ -123,10 +120,8 @@ def _require_kind(address: URL, url: str) -> None:
 
 
 def _wrong_address(url: str) -> InputError:
-    # Also of what is no address at all something may be a password.
-    shown = re.sub(r"(?<=:)[^:@]*(?=@)", "***", url)
     return InputError(
-        f"--storage {shown!r} is no address of a study; expected sqlite:///PATH or "
+        f"--storage {without_password(url)!r} is no address of a study; expected sqlite:///PATH or "
         "postgresql://USER@HOST/DATABASE"
     )
 
