@@ -5,11 +5,24 @@ It knows nothing about studies, files or HTML; these are plain values that JSON 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Block", "Column", "Document", "Figure", "Kind", "Section", "Table", "Tile"]
+from cliptune.typed import require_types
+
+__all__ = [
+    "Block",
+    "Column",
+    "Document",
+    "Figure",
+    "Kind",
+    "Section",
+    "Table",
+    "Tile",
+    "require_document",
+]
 
 Json = dict[str, Any]  # Any: plain JSON values
 
@@ -192,3 +205,33 @@ class Document:
     sections: tuple[Section, ...]
     facts: tuple[tuple[str, str], ...]
     source: str
+
+
+def require_document(document: Document) -> None:
+    """Make sure that a report which was read from files can be shown.
+
+    Raises:
+        TypeError: A value is of another type than the fields say.
+        ValueError: A section's name is none, or a row has not a cell for each column.
+    """
+    require_types(document, Document, "the report")
+    for section in document.sections:
+        if not re.fullmatch(r"[\w-]+", section.name, re.ASCII):
+            raise ValueError(f"a section is called {section.name!r:.60}")
+        for table in section.tables:
+            for row in table.rows:
+                _require_cells(row, table)
+
+
+def _require_cells(row: tuple[Any, ...], table: Table) -> None:  # Any: as in Table
+    if len(row) != len(table.columns):
+        raise ValueError(f"a row of table {table.name!r:.60} has {len(row)} cells")
+    for value, column in zip(row, table.columns, strict=True):
+        where = f"{table.name!r:.40}.{column.name!r:.40}"
+        if column.kind in ("text", "status"):
+            require_types(value, str | float | bool | None, where)
+        elif isinstance(value, Mapping):
+            require_types(value, Mapping[str, float | None], where)
+            require_types(value["value"], float | None, where)
+        else:
+            require_types(value, float | None, where)

@@ -5,14 +5,15 @@ It knows which files the commands leave; it computes nothing and writes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cliptune.errors import RunError
+from cliptune.inside import file_inside
+from cliptune.json_files import read_object
 from cliptune.report.checks import check_document
-from cliptune.report.document import Document, Section, Tile
+from cliptune.report.document import Document, Section, Tile, require_document
 from cliptune.report.evaluations import evaluate_document
 from cliptune.report.maps import map_document
 from cliptune.report.runs import fit_document
@@ -47,7 +48,9 @@ def read_document(folder: Path) -> Document:
             f"study, {', '.join(_READERS)}"
         )
     try:
-        return _READERS[command](run)
+        document = _READERS[command](run)
+        require_document(document)
+        return document
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(
             f"{str(folder)!r} lacks what a report of {command!r} needs "
@@ -56,11 +59,12 @@ def read_document(folder: Path) -> Document:
 
 
 def _study_document(folder: Path) -> Document:
-    path = folder / STUDY_FILE
+    path = file_inside(folder, STUDY_FILE)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return _from_study(values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = _from_study(read_object(path))
+        require_document(document)
+        return document
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # a RunError is a ValueError
         raise RunError(
             f"cannot read the study in {str(path)!r} ({error}); start the study again: what is "
             "finished is kept"

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cliptune.atomic import atomic_path
-from cliptune.errors import InputError
+from cliptune.errors import InputError, RunError
+from cliptune.inside import file_inside
 from cliptune.report.cells import format_cell, interval_of, is_numeric
 from cliptune.report.document import Block, Document, Figure, Section, Table
 from cliptune.report.read import STUDY_FILE, read_document
@@ -41,8 +43,19 @@ class _Part:
     def draw(self, figure: Figure, number: str) -> str:
         """Return a figure as an element of the page."""
         prefix = f"{self.prefix}-{number}"
-        path = self.folder / figure.file
+        path = file_inside(self.folder, figure.file)
         return inline_svg(path, prefix=prefix, alt=figure.alt, recolour=not figure.wide)
+
+    def link(self, file: str) -> str:
+        """Return where a link leads: to a file of the folder, or to an address of the web.
+
+        Raises:
+            RunError: It is neither; a page may not lead to a script or to other places here.
+        """
+        if file.startswith(("https://", "http://")):
+            return file
+        file_inside(self.folder, file)
+        return self.base + quote(file)
 
 
 def render_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
@@ -85,7 +98,8 @@ def _base(folder: Path, target: Path) -> str:
     # Path.relative_to cannot climb before Python 3.12.
     common = next(p for p in (here, *here.parents) if p == there or p in there.parents)
     climb = [".."] * len(here.relative_to(common).parts)
-    return "/".join([*climb, *there.relative_to(common).parts, ""])
+    # Quoted: a folder's name with a colon would be taken for the scheme of an address.
+    return "/".join([*climb, *map(quote, there.relative_to(common).parts), ""])
 
 
 def _environment() -> Any:  # Any: Jinja2's Environment, imported only where a page is made
@@ -121,4 +135,7 @@ def _section_file(document: Document, section: Section) -> str:
 def _csv_file(part: _Part, section: Section, table: Table) -> str:
     """Return a table's CSV, or nothing where the run wrote none."""
     file = f"sections/{section.name}/{table.name}.csv"
-    return file if (part.folder / file).is_file() else ""
+    try:
+        return file if file_inside(part.folder, file).is_file() else ""
+    except RunError:  # a name that no file of ours has
+        return ""
