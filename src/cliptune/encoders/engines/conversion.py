@@ -27,6 +27,7 @@ __all__ = ["FAILURES", "convert_to_onnx", "convert_to_openvino", "quantize"]
 
 # What the converters raise over a model that they cannot follow.
 FAILURES = (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, KeyError)
+_TRANSFORMERS_LOG = logging.getLogger("transformers.modeling_utils")
 _OPSET = 18
 _CALIBRATION_BATCH = 1
 
@@ -98,9 +99,14 @@ def quantize(source: Path, pixels: NDArray[np.uint8], folder: Path) -> None:
 
 @contextlib.contextmanager
 def _tracing() -> Iterator[None]:
-    """Trace without gradients and without the fused attention, which has no counterpart."""
+    """Trace without gradients and without the fused attention, which has no counterpart.
+
+    Tracing asks a module for everything it has, and a tower of transformers then complains that
+    it was built without a loss; nobody has to act on that.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    _TRANSFORMERS_LOG.addFilter(_says_more_than_no_loss)
     try:
         with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             # tracing is deprecated, and is what both converters rest on; what it warns of are
@@ -108,4 +114,9 @@ def _tracing() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        _TRANSFORMERS_LOG.removeFilter(_says_more_than_no_loss)
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _says_more_than_no_loss(record: logging.LogRecord) -> bool:
+    return "`loss_type=None`" not in record.getMessage()
