@@ -14,27 +14,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
-PEERS = Path(tempfile.gettempdir()) / "cliptune-bench-peers"
-# setuptools: OpenAI's package imports pkg_resources, which newer ones have left out.
-PACKAGES = (
-    "torch", "torchvision", "open_clip_torch", "transformers", "timm", "openai-clip",
-    "setuptools<81",
-)  # fmt: skip
+_MODELS = ("torch", "torchvision", "open_clip_torch", "transformers", "timm")
+PACKAGES = {
+    # setuptools: OpenAI's package imports pkg_resources, which newer ones have left out.
+    "peers": (*_MODELS, "openai-clip", "setuptools<81"),
+    # With NumPy 2.4 it ends in a TypeError after all images (findings/clip_benchmark_numpy.sh).
+    "clip-benchmark": (*_MODELS, "clip-benchmark==1.6.2", "numpy==2.3.5"),
+}
 
 
-def peers_python():
-    """Make the environment of the peers once, and return its interpreter."""
-    python = PEERS / "bin" / "python"
-    done = PEERS / "installed"
-    if done.exists() and done.read_text() == repr(PACKAGES):
+def peers_python(name):
+    """Make an environment of peers once, and return its interpreter."""
+    folder, packages = Path(tempfile.gettempdir()) / f"cliptune-bench-{name}", PACKAGES[name]
+    python, done = folder / "bin" / "python", folder / "installed"
+    if done.exists() and done.read_text() == repr(packages):
         return python
-    subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     uv = Path(sys.executable).with_name("uv")
     # Bytecode, as pip writes it: without it the peers' imports would be timed too slow.
     command = [uv, "pip", "install", "--compile-bytecode", "--python", python] if uv.exists() else [
         python, "-m", "pip", "install"]  # fmt: skip
-    subprocess.run([*command, *PACKAGES], check=True, stdout=sys.stderr)
-    done.write_text(repr(PACKAGES))
+    subprocess.run([*command, *packages], check=True, stdout=sys.stderr)
+    done.write_text(repr(packages))
     return python
 
 
@@ -62,7 +63,8 @@ class Worker:
     """A way in a process of its own, kept between runs so that imports are not timed."""
 
     def __init__(self, way):
-        python = sys.executable if way.startswith("ours") else peers_python()
+        peers = "clip-benchmark" if way == "clip-benchmark" else "peers"
+        python = sys.executable if way.startswith("ours") else peers_python(peers)
         command = [python, ROOT / "worker.py", way, model_folder()]
         pipe = subprocess.PIPE
         self.way = way

@@ -47,7 +47,7 @@ def main():
         "ours, ViT-B/32": [sys.executable, "-m", "cliptune", "predict", image, "--labels",
                            "ant,bee", "--model", str(model_folder()), "--engine", "openvino",
                            "--precision", "bf16"],
-        "script, open_clip": [str(peers_python()), "-c", SCRIPT, image],
+        "script, open_clip": [str(peers_python("peers")), "-c", SCRIPT, image],
     }  # fmt: skip
     seconds = {way: [] for way in commands}
     environment = {**os.environ, "CLIPTUNE_CACHE": str(CACHE)}

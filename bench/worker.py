@@ -89,20 +89,6 @@ class Torch:
         for i in range(0, len(texts), 256):
             self.unit(self.encode_text(self.tokenize(texts[i : i + 256])))
 
-    def zero_shot(self, paths, names, templates):
-        """CLIP_benchmark's path: the texts of one class at a time, then the images."""
-        import torch
-
-        weights = []
-        for name in names:
-            tokens = self.tokenize([template.format(name) for template in templates])
-            row = self.unit(self.encode_text(tokens)).mean(0)
-            weights.append(row / row.norm())
-        classifier = torch.stack(weights, dim=1)
-        loader = torch.utils.data.DataLoader(Files(paths, self.load), BATCH, num_workers=2)
-        for batch in loader:
-            100.0 * self.unit(self.images(batch)) @ classifier
-
 
 class Files:
     def __init__(self, paths, load):
@@ -113,6 +99,17 @@ class Files:
 
     def __getitem__(self, index):
         return self.load(self.paths[index])
+
+
+class Labelled(Files):
+    """What a data set of torchvision gives: images with labels, and the classes."""
+
+    def __init__(self, paths, load, classes):
+        super().__init__(paths, load)
+        self.classes = classes
+
+    def __getitem__(self, index):
+        return super().__getitem__(index), index % len(self.classes)
 
 
 class OpenAIClip(Torch):
@@ -150,6 +147,31 @@ class OpenClip(Torch):
         return self.model.encode_text(tokens)
 
 
+class ClipBenchmark(Torch):
+    """The package itself, by what its command calls, with the defaults of its command."""
+
+    def __init__(self, way, folder):
+        from clip_benchmark.models.open_clip import load_open_clip
+
+        self.model, self.preprocess, self.tokenize = load_open_clip("ViT-B-32", pretrained=None)
+        self.model.eval()
+
+    def zero_shot(self, paths, names, templates):
+        import torch
+        from clip_benchmark.metrics.zeroshot_classification import evaluate
+
+        images = Labelled(paths, self.load, names)
+        loader = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=4)
+        own = [template.replace("{}", "{c}") for template in templates]
+        evaluate(self.model, loader, self.tokenize, names, own, "cpu", amp=True)
+
+    def encode_text(self, tokens):
+        return self.model.encode_text(tokens)
+
+    def images(self, batch):
+        return self.model.encode_image(batch)
+
+
 class Transformers(Torch):
     def __init__(self, way, folder):
         from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
@@ -178,6 +200,7 @@ WAYS = {
     "ours": Ours,
     "openai-clip": OpenAIClip,
     "open_clip": OpenClip,
+    "clip-benchmark": ClipBenchmark,
     "transformers": Transformers,
     "timm": Timm,
 }

@@ -12,7 +12,8 @@ from cliptune import formatting as f
 @pytest.mark.parametrize(
     ("seconds", "written"),
     [
-        (0.0, "< 1 ms"),
+        (0.0, "0 s"),
+        (2e-5, "< 1 ms"),
         (0.0004, "< 1 ms"),
         (0.0123, "12 ms"),
         (0.0996, "0.1 s"),

@@ -119,6 +119,8 @@ def decimal(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Write a time in the unit that people would use: ``12 ms``, ``3.4 s``, ``2.5 min``."""
+    if seconds <= 0:
+        return "0 s"
     if seconds < 0.0005:
         return "< 1 ms"
     if seconds < 0.0995:
