@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,3 +112,24 @@ def test_a_class_without_images_does_not_count_in_balanced_accuracy():
 def test_rejects_what_cannot_be_scored(labels, probabilities, message):
     with pytest.raises(InputError, match=message):
         compute_metrics(labels, probabilities, class_names=["a", "b"])
+
+
+def test_thousands_of_classes_are_written_by_the_pairs_that_occur():
+    """The matrix of 5,000 classes has 25 million cells, of which 20,000 images fill few."""
+    rng = np.random.default_rng(0)
+    n_classes = 2000
+    labels = np.arange(2 * n_classes) % n_classes
+    scores = rng.random((len(labels), n_classes)).astype(np.float32)
+    names = [f"class {c}" for c in range(n_classes)]
+    found = compute_metrics(labels, scores / scores.sum(axis=1, keepdims=True), class_names=names)
+    written = found.to_dict()["confusion"]
+    assert written["classes"] == n_classes
+    assert sum(count for _, _, count in written["cells"]) == len(labels)
+    assert len(json.dumps(written)) < 100_000
+    predicted = scores.argmax(axis=1)
+    expected = np.zeros((n_classes, n_classes), np.int64)
+    np.add.at(expected, (labels, predicted), 1)
+    assert (found.confusion == expected).all()
+    one = found.per_class[7]
+    assert one.n == 2
+    assert one.recall == expected[7, 7] / 2

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cliptune.escaping import for_figure
 from cliptune.figures import Figure, font_families, new_figure, save_figure
-from cliptune.metrics import Metrics
+from cliptune.metrics import MOST_DENSE, Metrics
 from cliptune.runs import RunDir
 
 __all__ = ["plot_confusion", "write_class_scores"]
@@ -20,10 +20,14 @@ __all__ = ["plot_confusion", "write_class_scores"]
 _MOST_NUMBERED = 30
 _LONGEST_NAME = 30  # letters; longer names would leave no room for the matrix
 _MOST_NAMED = 120
+_MOST_DRAWN = 500
 
 
 def write_class_scores(run: RunDir, metrics: Metrics) -> None:
     """Write ``per_class.csv``, ``confusion.csv``, ``confusion.svg`` and ``confusion.png``.
+
+    The table of confusions has a row a class; of more than 200 classes a row for each pair that
+    occurs, and the picture adds up neighbouring classes where there are more than 500.
 
     Args:
         run: The run to write into.
@@ -40,12 +44,24 @@ def write_class_scores(run: RunDir, metrics: Metrics) -> None:
             for c in metrics.per_class
         ),
     )
-    run.write_csv(
-        "confusion.csv",
-        ["class", *names],
-        ([name, *map(str, row)] for name, row in zip(names, metrics.confusion, strict=True)),
-    )
-    save_figure(plot_confusion(metrics.confusion, names), run.path / "confusion")
+    if len(names) <= MOST_DENSE:
+        matrix = metrics.confusion
+        rows = ([name, *map(str, row)] for name, row in zip(names, matrix, strict=True))
+        run.write_csv("confusion.csv", ["class", *names], rows)
+    else:
+        matrix = _coarse(metrics.cells, len(names))
+        cells = ([names[true], names[said], str(count)] for true, said, count in metrics.cells)
+        run.write_csv("confusion.csv", ["class", "predicted", "n"], cells)
+    save_figure(plot_confusion(matrix, names[: len(matrix)]), run.path / "confusion")
+
+
+def _coarse(cells: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Add up neighbouring classes, so that a picture's points are no finer than it shows."""
+    step = -(-n_classes // _MOST_DRAWN)
+    size = -(-n_classes // step)
+    matrix = np.zeros((size, size), dtype=np.int64)
+    np.add.at(matrix, (cells[:, 0] // step, cells[:, 1] // step), cells[:, 2])
+    return matrix
 
 
 def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Figure:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from cliptune.errors import InputError
 
 __all__ = [
+    "MOST_DENSE",
     "ClassScore",
     "Metrics",
     "Score",
@@ -72,7 +74,8 @@ class Metrics:
         log_loss: Mean negative log-probability of the true class, in nats.
         ece: Expected calibration error of the top class, 15 bins of equal width.
         per_class: One entry per class, in class order.
-        confusion: int64 (C, C), rows are true classes, columns predicted ones.
+        cells: int64 (K, 3): true class, predicted class and how many images, for the K pairs of
+            classes that occur. The whole matrix of thousands of classes would be all but empty.
     """
 
     n: int
@@ -81,7 +84,15 @@ class Metrics:
     log_loss: Score
     ece: Score
     per_class: tuple[ClassScore, ...]
-    confusion: NDArray[np.int64]
+    cells: NDArray[np.int64]
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """The matrix, int64 (C, C): rows are true classes, columns predicted ones."""
+        n_classes = len(self.per_class)
+        matrix = np.zeros((n_classes, n_classes), dtype=np.int64)
+        matrix[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
+        return matrix
 
     def summary(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return the headline scores as plain JSON values, without the per-class part."""
@@ -103,12 +114,22 @@ class Metrics:
         }
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
-        """Return everything as plain JSON values."""
+        """Return everything as plain JSON values.
+
+        ``confusion`` is the matrix; of more than 200 classes, ``classes`` and ``cells`` of it.
+        """
+        n_classes = len(self.per_class)
         return {
             **self.summary(),
             "per_class": [vars(c) for c in self.per_class],
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion.tolist()
+            if n_classes <= MOST_DENSE
+            else {"classes": n_classes, "cells": self.cells.tolist()},
         }
+
+
+# Classes of which the whole matrix of confusions is written down.
+MOST_DENSE = 200
 
 
 def compute_metrics(
@@ -137,22 +158,40 @@ def compute_metrics(
     correct = predicted == labels
     true_probability = scores[np.arange(len(labels)), labels]
     losses = -np.log(np.clip(true_probability, np.finfo(np.float64).tiny, None))
-    confusion = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    counts = _Counts.of(labels, predicted, len(class_names))
     rng = np.random.default_rng(seed)
     return Metrics(
         n=len(labels),
         accuracy=_accuracy_score(correct),
-        balanced_accuracy=_balanced_accuracy_score(confusion, rng),
+        balanced_accuracy=_balanced_accuracy_score(counts, rng),
         log_loss=_bootstrap_score(len(labels), lambda rows: float(losses[rows].mean()), rng),
         ece=_bootstrap_score(
             len(labels),
             lambda rows: expected_calibration_error(correct[rows], confidence[rows]),
             rng,
         ),
-        per_class=_class_scores(confusion, class_names),
-        confusion=confusion,
+        per_class=_class_scores(counts, class_names),
+        cells=_count_cells(labels, predicted),
     )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of each class, (C,): images, images that were called so, and those rightly called so."""
+
+    support: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    hits: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> _Counts:
+        right = labels[labels == predicted]
+        return cls(*(np.bincount(part, minlength=n) for part in (labels, predicted, right)))
+
+
+def _count_cells(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
+    pairs, counts = np.unique(np.stack([labels, predicted], axis=1), axis=0, return_counts=True)
+    return np.column_stack([pairs, counts]).astype(np.int64)
 
 
 def _check_scorable(
@@ -173,6 +212,7 @@ def _check_scorable(
         raise InputError(f"the probabilities of row {row} are not finite; check its features")
 
 
+@cache  # thousands of classes share a few counts
 def wilson_interval(n_correct: int, n: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson, JASA 22, 1927)."""
     from scipy.stats import binomtest
@@ -203,11 +243,11 @@ def _accuracy_score(correct: NDArray[np.bool_]) -> Score:
     return Score(float(correct.mean()), low, high, len(correct), "Wilson")
 
 
-def _balanced_accuracy_score(confusion: NDArray[np.int64], rng: np.random.Generator) -> Score:
+def _balanced_accuracy_score(counts: _Counts, rng: np.random.Generator) -> Score:
     """Resample within each class: a class's hits are then binomial, so no row is touched."""
-    support = confusion.sum(axis=1)
+    support = counts.support
     present = support > 0
-    recall = confusion.diagonal()[present] / support[present]
+    recall = counts.hits[present] / support[present]
     draws = rng.binomial(support[present], recall, size=(N_RESAMPLES, int(present.sum())))
     resampled = (draws / support[present]).mean(axis=1)
     low, high = percentile_interval(resampled)
@@ -230,12 +270,9 @@ def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _class_scores(
-    confusion: NDArray[np.int64], class_names: Sequence[str]
-) -> tuple[ClassScore, ...]:
-    """Read precision, recall and F1 off the confusion matrix; an empty share counts as 0."""
-    hits = confusion.diagonal().astype(np.float64)
-    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+def _class_scores(counts: _Counts, class_names: Sequence[str]) -> tuple[ClassScore, ...]:
+    """Read precision, recall and F1 off the counts; an empty share counts as 0."""
+    hits, support, predicted = counts.hits, counts.support, counts.predicted
     scores = []
     for c, name in enumerate(class_names):
         n = int(support[c])

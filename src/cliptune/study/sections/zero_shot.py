@@ -47,7 +47,7 @@ def study_zero_shot(subject: Subject, desk: Desk) -> Finding:
                 "template_sets": {s.template_set.name: s.metrics.summary() for s in found},
                 "comparisons": {name: vars(c) for name, c in comparisons[model].items()},
                 "per_class": chosen[model].metrics.to_dict()["per_class"],
-                "confusion": chosen[model].metrics.confusion.tolist(),
+                "confusion": chosen[model].metrics.to_dict()["confusion"],
             }
             for model, found in scores.items()
         },

@@ -60,8 +60,8 @@ def zero_shot_blocks(
     for model, one in chosen.items():
         suffix = f", {model}" if several else ""
         stem = f"-{slug(model)}" if several else ""
-        matrix = one.metrics.confusion
-        if len(matrix) <= _CONFUSED:
+        if len(one.metrics.per_class) <= _CONFUSED:
+            matrix = one.metrics.confusion
             names = [c.name for c in one.metrics.per_class]
             blocks.append(
                 desk.chart(
@@ -114,21 +114,18 @@ def _sets_table(rows: Sequence[tuple[Any, ...]]) -> Table:  # Any: cells
 
 
 def _confusions_table(one: ZeroShotScores, name: str, suffix: str) -> Table:
-    matrix = one.metrics.confusion.copy()
-    np.fill_diagonal(matrix, 0)
+    cells = one.metrics.cells
+    wrong = cells[cells[:, 0] != cells[:, 1]]
     names = [c.name for c in one.metrics.per_class]
-    order = np.argsort(-matrix, axis=None, kind="stable")[:20]
-    pairs = [divmod(int(place), len(names)) for place in order]
-    support = one.metrics.confusion.sum(axis=1)
+    most = wrong[np.argsort(-wrong[:, 2], kind="stable")[:20]]
     rows = [
         (
             names[true],
             names[said],
-            int(matrix[true, said]),
-            float(matrix[true, said] / support[true]),
+            int(count),
+            float(count / one.metrics.per_class[true].n),
         )
-        for true, said in pairs
-        if matrix[true, said]
+        for true, said, count in most
     ]
     columns = (
         Column("class", "true class"),
