@@ -389,3 +389,13 @@ def test_real_photographs_are_embedded_once(data_root, tmp_path):
     np.testing.assert_array_equal(features.vectors, direct)
     FeatureStore(tmp_path).features(encoder, table)
     assert encoder.n_images == len(table) == 153
+
+
+def test_progress_of_texts_moves_within_a_file_of_them(tmp_path):
+    seen = []
+    texts = [f"thing {n}" for n in range(1100)]
+    FeatureStore(tmp_path).text_features(
+        TinyEncoder(), texts, progress=lambda done, total: seen.append((done, total))
+    )
+    assert [done for done, _ in seen] == [0, 256, 512, 768, 1024, 1100]
+    assert {total for _, total in seen} == {1100}

@@ -6,6 +6,7 @@ It knows nothing about what the numbers mean.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -24,6 +25,7 @@ __all__ = [
 
 
 _WIDTH_OF_FILES = 120
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: plain JSON values
@@ -80,7 +82,10 @@ def _is_number(cell: str) -> bool:
 
 @contextmanager
 def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error; call the yielded function with (done, total)."""
+    """Show a bar on standard error; call the yielded function with (done, total).
+
+    Where standard error is no terminal a plain line says every half minute how far it is.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -101,4 +106,12 @@ def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, in
     hidden = not console.is_terminal  # a bar that nobody watches would still end its line
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(for_terminal(label), total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        said = [time.monotonic()]
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+            if hidden and time.monotonic() - said[0] >= _SECONDS_BETWEEN_LINES:
+                said[0] = time.monotonic()
+                note(f"{label}: {done} of {total} {unit}".rstrip())
+
+        yield show

@@ -263,9 +263,8 @@ def text_encoder(
     """Return the function that embeds texts, through the cache, with a bar."""
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
-        with progress_bar(f"embedding {len(texts)} texts", "") as show:
-            show(0, len(texts))
-            return store.text_features(encoder, texts, truncate=options.truncate)
+        with progress_bar(f"embedding {len(texts)} texts", "texts") as show:
+            return store.text_features(encoder, texts, truncate=options.truncate, progress=show)
 
     return encode
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["FeatureStore"]
 
 _TEXTS_PER_SHARD = 1024
+_TEXTS_AT_ONCE = 256  # between two reports of progress
 
 
 class FeatureStore:
@@ -151,7 +152,12 @@ class FeatureStore:
         return DataIdentity.of(table, contents, roles)
 
     def text_features(
-        self, encoder: DualEncoder, texts: Sequence[str], *, truncate: bool = False
+        self,
+        encoder: DualEncoder,
+        texts: Sequence[str],
+        *,
+        truncate: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> NDArray[np.float32]:
         """Return the embeddings of texts, float32 (T, D); embed only texts never seen.
 
@@ -159,6 +165,8 @@ class FeatureStore:
             encoder: What embeds.
             texts: T texts.
             truncate: Cut texts that are longer than the encoder's context.
+            progress: Called with (texts embedded, texts to embed), also while a file of them is
+                being made.
 
         Raises:
             InputError: A text is longer than the context and ``truncate`` is false.
@@ -174,10 +182,16 @@ class FeatureStore:
         folder.refresh()
         rows = first_of_each(contents, folder.lacks(contents))
         chosen = self.guard.choose(encoder, "texts", len(rows), _TEXTS_PER_SHARD)
+        progress(0, len(rows))
         for start in range(0, len(rows), _TEXTS_PER_SHARD):
             part = rows[start : start + _TEXTS_PER_SHARD]
             asked = [texts[i] for i in part]
-            vectors = encoder.encode_texts(asked, truncate=truncate)
+            pieces = []
+            for first in range(0, len(asked), _TEXTS_AT_ONCE):
+                piece = asked[first : first + _TEXTS_AT_ONCE]
+                pieces.append(encoder.encode_texts(piece, truncate=truncate))
+                progress(start + first + len(piece), len(rows))
+            vectors = np.concatenate(pieces)
             require_finite(vectors, part, texts)
             again = chosen[start : start + _TEXTS_PER_SHARD]
             some = [text for text, wanted in zip(asked, again, strict=True) if wanted]

@@ -1,0 +1,17 @@
+"""What commands show while they work."""
+
+from cliptune.cli import console
+
+
+def test_a_log_hears_now_and_then_how_far_it_is(monkeypatch, capsys):
+    """A bar is only for terminals; without one, minutes of silence look like a hang."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.progress_bar("embedding", "texts") as show:
+        for done in range(5):
+            show(done, 4)
+            now[0] += 20
+    assert capsys.readouterr().err.splitlines() == [
+        "embedding: 2 of 4 texts",
+        "embedding: 4 of 4 texts",
+    ]
