@@ -9,7 +9,7 @@ import sys
 
 from harness import RESULTS, ROOT, data_parser, machine
 
-NAMES = ("peak", "embed", "zero_shot", "start", "scaling")
+NAMES = ("peak", "embed", "zero_shot", "start", "scaling", "guard")
 
 
 def main():

@@ -42,3 +42,19 @@ def test_a_wrong_row_is_one_line_and_no_wrong_input(
     assert "Traceback" not in said.err
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_stored_vectors_are_computed_again_by_what_made_them(
+    small_data, tiny_model, tmp_path, answer
+):
+    cache = ["--cache-dir", str(tmp_path / "cache"), "--json"]
+    common = ["--model", str(tiny_model), "--engine", "torch", *cache]
+    answer(["embed", str(small_data), "--out", str(tmp_path / "out"), *common])
+    image = str(next((small_data / "val" / "ants").iterdir()))
+    answer(["predict", image, "--labels", "ant,bee", *common])
+    found, _ = answer(["cache", "verify", "--recompute", "20", *cache])
+    assert found["damaged"] == found["not_recomputed"] == []
+    assert 18 <= found["rows_checked"]["n"] <= 22  # images, and one text at least
+    assert found["rows_checked"]["largest_difference"] < 1e-4
+    plain, _ = answer(["cache", "verify", *cache])
+    assert "rows_checked" not in plain

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App
 
 from cliptune.cli.console import print_json, print_table, print_text
-from cliptune.cli.numbers import number
+from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import OutputOptions
 from cliptune.formatting import size
 
 if TYPE_CHECKING:
-    from cliptune.features import CacheEntry
+    from cliptune.encoders import DualEncoder
+    from cliptune.features import CacheEntry, Recomputed
 
 __all__ = ["app"]
 
@@ -39,23 +40,66 @@ def list_entries(*, cache_dir: Path | None = None, output: OutputOptions = Outpu
 
 
 @app.command
-def verify(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
+def verify(
+    *,
+    recompute: Annotated[int | None, whole(at_least=1)] = None,
+    cache_dir: Path | None = None,
+    output: OutputOptions = OutputOptions(),
+) -> None:
     """Compare every file with its checksum; damaged ones are set aside and made again on use.
 
     Args:
+        recompute: Also compute about so many stored vectors again, each alone, from their images
+            and texts where these are still where they were; what differs is set aside too.
         cache_dir: The cache; $CLIPTUNE_CACHE or the user's cache otherwise.
         output: How results are shown.
     """
     from cliptune.features import verify_cache
 
     check = verify_cache(_place(cache_dir))
-    damaged = [{"path": str(d.path), "problem": d.problem} for d in check.damaged]
+    again = None if recompute is None else _recompute(_place(cache_dir), recompute)
+    found = [*check.damaged, *(again.damaged if again else ())]
+    damaged = [{"path": str(d.path), "problem": d.problem} for d in found]
     if output.json:
-        print_json({"files": check.n_shards, "vectors": check.n_vectors, "damaged": damaged})
+        plain: dict[str, Any] = {"files": check.n_shards, "vectors": check.n_vectors}
+        print_json({**plain, "damaged": damaged, **(_plain_recomputed(again) if again else {})})
         return
     print_text(f"{check.n_shards} files with {check.n_vectors} vectors are whole")
+    if again is not None:
+        _show_recomputed(again)
     for entry in damaged:
         print_text(f"set aside {entry['path']}: {entry['problem']}")
+
+
+def _recompute(place: Path, n_vectors: int) -> Recomputed:
+    from cliptune.encoders.engines import open_recorded
+    from cliptune.features import recompute_cache
+
+    opened: dict[tuple[str, ...], DualEncoder] = {}
+
+    def open_encoder(entry: CacheEntry) -> DualEncoder:
+        asked = (entry.encoder, entry.engine, entry.precision)
+        if asked not in opened:
+            engine = entry.engine.split()[0] if entry.engine else ""
+            opened[asked] = open_recorded(entry.encoder, engine, entry.precision, cache_dir=place)
+        return opened[asked]
+
+    return recompute_cache(place, n_vectors, open_encoder)
+
+
+def _plain_recomputed(again: Recomputed) -> dict[str, Any]:  # Any: plain JSON values
+    left_out = [
+        {"path": str(out.entry.path), "encoder": out.entry.encoder, "reason": out.reason}
+        for out in again.left_out
+    ]
+    return {"rows_checked": again.checked.to_dict(), "not_recomputed": left_out}
+
+
+def _show_recomputed(again: Recomputed) -> None:
+    largest = f", largest difference {again.checked.largest_difference:.2g}"
+    print_text(f"{again.checked.n} vectors computed again" + (largest if again.checked.n else ""))
+    for out in again.left_out:
+        print_text(f"not computed again: {out.entry.kind} of {out.entry.encoder}: {out.reason}")
 
 
 @app.command

@@ -20,6 +20,7 @@ from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract, load_first_pixels
 from cliptune.features.guard import RowGuard, RowsChecked, describe_computing
 from cliptune.features.identity import DataIdentity, load_identity
+from cliptune.features.recompute import NotRecomputed, Recomputed, recompute_cache
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
 
@@ -31,8 +32,10 @@ __all__ = [
     "DataIdentity",
     "FeatureStore",
     "Features",
+    "NotRecomputed",
     "Progress",
     "Pruned",
+    "Recomputed",
     "RowGuard",
     "RowsChecked",
     "describe_computing",
@@ -42,5 +45,6 @@ __all__ = [
     "load_first_pixels",
     "load_identity",
     "prune_cache",
+    "recompute_cache",
     "verify_cache",
 ]

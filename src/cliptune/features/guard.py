@@ -24,6 +24,7 @@ __all__ = [
     "RowGuard",
     "RowsChecked",
     "describe_computing",
+    "encode_alone",
     "largest_difference",
     "rounding_limit",
 ]
@@ -127,7 +128,7 @@ class RowGuard:
         """
         if not len(rows):
             return
-        alone = _alone(encoder, kind, inputs)
+        alone = encode_alone(encoder, kind, inputs)
         differences = largest_difference(rows, alone)
         key = StoreKey.of(encoder, kind)
         limit = rounding_limit(key.precision, encoder.device)
@@ -168,7 +169,7 @@ def rounding_limit(precision: str, device: str = "cpu") -> float:
     return limit if device == "cpu" else max(limit, _LEAST_LIMIT_ELSEWHERE)
 
 
-def _alone(
+def encode_alone(
     encoder: DualEncoder, kind: str, inputs: NDArray[np.uint8] | Sequence[str]
 ) -> NDArray[np.float32]:
     """Compute inputs again, by the encoder's own plain way or else one by one."""

@@ -43,6 +43,7 @@ from cliptune.features.folder import ShardFolder
 from cliptune.features.guard import RowGuard
 from cliptune.features.identity import DataIdentity
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
+from cliptune.features.places import record_images, record_texts
 from cliptune.features.types import Features, Progress
 
 if TYPE_CHECKING:
@@ -119,8 +120,10 @@ class FeatureStore:
             with ExitStack() as claims:
                 for folder in folders.values():
                     claims.enter_context(folder.claim(name))
-                job.refresh()
+                lacking = np.flatnonzero(job.refresh())
                 embed_missing(job, batch_size=self.batch_size, workers=self.workers)
+                sources = [table.sources[row] for row in lacking.tolist()]
+                record_images(self.cache_dir / MEMO_NAME, contents[lacking], sources)
         else:
             job.report(len(table), 0, (0.0, 0.0))
         for folder in folders.values():
@@ -197,6 +200,7 @@ class FeatureStore:
             some = [text for text, wanted in zip(asked, again, strict=True) if wanted]
             self.guard.check(encoder, kind, some, vectors[again], some)
             folder.append(contents[part], vectors)
+            record_texts(self.cache_dir / MEMO_NAME, contents[part], asked)
         folder.merge()
         return folder.gather(contents)
 

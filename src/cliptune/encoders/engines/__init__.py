@@ -8,7 +8,7 @@ or needs ``model`` takes ``load_encoder``. This package knows nothing about data
 from __future__ import annotations
 
 from cliptune.encoders.engines.measuring import Work
-from cliptune.encoders.engines.opening import open_on_engine
+from cliptune.encoders.engines.opening import open_on_engine, open_recorded
 from cliptune.encoders.engines.runtimes import ENGINES
 
-__all__ = ["ENGINES", "Work", "open_on_engine"]
+__all__ = ["ENGINES", "Work", "open_on_engine", "open_recorded"]

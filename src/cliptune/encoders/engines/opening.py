@@ -11,6 +11,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cliptune import encoders
 from cliptune.encoders.engines.choices import Choice, read_choice, write_choice
 from cliptune.encoders.engines.encoder import EngineEncoder
@@ -19,14 +21,14 @@ from cliptune.encoders.engines.measuring import Work
 from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
 from cliptune.encoders.engines.trial import Trial
-from cliptune.encoders.engines.ways import possible_ways, require_format
+from cliptune.encoders.engines.ways import Way, possible_ways, require_format
 from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
 from cliptune.paths import cache_dir as default_cache_dir
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["open_on_engine", "require_engine"]
+__all__ = ["open_on_engine", "open_recorded", "require_engine"]
 
 _LOG = logging.getLogger(__name__)
 # From here on a conversion of some seconds pays within the same run.
@@ -98,6 +100,34 @@ def require_engine(engine: str, *, device: str, precision: str) -> None:
     if precision == "int8" and engine == "auto":
         require_installed("openvino")
     require_format(engine, precision)
+
+
+def open_recorded(name: str, engine: str, precision: str, *, cache_dir: Path) -> DualEncoder:
+    """Load a model on the very engine and in the number format that a record names.
+
+    Nothing is measured, chosen or quantised.
+
+    Args:
+        name: As ``load_encoder`` takes it.
+        engine: ``torch``, ``openvino`` or ``onnx``.
+        precision: What it computed in.
+        cache_dir: Where graphs are kept.
+
+    Raises:
+        CliptuneError: The model, the engine or its 8-bit graph is not here.
+    """
+    if engine not in ENGINES[1:]:
+        raise UnknownNameError("engine", engine, ENGINES[1:])
+    require_installed(engine)
+    if engine == TORCH:
+        return encoders.load_encoder(name, precision=precision)
+    resolved = resolve(name, cache_dir)
+    way = Way(engine, precision, "recorded")
+    if precision == "int8" and not resolved.store.looks_whole(way.graph_kind("image"), "image"):
+        raise ConversionError(f"the 8-bit graph of {name} is no longer in {str(cache_dir)!r}")
+    encoder = resolved.encoder(way, calibration=lambda: np.empty(0, np.uint8))
+    encoder.prepare()
+    return encoder
 
 
 def _is_for_torch(engine: str, device: str, precision: str) -> bool:
