@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cliptune.atlas import MapInputs, MapOptions, MapResult, MapView, build_map, save_map
 from cliptune.atlas.definitions import DEFINITIONS
+from cliptune.atlas.relation import number_distinct
 from cliptune.atlas.render import render_map
 from cliptune.report import Column, Figure, Table
 from cliptune.study.desk import Desk, Finding, TooSmallError
@@ -85,6 +86,7 @@ def require_enough(rows: NDArray[np.int64], kind: str = "images") -> None:
 def map_inputs(subject: Subject, rows: NDArray[np.int64], views: tuple[MapView, ...]) -> MapInputs:
     """Put views of some images and of all class texts together."""
     table = subject.table.select(rows)
+    contents = subject.views[0].store.identify(table, [""] * len(table)).contents
     return MapInputs(
         data=subject.data,
         image_ids=table.ids,
@@ -94,6 +96,7 @@ def map_inputs(subject: Subject, rows: NDArray[np.int64], views: tuple[MapView, 
         labels=table.labels,
         class_names=table.class_names,
         load_image=table.load_image,
+        image_items=number_distinct(np.asarray(contents)),
     )
 
 
