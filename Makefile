@@ -34,7 +34,7 @@ $(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/.demo-installed
 
 demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; ends with its report
-	$(BIN)/cliptune study textile --budget 5m
+	$(BIN)/cliptune study textile --budget 4m
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal

@@ -1,6 +1,7 @@
 """``cliptune study`` on real images: every section, its files, resuming, and wrong input."""
 
 import csv
+import dataclasses
 import json
 import shlex
 import shutil
@@ -159,10 +160,17 @@ def test_interrupted_it_shows_what_is_finished_and_goes_on(
 def test_a_section_that_is_left_out_stops_only_what_rests_on_it(
     missing, dependent, small_insects, run, make_cache, tmp_path, monkeypatch
 ):
-    def late(_study, step, _done):
-        return "no time is left" if step.name == missing else None
+    from cliptune.study.plan import Planner
 
-    monkeypatch.setattr("cliptune.study.run._late", late)
+    plan = Planner.plan
+
+    def without(self, names, clock):
+        steps = plan(self, names, clock)
+        if missing in steps:
+            steps[missing] = dataclasses.replace(steps[missing], left_out="no time is left")
+        return steps
+
+    monkeypatch.setattr(Planner, "plan", without)
     sections = ["data", "zero-shot", "heads", "map", "ship", missing, dependent]
     words = ("--only", ",".join(sections), "--budget", "30m", "--out", tmp_path / "study")
     code, answer, said = run("study", small_insects, *words, cache=make_cache())

@@ -1,41 +1,68 @@
 """What fits into a budget, and what is said of what does not."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from cliptune.errors import InputError, UnknownNameError
-from cliptune.study import SECTION_NAMES, choose_sections
+from cliptune.features import FeatureStore
+from cliptune.images import ImageTable
+from cliptune.images.sources import FileSource
+from cliptune.study import SECTION_NAMES, StudyOptions, choose_sections
 from cliptune.study.allowance import Sizes, Training, fit_training
-from cliptune.study.plan import require_budget
-from cliptune.study.speed import Speed
+from cliptune.study.ledger import Ledger
+from cliptune.study.plan import Clock, Planner, require_budget
+from cliptune.study.schedule import Postponed, Schedule
+from cliptune.study.speed import Speed, TrainingSpeed
+from cliptune.study.subject import Subject, View
 
-SIZES = Sizes(n_train=1000, n_val=250, n_classes=10, step_seconds=0.05, forward_seconds=0.01)
+SPEED = TrainingSpeed(step=0.1, image=0.05, forward=0.01)
+SIZES = Sizes(n_train=1000, n_val=250, n_test=200, n_classes=10, speed=SPEED)
 
 
 def test_training_takes_all_images_and_ten_epochs_when_there_is_time():
     found = fit_training(SIZES, 1e6)
     assert isinstance(found, Training)
-    assert found.settings == {"epochs": 10, "train_images": 1000, "val_images": 250}
+    expected = {"epochs": 10, "train_images": 1000, "val_images": 250, "mixtures": True}
+    assert found.settings == expected
 
 
-def test_with_less_time_there_are_fewer_epochs_then_fewer_images():
-    allowances = [800, 600, 400, 300, 200, 120]
+def test_with_less_time_there_is_less_of_it_epochs_first():
+    allowances = [800, 600, 400, 300, 200, 120, 80, 60, 40, 30, 20]
     found = [fit_training(SIZES, allowance) for allowance in allowances]
     assert all(isinstance(one, Training) for one in found)
     for one, allowance in zip(found, allowances, strict=True):
         assert one.seconds <= allowance
-        assert one.train_images == 1000 or one.epochs == 3
-    epochs = [one.epochs for one in found]
-    assert epochs == sorted(epochs, reverse=True)
-    assert found[-1].train_images < 1000
+        assert one.train_images == 1000 or one.epochs <= 3
+        assert one.val_images >= 48
+        assert one.epochs >= 3 or not one.mixtures
+    for name in ("epochs", "mixtures", "seconds"):
+        values = [getattr(one, name) for one in found]
+        assert values == sorted(values, reverse=True), name
+    assert found[-1].settings["mixtures"] is False
+
+
+def test_choosing_takes_no_more_than_its_share_of_a_short_training():
+    """With all 250 images to choose by, nothing would be left to learn in."""
+    found = fit_training(SIZES, 60)
+    assert SIZES.seconds(3, SIZES.fewest_images, SIZES.n_val) > 0.8 * 60
+    assert SIZES.validation_seconds(3, found.val_images) <= 0.5 * 60
+    assert found.train_images > SIZES.fewest_images
+    assert found.mixtures
 
 
 def test_the_most_images_that_fit_are_found():
     found = fit_training(SIZES, 120)
-    assert SIZES.seconds(3, found.train_images) <= 120 < SIZES.seconds(3, found.train_images + 2)
+    n_val = found.val_images
+    more = SIZES.seconds(3, found.train_images + 1, n_val)
+    assert SIZES.seconds(3, found.train_images, n_val) <= 120 < more
 
 
 def test_too_little_time_is_said_with_the_least():
-    reason = fit_training(SIZES, 5)
+    least = SIZES.seconds(1, 32, 48, mixtures=False)
+    assert isinstance(fit_training(SIZES, least), Training)
+    reason = fit_training(SIZES, least - 1)
     assert isinstance(reason, str)
     assert "at least" in reason
 
@@ -58,3 +85,139 @@ def test_sections_come_in_the_order_of_the_report_with_what_they_need():
     assert "heads" not in choose_sections("", "heads")
     with pytest.raises(UnknownNameError, match="zero-shot"):
         choose_sections("zeroshot")
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory):
+    """2,000 images of 3 classes as the planner sees them: rows, labels, splits."""
+    n, rng = 2000, np.random.default_rng(0)
+    vectors = rng.normal(size=(n, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    table = ImageTable(
+        sources=[FileSource(f"{k}.png", f"/nowhere/{k}.png") for k in range(n)],
+        labels=np.arange(n) % 3,
+        splits=np.where(np.arange(n) < 400, "test", "train"),
+        class_names=("a", "b", "c"),
+        root="made up",
+    )
+    view = View("lite", None, FeatureStore(tmp_path_factory.mktemp("s")), table, vectors)
+    return Subject("made up", table, (), 0, (view,), val_fraction=0.2, seed=0)
+
+
+class Machine:
+    """A study's sections on a machine of some speed, without doing them."""
+
+    def __init__(self, subject, path, *, budget, pace, speed, prepared=40.0):
+        self.now, self.pace, self.took = prepared, pace, {}
+        self.options = StudyOptions(data="made up", budget_seconds=budget)
+        self.planner = Planner(
+            subject, self.options, {"lite": Speed(images=100, texts=300)}, {"lite": speed}
+        )
+        self.ledger = Ledger.open(path, "key", self.options)
+        self.steps, self.waited = [], []
+
+    def run(self, stop_before=None):
+        schedule = Schedule(
+            self.options.sections,
+            self.planner,
+            self.ledger,
+            budget_seconds=self.options.budget_seconds,
+            elapsed=lambda: self.now,
+        )
+        while (step := schedule.next()) is not None:
+            if isinstance(step, Postponed):
+                self.waited.append(step.name)
+                continue
+            self.steps.append(step)
+            if step.name == stop_before:
+                return self
+            if step.left_out is None:
+                self.took[step.name] = seconds = self._seconds(step)
+                self.now += seconds
+                schedule.finished(step.name, seconds)
+        return self
+
+    def _seconds(self, step):
+        """Return what a section takes here: its bare cost at this pace, training as planned."""
+        base = self.planner.base_cost(step.name)
+        if base is not None:
+            return step.seconds if step.name == "ship" else self.pace * base
+        return 0.9 * step.seconds
+
+    @property
+    def left_out(self):
+        return {step.name: step.left_out for step in self.steps if step.left_out}
+
+
+IDLE = TrainingSpeed(step=0.3, image=0.06, forward=0.02)
+
+
+@pytest.mark.parametrize("pace", [0.4, 1.0, 1.8])
+@pytest.mark.parametrize("slower", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("budget", [120, 240, 300, 600, 1800])
+def test_a_budget_is_kept_and_used_before_anything_is_left_out(
+    subject, tmp_path, budget, pace, slower
+):
+    machine = Machine(subject, tmp_path, budget=budget, pace=pace, speed=IDLE.slower(slower)).run()
+    assert sorted(step.name for step in machine.steps) == sorted(SECTION_NAMES)
+    assert machine.steps[-1].name == "ship"
+    assert machine.now <= 1.02 * budget
+    if machine.left_out and machine.now < 0.85 * budget:
+        # Then not even the shortest training would have gone into what is left, nor its test.
+        (sizes,) = machine.planner._sizes(Clock(0)).values()
+        least = sizes.least_seconds + sizes.n_test * sizes.speed.forward
+        assert least > 0.9 * (budget - machine.now) - 3
+        assert set(machine.left_out) <= {"fine-tuning", "map-after", "beyond"}
+
+
+def test_five_minutes_on_two_idle_cores_are_enough_for_training_and_its_map(subject, tmp_path):
+    machine = Machine(subject, tmp_path, budget=300, pace=1.0, speed=IDLE).run()
+    assert machine.left_out == {}
+    assert 0.85 * 300 <= machine.now <= 300
+
+
+def test_what_does_not_fit_at_first_waits_for_what_the_others_leave(subject, tmp_path):
+    """Sections are quicker here than the constants say: there is time for training in the end."""
+    slow = TrainingSpeed(step=0.5, image=0.2, forward=0.08)
+    machine = Machine(subject, tmp_path, budget=210, pace=0.2, speed=slow).run()
+    assert machine.waited[:1] == ["fine-tuning"]
+    names = [step.name for step in machine.steps]
+    assert names.index("fine-tuning") > names.index("map")
+    assert "fine-tuning" not in machine.left_out
+    assert names[-1] == "ship"
+
+
+def test_a_study_that_is_started_again_decides_as_before(subject, tmp_path):
+    facts = {"budget": 400, "pace": 1.0, "speed": IDLE}
+    whole = Machine(subject, tmp_path / "whole", **facts).run()
+    cut = Machine(subject, tmp_path / "cut", **facts).run(stop_before="heads")
+    spent = cut.now
+    again = Machine(subject, tmp_path / "cut", prepared=5.0, **facts)
+    assert again.ledger.spent == pytest.approx(spent)
+    again.run()
+    assert again.steps[: len(cut.steps)] == cut.steps
+    assert [s.name for s in again.steps] == [s.name for s in whole.steps]
+    third = Machine(subject, tmp_path / "cut", prepared=5.0, **facts)
+    third.planner = dataclasses.replace(third.planner, training={})
+    assert third.run().steps == again.steps
+
+
+def test_sections_that_take_longer_leave_less_to_those_after(subject, tmp_path):
+    quick, slow = (
+        Machine(subject, tmp_path / str(pace), budget=400, pace=pace, speed=IDLE).run()
+        for pace in (1.0, 1.6)
+    )
+
+    def images(machine):
+        step = next(step for step in machine.steps if step.name == "beyond")
+        return step.seconds
+
+    assert images(slow) < images(quick)
+
+
+def test_what_cannot_be_trained_does_not_wait(subject, tmp_path):
+    machine = Machine(subject, tmp_path, budget=600, pace=1.0, speed=IDLE)
+    machine.planner = dataclasses.replace(machine.planner, training={}, problem="it is no model")
+    machine.run()
+    assert machine.waited == []
+    assert machine.left_out["fine-tuning"] == "it is no model"

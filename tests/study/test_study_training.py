@@ -134,9 +134,10 @@ def test_going_further_is_held_against_the_best_before(sections):
     assert ("does not pay" in sections["beyond"]["conclusion"]) == (not pays)
 
 
-def test_checkpoints_do_not_stay(cache, sections):
+def test_what_is_unfinished_does_not_stay(finished, sections):
     assert sections
-    assert not list((cache / "studies").glob("unfinished/*/*/state.safetensors"))
+    assert not (finished / "checkpoint").exists()
+    assert not list(finished.rglob("*.sqlite3"))
 
 
 def test_two_models_stand_side_by_side(small_insects, tiny_model, run, tmp_path):

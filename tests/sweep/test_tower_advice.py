@@ -17,12 +17,12 @@ def make_trial(backbone, head, n_right, *, loss=1.0):
     return Trial(cell, n_right / N_VAL, loss, False, 1.0, (2.0, 1.0), hits)
 
 
-def advise(trials):
+def advise(trials, plan=PLAN):
     return advise_towers(
         trials,
         judge(trials),
         FrozenHead(0.5, np.arange(N_VAL) < 200),
-        plan=PLAN,
+        plan=plan,
         costs=Costs(1.0, 1.0),
         full_steps=125,
         method="full",
@@ -77,3 +77,27 @@ def test_where_nothing_that_moves_is_within_noise_the_most_accurate_is_compared(
     assert (advice["backbone"], advice["head"]) == (0.0, 1e-2)
     assert advice["best_moving"]["backbone"] == 1e-4
     assert "The highest accuracy, 90.0 %, is at a frozen backbone" in advice["text"]
+
+
+def test_two_short_trainings_are_counted_and_nothing_is_concluded():
+    """Even where they look much better than the frozen model."""
+    trials = [make_trial(1e-5, 1e-3, 380), make_trial(1e-4, 1e-3, 390)]
+    for plan, n in (
+        (HalvingPlan((1e-5, 1e-4), (1e-3,), ((2, 60),), 1), 2),
+        (HalvingPlan((1e-5, 1e-4), (1e-4, 1e-3, 1e-2), ((6, 4),), 1), 6),
+    ):
+        advice = advise(trials, plan)
+        assert advice["text"].startswith(
+            f"The time was enough for {n} pairs of rates, trained for "
+        )
+        assert f"{plan.final_steps} steps at most: too little to say" in advice["text"]
+        assert advice["concluded"] is False
+        assert advice["freeze"] is None
+        assert advice["backbone"] is None
+
+
+def test_few_trainings_of_all_epochs_are_judged():
+    trials = [make_trial(1e-5, 1e-3, 380), make_trial(1e-4, 1e-3, 390)]
+    advice = advise(trials, HalvingPlan((1e-5, 1e-4), (1e-3,), ((2, 125),), 1))
+    assert advice["concluded"] is True
+    assert advice["text"].startswith("Unfreeze")

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from cliptune.features import FeatureStore
     from cliptune.images import BadImage, ImageTable
     from cliptune.study import StudyOptions
-    from cliptune.study.plan import Plan
-    from cliptune.study.run import Finished, Study
+    from cliptune.study.run import Finished, Planned, Study
     from cliptune.study.subject import Progress, Subject
 
 __all__ = ["study"]
@@ -89,16 +88,20 @@ def study(
 
 def _follow(prepared: Study, n_sections: int) -> None:
     """Do every section, and show what happens as it happens."""
-    from cliptune.study.run import Finished, Planned, Started, run_study
+    from cliptune.study.run import Finished, Planned, Postponed, Started, run_study
 
     place = 0
     with _live_line() as (show, headline):
         try:
             for event in run_study(prepared, show):
                 if isinstance(event, Planned):
-                    _note_plan(event.plan)
+                    _note_plan(event)
+                elif isinstance(event, Postponed):
+                    note(f"{event.name} waits for what the others leave: {event.reason}")
                 elif isinstance(event, Started):
                     headline(f"[{place + 1}/{n_sections}] {event.name}", event.seconds_left)
+                    if event.begins_anew:
+                        note(f"{event.name} begins anew: it had begun with other settings")
                 elif isinstance(event, Finished):
                     place += 1
                     note(f"[{place}/{n_sections}] {_line(event)}")
@@ -123,6 +126,7 @@ def _prepare(
     from cliptune.images import open_images
     from cliptune.paths import cache_dir
     from cliptune.run_place import hold_place
+    from cliptune.study.ledger import Ledger
     from cliptune.study.open import (
         begin_folder,
         default_folder,
@@ -130,7 +134,7 @@ def _prepare(
         measure_speeds,
         study_key,
     )
-    from cliptune.study.run import Study, plan_path
+    from cliptune.study.run import Study
 
     if out is not None:
         held.enter_context(hold_place(out))
@@ -145,15 +149,16 @@ def _prepare(
     cache = (compute.cache_dir or cache_dir()) / "studies"
     images = store.identify(table, table.splits)
     key = study_key(images, table.class_names, encoders, options, precision=compute.precision)
-    known = plan_path(cache, key, options).is_file()
-    speeds = None if known else measure_speeds(table, encoders, options)
+    ledger = Ledger.open(cache, key, options)
+    if ledger.speeds is None:
+        ledger.speeds = measure_speeds(table, encoders, options)
     place = out or held.enter_context(hold_place(default_folder(options, key)))
     folder = begin_folder(place, options, key, images)
     return Study(
         options=options,
         subject=_embed(options, table, n_unlabelled, encoders, store, dataset, compute),
         key=key,
-        speeds=speeds,
+        ledger=ledger,
         folder=folder,
         cache=cache,
         command=shlex.join(["cliptune", *sys.argv[1:]]),
@@ -225,14 +230,13 @@ def _left(seconds: float) -> str:
     return f"about {duration(seconds)} left"
 
 
-def _note_plan(plan: Plan) -> None:
-    done = [step for step in plan.steps if step.left_out is None]
-    total = sum(step.seconds for step in done)
-    names = ", ".join(step.name for step in done)
-    note(f"plan: {names}; about {duration(total)} where nothing is in the cache")
-    for step in plan.steps:
-        if step.left_out is not None:
-            note(f"left out: {step.name}, because {step.left_out}")
+def _note_plan(planned: Planned) -> None:
+    """Say what is to come; the sizes follow from what the sections before really take."""
+    total = duration(sum(step.seconds for step in planned.steps if step.left_out is None))
+    note(
+        f"plan: {', '.join(step.name for step in planned.steps)}; about {total} of the "
+        f"{duration(planned.seconds_left)} that the budget leaves"
+    )
 
 
 def _line(event: Finished) -> str:

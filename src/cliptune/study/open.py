@@ -9,16 +9,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cliptune.encoders import DualEncoder
+from cliptune.errors import DataError, MissingExtraError
 from cliptune.features import DataIdentity, load_identity
 from cliptune.images import ImageTable
 from cliptune.places import file_stem
+from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.runs import RunDir
 from cliptune.study.options import StudyOptions
 from cliptune.study.plan import require_budget
 from cliptune.study.shelf import digest_of
-from cliptune.study.speed import Speed, measure_speed
+from cliptune.study.speed import Speed, TrainingSpeed, measure_speed, measure_training
+from cliptune.study.subject import Subject, spread_classes
+from cliptune.study.training_plan import MOVES_WEIGHTS
 
-__all__ = ["begin_folder", "default_folder", "labelled_part", "measure_speeds", "study_key"]
+_MEASURED = 64  # images at hand for the steps that are timed
+
+__all__ = [
+    "begin_folder",
+    "default_folder",
+    "labelled_part",
+    "measure_speeds",
+    "measure_trainings",
+    "study_key",
+]
 
 
 def labelled_part(table: ImageTable) -> tuple[ImageTable, int]:
@@ -107,3 +120,35 @@ def measure_speeds(
     }
     require_budget(len(table), speeds, options.budget_seconds)
     return speeds
+
+
+def measure_trainings(
+    subject: Subject, options: StudyOptions
+) -> tuple[dict[str, TrainingSpeed], str]:
+    """Return what training each encoder costs, and why some cannot be trained.
+
+    Nothing is measured where no section moves weights.
+    """
+    speeds: dict[str, TrainingSpeed] = {}
+    problem = ""
+    if not subject.is_divided or not MOVES_WEIGHTS & set(options.sections):
+        return {}, ""
+    templates = load_template_set(DEFAULT_TEMPLATE_SET).templates
+    rows = spread_classes(subject, subject.partition.train, _MEASURED)
+    for view in subject.views:
+        try:
+            encoder = _load_trainable(view.name, subject.device)
+            speeds[view.name] = measure_training(
+                encoder, subject.table.select(rows), templates=templates
+            )
+        except (DataError, MissingExtraError) as error:
+            problem = " ".join(str(error).split())
+    return speeds, problem
+
+
+def _load_trainable(name: str, device: str) -> DualEncoder:
+    try:
+        from cliptune.study.tuning import load_trainable  # brings torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", "training all weights") from error
+    return load_trainable(name, device)

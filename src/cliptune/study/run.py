@@ -1,49 +1,49 @@
 """A study from its data to its report, one event after the other.
 
-It reads as the study is done: embed, plan, each section in turn, the page. It knows nothing
+It reads as the study is done: a schedule, each section in turn, the page. It knows nothing
 about what sections find or how progress is shown.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptune.atomic import atomic_path
-from cliptune.errors import (
-    CheckpointError,
-    DataError,
-    InputError,
-    MissingExtraError,
-)
 from cliptune.features import describe_computing
-from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.report import Section
-from cliptune.report.cells import format_cell
+from cliptune.runs import CHECKPOINT
 from cliptune.study.desk import Desk
-from cliptune.study.options import NEEDS, StudyOptions
+from cliptune.study.ledger import Ledger
+from cliptune.study.open import measure_trainings
+from cliptune.study.options import StudyOptions
 from cliptune.study.page import StudyFacts, write_page
-from cliptune.study.plan import Plan, Step, make_plan
+from cliptune.study.plan import Planner
 from cliptune.study.registry import DRAWS_ON, SPECS
+from cliptune.study.schedule import Postponed, Schedule
+from cliptune.study.section_run import claim_scratch, do_section
 from cliptune.study.shelf import Shelf, digest_of
-from cliptune.study.speed import Speed, measure_training
-from cliptune.study.subject import Progress, Subject, View, spread_classes
+from cliptune.study.step import Step
+from cliptune.study.subject import Progress, Subject
 
-__all__ = ["Event", "Finished", "Planned", "Started", "Study", "plan_path", "run_study"]
+__all__ = ["Event", "Finished", "Planned", "Postponed", "Started", "Study", "run_study"]
 
 _FORMAT = 1  # of sections; raise it when they change, so that kept ones are made again
-_MEASURED = 64  # images at hand for the step that is timed
-_LATE = 0.7  # a section starts when at least this share of its time is left
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan, before the first section."""
+    """What would be done now, before the first section; it is planned again before each.
 
-    plan: Plan
+    Attributes:
+        steps: Sections in order.
+        seconds_left: Of the budget.
+    """
+
+    steps: tuple[Step, ...]
+    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,13 @@ class Started:
         name: The section.
         seconds: What it is expected to take.
         seconds_left: What the rest of the study is expected to take, this section included.
+        begins_anew: What an interrupted run had begun of it was of other settings and is gone.
     """
 
     name: str
     seconds: float
     seconds_left: float
+    begins_anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Finished:
     reused: bool
 
 
-Event = Planned | Started | Finished
+Event = Planned | Postponed | Started | Finished
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Study:
         options: What was asked for.
         subject: The data, embedded.
         key: Digest of data, encoders, seed and what else shapes every section.
-        speeds: By encoder; nothing where an earlier run has a plan.
+        ledger: What was measured and decided before; it holds the speeds.
         folder: Where it goes.
         cache: Where sections are kept for other studies.
         command: What starts this study again.
@@ -90,11 +92,19 @@ class Study:
     options: StudyOptions
     subject: Subject
     key: str
-    speeds: Mapping[str, Speed] | None
+    ledger: Ledger
     folder: Path
     cache: Path
     command: str
     began: float
+
+    def elapsed(self) -> float:
+        """Return the seconds of this process so far."""
+        return time.perf_counter() - self.began
+
+    def seconds_left(self) -> float:
+        """Return what is left of the budget."""
+        return self.options.budget_seconds - self.ledger.spent - self.elapsed()
 
 
 def run_study(study: Study, progress: Progress) -> Iterator[Event]:
@@ -105,72 +115,79 @@ def run_study(study: Study, progress: Progress) -> Iterator[Event]:
         progress: Shows (what, done, total) within a section.
 
     Yields:
-        ``Planned``; for each section ``Started``, unless it is left out or was done before, and
-        ``Finished``.
+        ``Planned``; for each section ``Postponed`` if it has to wait, ``Started``, unless it is
+        left out or was done before, and ``Finished``.
 
     Raises:
         KeyboardInterrupt: After the page of what is finished was written.
         UnavailableError: The disk is full or cannot be written to.
     """
-    plan = _find_plan(study)
-    yield Planned(plan)
+    schedule = _make_schedule(study)
+    yield Planned(schedule.outlook(), study.seconds_left())
     shelf = Shelf(study.folder, study.cache / "sections")
     done: dict[str, Section] = {}
     keys: dict[str, str] = {}
     try:
-        for number, step in enumerate(plan.steps):
+        while (step := schedule.next()) is not None:
+            if isinstance(step, Postponed):
+                yield step
+                continue
             keys[step.name] = _section_key(study, step, keys)
             found = shelf.find(step.name, keys[step.name])
+            reused = found is not None
             if found is None:
-                rest = sum(s.seconds for s in plan.steps[number:] if s.left_out is None)
+                scratch, begins_anew = claim_scratch(study.folder, step.name, keys[step.name])
                 if step.left_out is None:
-                    yield Started(step.name, step.seconds, rest)
-                found = _do(study, step, shelf, done, progress)
+                    rest = sum(s.seconds for s in schedule.outlook() if s.left_out is None)
+                    yield Started(step.name, step.seconds, step.seconds + rest, begins_anew)
+                found = _do(study, step, shelf.place(step.name), scratch, done, progress)
                 shelf.keep(found, keys[step.name])
-                done[step.name] = found
-                yield Finished(found, reused=False)
-            else:
-                done[step.name] = found
-                yield Finished(found, reused=True)
+                shutil.rmtree(scratch, ignore_errors=True)
+                if found.skipped is None:
+                    schedule.finished(step.name, found.seconds)
+            done[step.name] = found
+            yield Finished(found, reused)
     except KeyboardInterrupt:
-        write_page(study.folder, _facts(study, plan), {**done, **_missing(plan, done)})
+        write_page(study.folder, _facts(study), _in_order(study, {**_missing(study), **done}))
         raise
-    write_page(study.folder, _facts(study, plan), done)
+    shutil.rmtree(study.folder / CHECKPOINT, ignore_errors=True)
+    write_page(study.folder, _facts(study), _in_order(study, done))
 
 
-def _find_plan(study: Study) -> Plan:
-    """Take the plan of an earlier run of the same study, or make one: speeds vary a little."""
-    path = plan_path(study.cache, study.key, study.options)
-    if study.speeds is None:
-        return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    left = study.options.budget_seconds - (time.perf_counter() - study.began)
-    plan = make_plan(
-        study.subject,
-        study.options,
-        study.speeds,
-        seconds_left=left,
-        measure_training=_measure_training,
+def _make_schedule(study: Study) -> Schedule:
+    ledger = study.ledger
+    if ledger.training is None:
+        ledger.training, ledger.problem = measure_trainings(study.subject, study.options)
+        ledger.save(elapsed=study.elapsed())
+    assert ledger.speeds is not None, "they were measured before the study began"
+    planner = Planner(study.subject, study.options, ledger.speeds, ledger.training, ledger.problem)
+    return Schedule(
+        study.options.sections,
+        planner,
+        ledger,
+        budget_seconds=study.options.budget_seconds,
+        elapsed=study.elapsed,
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plan.to_dict(), indent=2) + "\n", encoding="utf-8")
-    return plan
 
 
-def _measure_training(subject: Subject, view: View) -> float:
-    try:
-        from cliptune.study.tuning import load_trainable  # brings torch
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("train", "training all weights") from error
-    rows = spread_classes(subject, subject.partition.train, _MEASURED)
-    templates = load_template_set(DEFAULT_TEMPLATE_SET).templates
-    encoder = load_trainable(view.name, subject.device)
-    return measure_training(encoder, subject.table.select(rows), templates=templates)
-
-
-def plan_path(cache: Path, key: str, options: StudyOptions) -> Path:
-    """Return where the plan of a study is kept; if it is there, no speed has to be measured."""
-    asked = {"study": key, "budget": options.budget_seconds, "sections": options.sections}
-    return cache / "plans" / f"{digest_of(asked)}.json"
+def _do(
+    study: Study,
+    step: Step,
+    folder: Path,
+    scratch: Path,
+    done: Mapping[str, Section],
+    progress: Progress,
+) -> Section:
+    desk = Desk(
+        name=step.name,
+        folder=folder,
+        settings=step.settings,
+        scratch=scratch,
+        done={name: section for name, section in done.items() if section.skipped is None},
+        progress=progress,
+        image=study.options.image,
+    )
+    return do_section(study.subject, step, desk)
 
 
 def _section_key(study: Study, step: Step, keys: Mapping[str, str]) -> str:
@@ -189,80 +206,25 @@ def _section_key(study: Study, step: Step, keys: Mapping[str, str]) -> str:
     )
 
 
-def _do(
-    study: Study, step: Step, shelf: Shelf, done: Mapping[str, Section], progress: Progress
-) -> Section:
-    """Do one section; where it cannot be done, say why and let the rest go on."""
-    spec = SPECS[step.name]
-    reason = step.left_out or _unmet(study.subject, step.name, done) or _late(study, step, done)
-    desk = Desk(
-        name=step.name,
-        folder=shelf.place(step.name),
-        settings=step.settings,
-        scratch=study.cache / "unfinished" / f"{study.key[:16]}-{step.name}",
-        done={name: section for name, section in done.items() if section.skipped is None},
-        progress=progress,
-        image=study.options.image,
-    )
-    began = time.perf_counter()
-    if reason is None:
-        try:
-            found = spec.load()(study.subject, desk)
-            return Section(
-                name=step.name,
-                title=spec.title,
-                question=spec.question,
-                seconds=time.perf_counter() - began,
-                **vars(found),
-            )
-        except (CheckpointError, DataError, InputError, MissingExtraError) as error:
-            reason = " ".join(str(error).split())
-    return Section(step.name, spec.title, spec.question, "", skipped=reason)
-
-
-def _unmet(subject: Subject, name: str, done: Mapping[str, Section]) -> str | None:
-    """Say what a section lacks."""
-    needs = SPECS[name].needs
-    if needs != "nothing" and not subject.has_labels:
-        return "it needs labels of two or more classes, which the data do not have"
-    if needs == "divided" and not subject.is_divided:
-        try:
-            _ = subject.partition
-        except DataError as error:
-            return f"the data are too small to train on and to lock a test away: {error}"
-    needed = NEEDS.get(name)
-    if needed and (needed not in done or done[needed].skipped):
-        return f"it rests on the section {needed}, which was left out"
-    return None
-
-
-def _late(study: Study, step: Step, done: Mapping[str, Section]) -> str | None:
-    """Say that the budget is used up; the last section always has its time."""
-    spent = time.perf_counter() - study.began
-    left = study.options.budget_seconds - spent
-    if step.name == "ship" or left >= _LATE * step.seconds:
-        return None
-    return (
-        f"it would take about {format_cell(step.seconds, 'seconds')}, and "
-        f"{format_cell(max(left, 0.0), 'seconds')} of the budget are left"
-    )
-
-
-def _missing(plan: Plan, done: Mapping[str, Section]) -> dict[str, Section]:
+def _missing(study: Study) -> dict[str, Section]:
     return {
-        step.name: Section(
-            step.name,
-            SPECS[step.name].title,
-            SPECS[step.name].question,
+        name: Section(
+            name,
+            SPECS[name].title,
+            SPECS[name].question,
             "",
             skipped="the study was interrupted before it; the same command goes on here",
         )
-        for step in plan.steps
-        if step.name not in done
+        for name in study.options.sections
     }
 
 
-def _facts(study: Study, plan: Plan) -> StudyFacts:
+def _in_order(study: Study, sections: Mapping[str, Section]) -> dict[str, Section]:
+    """Return sections in the order of the report, whenever they were done."""
+    return {name: sections[name] for name in study.options.sections}
+
+
+def _facts(study: Study) -> StudyFacts:
     subject, options = study.subject, study.options
     encoders = [view.encoder for view in subject.views]
     return StudyFacts(
@@ -274,8 +236,8 @@ def _facts(study: Study, plan: Plan) -> StudyFacts:
         data_digest=subject.table.digest(),
         seed=options.seed,
         budget_seconds=options.budget_seconds,
-        seconds=time.perf_counter() - study.began,
-        speeds=plan.speeds,
+        seconds=study.elapsed(),
+        speeds={name: speed.to_dict() for name, speed in (study.ledger.speeds or {}).items()},
         command=study.command,
         computing=describe_computing(encoders[0], subject.views[0].store.guard),
     )

@@ -6,7 +6,7 @@ It knows the loop of ``cliptune.finetune`` and files, and nothing about conclusi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def tune(
     options: FinetuneOptions,
     desk: Desk,
     *,
-    settings: Mapping[str, int],
+    settings: Mapping[str, int | bool],
 ) -> Tuned:
     """Fine-tune one encoder and keep the result as a run.
 
@@ -185,7 +185,7 @@ def trained_encoder(tuned: Tuned, device: str) -> TorchEncoder:
 
     The chosen weights in ``tuned.encoder`` are overwritten; they are in its run.
     """
-    weights = load_best(tuned.scratch, tuned.result.best_epoch)
+    weights = load_best(tuned.scratch, _best_trained(tuned.epochs))
     own = {
         name.removeprefix("model."): tensor
         for name, tensor in weights.items()
@@ -193,6 +193,15 @@ def trained_encoder(tuned: Tuned, device: str) -> TorchEncoder:
     }
     tuned.encoder.model.load_state_dict(own, strict=False)  # what did not train stays
     return tuned.encoder.rewrapped(device=device, precision="fp32")
+
+
+def _best_trained(epochs: Sequence[EpochRecord]) -> int:
+    """Return the trained epoch whose weights the checkpoints hold, even if the start is better."""
+    best = epochs[1]
+    for record in epochs[2:]:
+        if record.val.is_better_than(best.val):
+            best = record
+    return best.epoch
 
 
 def epoch_cell(accuracy: float, n: int) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 It knows nothing about training or files. Rules: of the rates that validation accuracy cannot
 tell from the best, those with the lowest validation loss; the model stays frozen unless moving
-it at them is better on the same validation images by an exact McNemar test at 5 %.
+it at them is better on the same validation images by an exact McNemar test at 5 %. Where the time
+was enough for a few short trainings only, they are counted and nothing is recommended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cliptune.sweep.verdict import Behind, PointScore, Verdict
 __all__ = ["FrozenHead", "advise_towers", "comparable"]
 
 _SIGNIFICANT = 0.05
+_FEWEST_POINTS, _FEWEST_STEPS = 3, 10  # compared, and of each: below, nothing is concluded
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,22 @@ def advise_towers(
         return {"text": text, "freeze": ["image", "text"], "train": True}
     row, reference, what = _best_frozen(frozen, resting)
     gain = compare_correct(reference, best.trials[0].hits)
+    facts = {
+        "against_frozen": vars(gain),
+        "frozen": {"what": what, "val_accuracy": float(np.mean(reference))},
+        "best_moving": {**best.rates, "val_accuracy": best.accuracy, "seeds": len(best.trials)},
+        "cost": _cost(plan, costs, full_steps),
+    }
+    if _is_too_little(plan, full_steps):
+        text = f"{_counted(plan, best)} {_cost_sentence(plan, costs, full_steps)}"
+        nothing: dict[str, Any] = {
+            "backbone": None,
+            "head": None,
+            "train": None,
+            "freeze": None,
+            "edge": {},
+        }
+        return {**nothing, "text": text, "concluded": False, **facts}
     unfreeze = gain.p_value < _SIGNIFICANT and gain.difference > 0
     edges = _edges(best, plan, trials)
     sentences = [
@@ -96,17 +114,35 @@ def advise_towers(
         "text": " ".join(sentences),
         "train": True,
         "freeze": _frozen_parts(method, unfreeze),
-        "against_frozen": vars(gain),
-        "frozen": {"what": what, "val_accuracy": float(np.mean(reference))},
-        "best_moving": {**best.rates, "val_accuracy": best.accuracy, "seeds": len(best.trials)},
+        "concluded": True,
         "edge": edges,
-        "cost": {
-            **vars(costs),
-            "steps_compared": plan.final_steps,
-            "steps_of_all_epochs": full_steps,
-            "seconds_of_all_epochs": costs.of(full_steps),
-        },
+        **facts,
     }
+
+
+def _cost(plan: HalvingPlan, costs: Costs, full_steps: int) -> dict[str, float]:
+    return {
+        **vars(costs),
+        "steps_compared": plan.final_steps,
+        "steps_of_all_epochs": full_steps,
+        "seconds_of_all_epochs": costs.of(full_steps),
+    }
+
+
+def _is_too_little(plan: HalvingPlan, full_steps: int) -> bool:
+    """Say whether the time was enough for so few and short trainings that they tell nothing."""
+    n_points = len(plan.backbones) * len(plan.heads)
+    is_little = n_points < _FEWEST_POINTS or plan.final_steps < _FEWEST_STEPS
+    return is_little and plan.final_steps < full_steps
+
+
+def _counted(plan: HalvingPlan, best: PointScore) -> str:
+    n_points = len(plan.backbones) * len(plan.heads)
+    trainings = "one pair of rates" if n_points == 1 else f"{n_points} pairs of rates"
+    return (
+        f"The time was enough for {trainings}, trained for {plan.final_steps} steps at most: too "
+        f"little to say what to freeze. The best has {percent(best.accuracy)} on validation."
+    )
 
 
 def _best_frozen(

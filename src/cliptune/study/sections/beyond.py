@@ -77,7 +77,7 @@ def study_beyond(subject: Subject, desk: Desk) -> Finding:
             settings = desk.settings["recipe"][view.name]
             options = FinetuneOptions(
                 method="head-then-full", epochs=settings["epochs"], augment="light",
-                seed=subject.seed,
+                interpolate=settings["mixtures"], seed=subject.seed,
             )  # fmt: skip
             tuned = tune(subject, view, options, desk, settings=settings)
             tuned.clear()

@@ -35,8 +35,9 @@ def study_fine_tuning(subject: Subject, desk: Desk) -> Finding:
             continue
         settings = desk.settings["models"][view.name]
         options = FinetuneOptions(
-            method="full", epochs=settings["epochs"], augment="none", seed=subject.seed
-        )
+            method="full", epochs=settings["epochs"], augment="none",
+            interpolate=settings["mixtures"], seed=subject.seed,
+        )  # fmt: skip
         one = tune(subject, view, options, desk, settings=settings)
         before = subject.zero_shot_hits(view, desk.template_set(view.name))
         tuned[view.name] = one
@@ -50,7 +51,10 @@ def study_fine_tuning(subject: Subject, desk: Desk) -> Finding:
         },
         "candidates": [one.candidate.to_dict() for one in tuned.values()],
     }
-    conclusion = " ".join(_conclude(model, one, changes[model]) for model, one in tuned.items())
+    available = len(subject.partition.train)
+    conclusion = " ".join(
+        _conclude(model, one, changes[model], available) for model, one in tuned.items()
+    )
     return Finding(conclusion, numbers, tuple(_blocks(desk, tuned)), tuple(_notes(subject, tuned)))
 
 
@@ -161,11 +165,12 @@ def _notes(subject: Subject, tuned: Mapping[str, Tuned]) -> list[str]:
     return notes
 
 
-def _conclude(model: str, tuned: Tuned, change: Comparison) -> str:
-    n_epochs = tuned.epochs[-1].epoch
+def _conclude(model: str, tuned: Tuned, change: Comparison, available: int) -> str:
+    n_epochs, n_train = tuned.epochs[-1].epoch, tuned.candidate.n_train
+    fewer = "" if n_train == available else f" on {n_train:,} of {available:,} images"
     lead = (
-        f"Training all {tuned.candidate.parameters:,} weights of {model} for {n_epochs} epochs "
-        f"took {duration(tuned.candidate.seconds)} and"
+        f"Training all {tuned.candidate.parameters:,} weights of {model} for {n_epochs} "
+        f"epoch{'s' if n_epochs > 1 else ''}{fewer} took {duration(tuned.candidate.seconds)} and"
     )
     if is_better(change):
         lead += f" is better than zero-shot: {points(change)}."
@@ -206,7 +211,9 @@ def _fit(tuned: Tuned) -> list[str]:
             f"It overfits: {percent(last.train.accuracy)} on training images against "
             f"{percent(last.val.accuracy)} on validation after the last epoch."
         )
-    if tuned.result.best_epoch < last.epoch:
+    if tuned.result.best_epoch == 0:
+        sentences.append("Validation was best before training, and those weights are kept.")
+    elif tuned.result.best_epoch < last.epoch:
         sentences.append(f"Validation was best after epoch {tuned.result.best_epoch}.")
     else:
         sentences.append("Validation was best after the last epoch: more epochs may still help.")

@@ -17,8 +17,8 @@ from cliptune.report import Column, Table
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
 from cliptune.study.desk import Desk, slug
-from cliptune.study.plan import MOVING_BATCH
 from cliptune.study.subject import Subject, View, spread_classes
+from cliptune.study.training_plan import MOVING_BATCH
 from cliptune.study.tuning import load_trainable
 from cliptune.sweep.options import SweepOptions, read_grid
 from cliptune.sweep.report import summarise

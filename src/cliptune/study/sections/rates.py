@@ -64,6 +64,8 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
             found[view.name] = {**result, "moving": moving}
             sentences.append(f"{lead}{moving['recommendation']['text']}")
             blocks += moving_blocks(moving, desk, stem=stem, suffix=suffix)
+        elif reason := desk.settings.get("not_moving"):
+            left_out.append(f"What to freeze was not swept{suffix}: {reason}.")
     n_seeds = len({trial["seed"] for result in found.values() for trial in result["trials"]})
     n_train = min(len(subject.partition.train), desk.settings["train_images"])
     notes = (
