@@ -34,7 +34,7 @@ _COMMANDS = {
     "report": "Render the report of finished runs again, computing nothing.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "doctor": "Measure the engines on this machine and say which one to take.",
-    "cache": "List, verify or prune the kept embeddings.",
+    "cache": "List, verify or prune what is kept: vectors, graphs, sweeps, studies.",
     "models": "List the encoders that can be named.",
     "templates": "List the named prompt template sets.",
     "datasets": "List the data sets that can be named.",

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = App(name="cache", help="List, verify or prune the kept embeddings.", help_format="plaintext")
+app = App(name="cache", help="List, verify or prune what is kept.", help_format="plaintext")
 
 
 @app.command(name="list")
 def list_entries(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
-    """List what is kept for each encoder.
+    """List what is kept: vectors, graphs of engines, sweeps, and sections of studies.
 
     Args:
         cache_dir: The cache; $CLIPTUNE_CACHE or the user's cache otherwise.
@@ -154,13 +154,13 @@ def _plain(entry: CacheEntry) -> dict[str, Any]:  # Any: plain JSON values
 def _show(title: str, entries: tuple[CacheEntry, ...] | list[CacheEntry]) -> None:
     rows = [
         (
-            e.encoder,
+            e.encoder or e.name,
             e.precision,
             e.kind,
-            str(e.n_vectors),
+            str(e.n_vectors) if e.n_vectors else "",
             size(e.n_bytes),
             f"{e.last_used:%Y-%m-%d}",
         )
         for e in entries
     ]
-    print_table(title, ("encoder", "precision", "kind", "vectors", "size", "last used"), rows)
+    print_table(title, ("what", "precision", "kind", "vectors", "size", "last used"), rows)

@@ -1,4 +1,4 @@
-"""What the feature cache holds: list it, verify it, prune it.
+"""What the cache holds: list it, verify it, prune it.
 
 It knows nothing about images or encoders beyond what the folders say of themselves.
 """
@@ -8,14 +8,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cliptune.errors import CheckpointError, InputError, RunError, UnavailableError
+from cliptune.errors import CheckpointError, InputError, RunError
 from cliptune.features.digests import MEMO_NAME
 from cliptune.features.folder import ShardFolder, is_busy, quarantine, shard_files
+from cliptune.features.holdings import (
+    TRASH,
+    CacheEntry,
+    holding_is_busy,
+    list_holdings,
+    remove_entry,
+)
 from cliptune.features.shards import open_shard, shard_is_intact
 from cliptune.json_files import read_object
 
@@ -28,37 +35,6 @@ __all__ = [
     "prune_cache",
     "verify_cache",
 ]
-
-_TRASH = ".pruned-"
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One encoder's vectors of one kind.
-
-    Attributes:
-        path: The folder.
-        encoder: The name under which the encoder was first used; its key is the fingerprint.
-        fingerprint: Digest of the encoder's weights.
-        precision: What it computed in.
-        engine: What ran it.
-        kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut``.
-        n_vectors: How many images or texts.
-        n_bytes: Size of all its files.
-        created: When it was first used.
-        last_used: When it was last used.
-    """
-
-    path: Path
-    encoder: str
-    fingerprint: str
-    precision: str
-    engine: str
-    kind: str
-    n_vectors: int
-    n_bytes: int
-    created: datetime
-    last_used: datetime
 
 
 @dataclass(frozen=True)
@@ -105,8 +81,17 @@ class Pruned:
 
 
 def list_cache(cache_dir: str | Path) -> list[CacheEntry]:
-    """Return what a cache holds, last used first; nothing where there is no cache."""
+    """Return what a cache holds, last used first; nothing where there is no cache.
+
+    Vectors, graphs of engines, sweeps, and sections of studies; data sets that were fetched are
+    not part of it.
+    """
     entries = [_entry(path) for path in _folders(Path(cache_dir))]
+    names = {entry.fingerprint: entry.encoder for entry in entries}
+    entries += [
+        replace(entry, encoder=names.get(entry.fingerprint, "")) if entry.fingerprint else entry
+        for entry in list_holdings(Path(cache_dir))
+    ]
     return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
 
 
@@ -159,19 +144,23 @@ def prune_cache(
     chosen = entries
     if max_age_days is not None or max_bytes is not None:
         chosen = _beyond(entries, max_age_days, max_bytes)
-    busy = tuple(entry for entry in chosen if is_busy(entry.path))
+    busy = tuple(entry for entry in chosen if _is_busy(entry))
     removed = tuple(entry for entry in chosen if entry not in busy)
     for entry in removed:
-        _remove(entry.path)
+        remove_entry(entry.path)
     if removed and not list(_folders(Path(cache_dir))):
         (Path(cache_dir) / MEMO_NAME).unlink(missing_ok=True)
     return Pruned(removed, busy)
 
 
+def _is_busy(entry: CacheEntry) -> bool:
+    return is_busy(entry.path) or holding_is_busy(entry)
+
+
 def _folders(cache_dir: Path) -> Iterator[Path]:
     """Give the folders of a cache, after removing what a killed pruning left."""
     for path in sorted((cache_dir / "features").glob("*")):
-        if path.name.startswith(_TRASH):
+        if path.name.startswith(TRASH):
             shutil.rmtree(path, ignore_errors=True)
         elif path.is_dir():
             yield path
@@ -233,17 +222,3 @@ def _beyond(
         else:
             kept_bytes += entry.n_bytes
     return beyond
-
-
-def _remove(path: Path) -> None:
-    """Take a folder out of use in one step, then delete it."""
-    trash = path.with_name(f"{_TRASH}{path.name}")
-    try:
-        shutil.rmtree(trash, ignore_errors=True)
-        path.rename(trash)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot remove {str(path)!r} from the cache ({error.strerror or error}); remove it "
-            "by hand"
-        ) from error
-    shutil.rmtree(trash, ignore_errors=True)  # what stays goes with the next look at the cache

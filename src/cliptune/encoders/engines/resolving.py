@@ -77,6 +77,7 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     reference = cache(lambda: _load(name))
     known = identity.fingerprint()
     if known and (facts := GraphStore(cache_dir, known).read_facts()):
+        GraphStore(cache_dir, known).note_use()
         return ResolvedModel(name, facts, GraphStore(cache_dir, known), reference, is_new=False)
     facts = EncoderFacts.of(reference())
     store = GraphStore(cache_dir, facts.fingerprint)

@@ -24,6 +24,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,11 @@ class GraphStore:
         except (KeyError, TypeError):
             return None
         return facts if facts.fingerprint == self.fingerprint else None
+
+    def note_use(self) -> None:
+        """Let the time of the facts tell when all this was last used, for pruning."""
+        with suppress(OSError):  # a cache that cannot be written to is used nevertheless
+            os.utime(self.path / "facts.json")
 
     def write_facts(self, facts: EncoderFacts, tokenizer: StoredTokenizer | None) -> None:
         """Record the encoder without its towers; without a tokenizer where none can be stored."""
