@@ -208,11 +208,24 @@ def test_sections_that_take_longer_leave_less_to_those_after(subject, tmp_path):
         for pace in (1.0, 1.6)
     )
 
-    def images(machine):
-        step = next(step for step in machine.steps if step.name == "beyond")
-        return step.seconds
+    def training(machine):
+        steps = {step.name: step for step in machine.steps}
+        moving = sum(steps["rates"].settings["moving_seconds"].values())
+        return steps["fine-tuning"].seconds + steps["beyond"].seconds + moving
 
-    assert images(slow) < images(quick)
+    assert training(slow) < training(quick)
+
+
+def test_a_sweep_of_moving_weights_takes_no_time_that_training_needs(subject, tmp_path):
+    short, long = (
+        Machine(subject, tmp_path / str(budget), budget=budget, pace=0.6, speed=IDLE).run()
+        for budget in (240, 1200)
+    )
+    steps = [{step.name: step for step in machine.steps} for machine in (short, long)]
+    assert [bool(one["rates"].settings["moving_seconds"]) for one in steps] == [False, True]
+    assert "no time" in steps[0]["rates"].settings["not_moving"]
+    assert steps[0]["fine-tuning"].settings["models"]["lite"]["epochs"] == 3
+    assert short.left_out == {}
 
 
 def test_what_cannot_be_trained_does_not_wait(subject, tmp_path):

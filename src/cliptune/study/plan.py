@@ -25,8 +25,8 @@ __all__ = ["Clock", "Planner", "require_budget"]
 Json = dict[str, Any]  # Any: plain JSON values
 
 _MAP_IMAGES = 2000
-_OVERHEAD = 3.0  # writing the report
-_MARGIN = 0.9  # of what is left may be planned away
+_OVERHEAD = 5.0  # starting the program, writing the report
+_MARGIN = 0.88  # of what is left may be planned away
 # In this order sections are kept when not all fit.
 _PRIORITY = ("zero-shot", "ship", "data", "heads", "map", "top5", "rates", "map-after")
 

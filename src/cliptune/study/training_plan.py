@@ -27,15 +27,21 @@ _ATTENTION_COST = 2.0  # its fit takes about as long as embedding the patches
 
 
 def allot(names: Sequence[str], sizes: Mapping[str, Sizes], room: float) -> dict[str, float]:
-    """Divide what is left among those that can do something with it, each above its least."""
+    """Divide what is left among those that can do something with it, each above its least.
+
+    The sweep of moving weights is a part of a section that is done anyway; it takes part where
+    its share is enough, and not at the cost of the others.
+    """
     least = {
         "fine-tuning": min((_least_training(s) + _drawn(s) for s in sizes.values()), default=0.0),
         "beyond": min((_least_training(s) for s in sizes.values()), default=0.0),
         "rates": min((_least_moving(s) for s in sizes.values()), default=0.0),
     }
     kept: list[str] = []
+    whole = sum(_SHARES[name] for name in names)
     for name in (name for name in _SHARES if name in names):
-        if sum(least[one] for one in (*kept, name)) <= room:
+        is_enough = name != "rates" or _SHARES[name] / whole * room >= least[name]
+        if is_enough and sum(least[one] for one in (*kept, name)) <= room:
             kept.append(name)
     rest = room - sum(least[name] for name in kept)
     shares = sum(_SHARES[name] for name in kept)
