@@ -54,7 +54,7 @@ def write_map_run(
         UnavailableError: The place cannot be written to.
     """
     config = {"command": "map", **asked, "views": [_describe(viewer) for viewer in viewers]}
-    run = RunDir.create(place, config)
+    run = RunDir.create(place, {**config, "data_digest": table.digest()})
     points = save_map(result, run.path)["points"]
     figures = render_map(result, run.path)
     reported = {

@@ -98,7 +98,8 @@ def write_retrieval_run(
         **facts,
         "run": str(place),
     }
-    run = RunDir.create(place, {"command": "evaluate", "task": "retrieval", **asked})
+    config = {"command": "evaluate", "task": "retrieval", **asked}
+    run = RunDir.create(place, {**config, "data_digest": vectors.table.digest()})
     relation = relate_captions(owners, len(vectors.images), **items)
     _write_queries(run, vectors, texts, owners, relation)
     run.write_json("metrics.json", reported)

@@ -81,7 +81,8 @@ class RunDir:
 
         Args:
             path: Where; parents are made.
-            config: The options, as plain JSON values.
+            config: The options, as plain JSON values, and the digest of the data: files of
+                other data that a killed run left would otherwise stay among those of this one.
 
         Raises:
             RunError: There is a finished run, other files, or an unfinished run with other

@@ -200,7 +200,8 @@ def finish_run(
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)
     result["encoder_in_run"] = weights_of is not None
-    run = RunDir.create(place, {**settings.to_dict(encoder), "method": settings.method})
+    config = {**settings.to_dict(encoder), "method": settings.method}
+    run = RunDir.create(place, {**config, "data_digest": result["data_digest"]})
     if weights_of is not None:
         encoder = replace(save_run_encoder(run, weights_of), precision=encoder.precision)
     _write_classifier(run, scored[shipped], table, encoder, settings.template_set.templates)

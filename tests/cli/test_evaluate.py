@@ -177,3 +177,22 @@ def test_unlabelled_images_cannot_be_scored(data_root, tmp_path, capsys):
 def test_an_unknown_data_set_names_the_nearest(capsys):
     assert run_command_line(["evaluate", "hymenopter"]) == 2
     assert "hymenoptera" in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_of_other_data_does_not_stay_among_new_files(
+    small_data, cache, tmp_path, capsys, monkeypatch
+):
+    data = tmp_path / "data"
+    shutil.copytree(small_data / "val", data)
+    words = ["evaluate", str(data), "--cache-dir", str(cache), "--engine", "torch", "--json"]
+    words += ["--out", str(tmp_path / "run")]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "finish", killed)
+        assert run_command_line(words) == 130
+    next((data / "ants").iterdir()).unlink()
+    assert run_command_line(words) == 2
+    assert "data_digest (" in capsys.readouterr().err.splitlines()[-1]

@@ -130,7 +130,8 @@ def _check(
     for sentence in partition.notes:
         note(sentence)
     asked = {"command": "check", "data": data, "model": encoder.name, "method": method}
-    run = None if out is None else RunDir.create(out, asked)
+    digest = {"data_digest": table.digest()}
+    run = None if out is None else RunDir.create(out, {**asked, **digest})
     results = collect_checks(
         encoder,
         store,

@@ -171,7 +171,8 @@ def _write_run(
     from cliptune.runs import RunDir
 
     options = ("data", "split", "model", "precision", "device", "templates", "class_names")
-    run = RunDir.create(place, {"command": "evaluate", **{k: result[k] for k in options}})
+    config = {"command": "evaluate", **{k: result[k] for k in options}}
+    run = RunDir.create(place, {**config, "data_digest": embedded.table.digest()})
     write_predictions(run, embedded.table, {s.template_set.name: s.probabilities for s in scores})
     write_misclassified(run, embedded.table, scores[0].probabilities)
     write_class_scores(run, scores[0].metrics)

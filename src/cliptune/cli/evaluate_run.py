@@ -126,7 +126,8 @@ def _write(
     from cliptune.runs import RunDir
 
     options = ("data", "split", *_identity(opened))
-    run = RunDir.create(place, {"command": "evaluate", **{k: result[k] for k in options}})
+    config = {"command": "evaluate", **{k: result[k] for k in options}}
+    run = RunDir.create(place, {**config, "data_digest": table.digest()})
     write_predictions(
         run,
         table,

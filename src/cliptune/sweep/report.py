@@ -97,7 +97,7 @@ def write_sweep(place: Path, asked: Mapping[str, Any], conclusion: Conclusion, f
     Returns:
         What is reported, as plain JSON values.
     """
-    run = RunDir.create(place, asked)
+    run = RunDir.create(place, {**asked, "data_digest": facts["data_digest"]})
     result = {"task": "sweep", **asked, **facts, **summarise(conclusion)}
     write_tables(run, result["trials"], conclusion.trials)
     result["figures"] = {
