@@ -332,9 +332,9 @@ def test_a_grid_of_a_head_holds_what_its_fit_gives(name):
     ("changes", "message"),
     [
         ({"optimizer": "adam"}, "optimizer 'adam'"),
-        ({"epochs": 0}, "0 epochs"),
+        ({"epochs": 0}, "epochs 0"),
         ({"batch_size": 0}, "batch size 0"),
-        ({"momentum": 1.0}, r"momentum 1\.0"),
+        ({"momentum": 1.0}, "momentum 1"),
         ({"schedule": "step"}, "schedule 'step'"),
         ({"patience": 0}, "patience 0"),
         ({"products": "fp16"}, "products 'fp16'"),
