@@ -80,6 +80,15 @@ def test_figures_show_names_and_lay_out_neither_formulas_nor_endless_lines(metri
         assert "\\x1b[31mred" in shown or name == "cost", name
 
 
+@pytest.mark.parametrize("n", [2, 3, 40])
+def test_a_confusion_matrix_grows_with_its_names(n):
+    """Names of the widest letters leave room for the matrix, or drawing warns."""
+    figure = plot_confusion(np.eye(n, dtype=np.int64), ["W" * 3000] * n)
+    figure.draw_without_rendering()
+    frame = figure.axes[0].get_window_extent()
+    assert min(frame.width, frame.height) > 60
+
+
 def test_a_contact_sheet_draws_any_caption(make_picture):
     captions = [[name, name] for name in NAMES]
     sheet = render_contact_sheet([make_picture(0)] * len(NAMES), captions)

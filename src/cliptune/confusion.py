@@ -18,7 +18,9 @@ from cliptune.runs import RunDir
 __all__ = ["plot_confusion", "write_class_scores"]
 
 _MOST_NUMBERED = 30
-_LONGEST_NAME = 30  # letters; longer names would leave no room for the matrix
+_LONGEST_NAME = 30  # letters
+_LETTER_WIDTH = 0.62  # of the font's size, about
+_USUAL_ROOM = 1.0  # inches
 _MOST_NAMED = 120
 _MOST_DRAWN = 500
 
@@ -75,13 +77,15 @@ def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Figure
     """
     n = len(names)
     size = float(np.clip(1.6 + 0.28 * n, 3.0, 9.0))
-    figure = new_figure(size + 0.9, size)
+    font_size = float(np.clip(180 / n, 3.0, 8.0))
+    shown = [for_figure(name, longest=_LONGEST_NAME) for name in names] if n <= _MOST_NAMED else []
+    room = _room_for_names(shown, font_size)
+    figure = new_figure(size + room + 0.9, size + room)
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    font = {"fontsize": float(np.clip(180 / n, 3.0, 8.0)), "family": font_families()}
-    if n <= _MOST_NAMED:
-        shown = [for_figure(name, longest=_LONGEST_NAME) for name in names]
+    font = {"fontsize": font_size, "family": font_families()}
+    if shown:
         axes.set_xticks(range(n), shown, rotation=90, **font)
         axes.set_yticks(range(n), shown, **font)
     else:
@@ -105,3 +109,9 @@ def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Figure
     bar.set_label("share of the images with this label", fontsize=7)
     bar.ax.tick_params(labelsize=6)
     return figure
+
+
+def _room_for_names(names: Sequence[str], font_size: float) -> float:
+    """Return the inches by which a figure grows where names are longer than usual."""
+    longest = max(map(len, names), default=0) * font_size * _LETTER_WIDTH / 72
+    return max(0.0, longest - _USUAL_ROOM)

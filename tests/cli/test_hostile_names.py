@@ -66,6 +66,11 @@ def test_everything_that_prints_writes_control_characters_out(capsys):
     assert json.loads(captured.out.splitlines()[-1]) == {bad: bad}
 
 
+def test_a_name_without_end_does_not_fill_the_screen(capsys):
+    print_table("t", ("name",), [("w" * 100_000,)])
+    assert 500 < capsys.readouterr().out.count("w") < 700
+
+
 def test_a_bar_on_a_terminal_shows_brackets_as_they_are(monkeypatch):
     import io
     import sys

@@ -175,6 +175,7 @@ ALTERED = {
     "a row too short": lambda v: table_of(v)["rows"][0].pop(),
     "a number as text": lambda v: table_of(v)["rows"][0].__setitem__(1, "high"),
     "an interval as text": lambda v: table_of(v)["rows"][0][1].update(low="x"),
+    "an interval with one end": lambda v: table_of(v)["rows"][0][1].update(high=None),
     "a value missing": lambda v: table_of(v)["rows"][0][1].pop("value"),
     "a number that is endless": lambda v: table_of(v)["rows"][0].__setitem__(1, 1e999),
     "shown as text": lambda v: table_of(v).update(shown="all"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from cliptune.escaping import for_terminal, json_for_terminal
+from cliptune.escaping import for_terminal, json_for_terminal, shorten
 from cliptune.redaction import hide_passwords
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
 
 _WIDTH_OF_FILES = 120
 _SECONDS_BETWEEN_LINES = 30.0
+_LONGEST_CELL = 600  # letters; JSON and the run's files hold all of a name
 
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: plain JSON values
@@ -70,7 +71,7 @@ def _write_table(
             Text(for_terminal(column)), justify="right" if numeric else "left", overflow="fold"
         )
     for row in cells:
-        table.add_row(*(Text(for_terminal(cell)) for cell in row))
+        table.add_row(*(Text(shorten(for_terminal(cell), _LONGEST_CELL)) for cell in row))
     # A file or a pipe has no width; it should not cut what a wide terminal would show.
     width = None if file.isatty() else _WIDTH_OF_FILES
     Console(file=file, width=width).print(table)

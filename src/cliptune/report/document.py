@@ -233,5 +233,7 @@ def _require_cells(row: tuple[Any, ...], table: Table) -> None:  # Any: as in Ta
         elif isinstance(value, Mapping):
             require_types(value, Mapping[str, float | None], where)
             require_types(value["value"], float | None, where)
+            if (value.get("low") is None) != (value.get("high") is None):
+                raise ValueError(f"{where} has one end of an interval")
         else:
             require_types(value, float | None, where)

@@ -42,7 +42,7 @@ def read_document(folder: Path) -> Document:
         return _study_document(folder)
     run = RunDir.open(folder)
     command = run.read_json("config.json").get("command")
-    if command not in _READERS:
+    if not isinstance(command, str) or command not in _READERS:
         raise RunError(
             f"{str(folder)!r} was written by {command!r}, which has no report; expected a run of "
             f"study, {', '.join(_READERS)}"
