@@ -6,7 +6,7 @@ It renders what a run has already recorded and computes nothing.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cliptune.escaping import for_markdown, for_terminal, markdown_code
@@ -58,7 +58,7 @@ def render_model_card(result: Json) -> str:
             f"- data: {markdown_code(result['data'])}, digest `{result['data_digest'][:16]}`",
             f"- encoder: {markdown_code(result['model'])} in {result['precision']}, "
             f"{_training(result)}",
-            f"- templates: {_listed(result['templates']['texts'])}",
+            f"- templates: {_listed(result['templates']['texts'], markdown_code)}",
             f"- trained parameters: {count(result['trained_parameters'])}",
             f"- temperature {result['temperature']:.4g}, fitted on validation",
             f"- {_threshold(result['threshold'])}",
@@ -97,8 +97,8 @@ def _score_row(name: str, scores: Json) -> str:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(for_markdown, names[:20]))
+def _listed(names: Sequence[str], write: Callable[[str], str] = for_markdown) -> str:
+    shown = ", ".join(map(write, names[:20]))
     return f"{shown}, ... ({len(names)} in all)" if len(names) > 20 else shown
 
 

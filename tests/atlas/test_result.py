@@ -74,6 +74,17 @@ def test_refuses_a_broken_file(saved, tmp_path, name):
         load_map(tmp_path)
 
 
+@pytest.mark.parametrize("change", [{"views": 3}, {"views": [3]}, {"format_version": "1"}])
+def test_refuses_numbers_of_other_types(saved, tmp_path, change):
+    result, _, _ = saved
+    paths = save_map(result, tmp_path)
+    numbers = json.loads(paths["numbers"].read_text())
+    paths["numbers"].write_text(json.dumps({**numbers, **change}))
+    with pytest.raises(RunError, match="make it again") as caught:
+        load_map(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_refuses_a_newer_format(saved, tmp_path):
     result, _, _ = saved
     paths = save_map(result, tmp_path)

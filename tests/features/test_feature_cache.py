@@ -138,3 +138,11 @@ def test_a_folder_without_its_description_is_listed_and_can_go(cache):
     (entry.path / "meta.json").write_text("{")
     assert "unknown" in {e.encoder for e in list_cache(cache)}
     assert len(prune_cache(cache, max_bytes=0).removed) == 3
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "{", "[" * 50_000, '{"encoder": {"a": []}}', "\xff"])
+def test_an_entry_whose_facts_are_none_is_listed_and_can_be_pruned(cache, text):
+    (shard(cache, "old").parent / "meta.json").write_bytes(text.encode("latin-1"))
+    assert len(list_cache(cache)) == 3
+    assert verify_cache(cache).n_shards == 3
+    assert len(prune_cache(cache, max_bytes=0).removed) == 3

@@ -220,3 +220,26 @@ def test_vectors_that_were_pruned_meanwhile_are_one_line(folder):
     files(folder)[0].unlink()
     with pytest.raises(UnavailableError, match="repeat the command"):
         folder.gather(digests(1))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[]", b"{}", b'{"vectors": 3}', b'{"vectors": {"shape": "ab", "dtype": "F32"}}',
+     b'{"vectors": {"shape": [-1, 3], "dtype": "F32"}}', b"[" * 50_000,
+     b'{"vectors": {"shape": [1e999, 3], "dtype": "F32"}}',
+     b'{"vectors": {"shape": [], "dtype": "F32"}}'],
+)  # fmt: skip
+def test_a_header_of_other_types_is_one_line(tmp_path, header):
+    path = tmp_path / "0-aa.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(CheckpointError, match="is no shard") as caught:
+        open_shard(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_vectors_of_another_width_than_float32_are_no_shard(tmp_path):
+    header = b'{"vectors": {"shape": [1, 3], "dtype": "I32", "data_offsets": [0, 12]}}'
+    path = tmp_path / "0-aa.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(12 + 16))
+    with pytest.raises(CheckpointError, match="no float32 vectors"):
+        open_shard(path)

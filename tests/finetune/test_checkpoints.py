@@ -118,3 +118,25 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_state_before(tmp_path):
     assert message.startswith("cannot write")
     assert "state.safetensors" in message
     assert files == "['state.safetensors']"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts"),
+    [
+        ({"generator": torch.zeros(3)}, None),
+        ({"generator": torch.zeros(3)}, "[]"),
+        ({"generator": torch.zeros(3)}, "{"),
+        ({"weights/a": torch.zeros(3)}, "{}"),
+        ({"generator": torch.zeros(3), "optimizer/x/step": torch.zeros(1)}, "{}"),
+    ],
+)
+def test_a_state_that_lacks_something_is_one_line(tmp_path, tensors, facts):
+    from safetensors.torch import save_file
+
+    layer, optimizer = stepped("sgd")
+    save_state(tmp_path, dict(layer.named_parameters()), optimizer, {"step": 1})
+    (file,) = tmp_path.glob("*.safetensors")
+    save_file(tensors, file, None if facts is None else {"facts": facts})
+    with pytest.raises(RunError) as caught:
+        load_state(tmp_path)
+    assert "\n" not in str(caught.value)
