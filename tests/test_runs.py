@@ -93,3 +93,24 @@ def test_not_a_number_never_reaches_a_file(tmp_path):
     run = RunDir.create(tmp_path / "run", {})
     with pytest.raises(ValueError, match="not JSON compliant"):
         run.write_json("metrics.json", {"accuracy": float("nan")})
+
+
+def test_what_a_killed_process_had_begun_to_write_is_no_part_of_the_run(tmp_path):
+    """It was taken up, finished, and listed a half-written picture among its files."""
+    run = RunDir.create(tmp_path / "run", {"a": 1})
+    for name in (".tmp-half.png", "figures/.tmp-half.svg"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_bytes(b"half")
+    again = RunDir.create(tmp_path / "run", {"a": 1})
+    assert not list(run.path.rglob(".tmp-*"))
+    (run.path / ".tmp-later.png").write_bytes(b"half")
+    again.finish({})
+    assert set(again.manifest["files"]) == {"config.json"}
+    assert not list(run.path.rglob(".tmp-*"))
+
+
+def test_a_place_where_nothing_but_a_beginning_was_written_is_free(tmp_path):
+    """A process that was killed within its first file left its temporary one."""
+    (tmp_path / ".tmp-first.json").write_text("{")
+    RunDir.create(tmp_path, {"a": 1}).finish({})
+    assert set(RunDir.open(tmp_path).manifest["files"]) == {"config.json"}

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from cliptune.errors import UnavailableError
 
-__all__ = ["atomic_path", "os_reason"]
+__all__ = ["TEMPORARY", "atomic_path", "os_reason"]
+
+TEMPORARY = ".tmp-"  # how the names of what is being written begin
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix, prefix=".tmp-")
+        handle, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix, prefix=TEMPORARY)
     except OSError as error:
         raise UnavailableError(f"cannot write {str(target)!r} ({os_reason(error)})") from error
     os.close(handle)

@@ -31,7 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cliptune.atomic import atomic_path, os_reason
+from cliptune.atomic import TEMPORARY, atomic_path, os_reason
 from cliptune.errors import RunError, UnavailableError
 from cliptune.escaping import for_csv
 from cliptune.file_kinds import is_file, is_folder
@@ -97,6 +97,7 @@ class RunDir:
             raise _unwritable(run.path, error) from error
         if "config.json" in entries:
             require_same_options(run.read_json("config.json"), config, run.path)
+        run._remove_leftovers()
         run.write_json("config.json", config)
         return run
 
@@ -141,6 +142,12 @@ class RunDir:
                     f"{str(file)!r} was altered or cut since the run wrote it (SHA-256 differs); "
                     "restore it or run again"
                 )
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a process that was killed had begun to write; the folder is ours."""
+        for path in self.path.rglob(f"{TEMPORARY}*"):
+            if path.is_file() and path.relative_to(self.path).parts[0] != CHECKPOINT:
+                path.unlink(missing_ok=True)
 
     def _own_files(self) -> Iterator[Path]:
         for path in self.path.rglob("*"):
@@ -196,6 +203,7 @@ class RunDir:
         Args:
             facts: What else the manifest holds: seeds, data digest, encoder fingerprint.
         """
+        self._remove_leftovers()
         files = sorted(self._own_files())
         digests = {p.relative_to(self.path).as_posix(): _file_digest(p) for p in files}
         manifest = {
@@ -246,7 +254,8 @@ def require_free_place(path: Path) -> frozenset[str]:
         UnavailableError: The place cannot be written to.
     """
     try:
-        entries = frozenset(entry.name for entry in path.iterdir()) - {LOCK, HOLDER}
+        there = frozenset(entry.name for entry in path.iterdir()) - {LOCK, HOLDER}
+        entries = frozenset(name for name in there if not name.startswith(TEMPORARY))
     except FileNotFoundError:
         entries = frozenset()
     except (OSError, ValueError) as error:  # ValueError: a name that can be no file's

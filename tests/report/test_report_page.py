@@ -7,6 +7,7 @@ from report_pages import NAMES, write_study
 
 from cliptune.errors import InputError, RunError
 from cliptune.report import render_report
+from cliptune.report.render import _environment
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,8 @@ def test_wrong_input_is_named(tmp_path):
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(RunError, match=r"study\.json"):
         render_report([tmp_path])
+
+
+def test_no_page_holds_a_control_character():
+    template = _environment().from_string("{{ name }} {{ count }}")
+    assert template.render(name="\x1b[31mred\x00", count=3) == r"\x1b[31mred\x00 3"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from cliptune.atomic import atomic_path
 from cliptune.errors import InputError, RunError
+from cliptune.escaping import for_terminal
 from cliptune.inside import file_inside
 from cliptune.report.cells import format_cell, interval_of, is_numeric
 from cliptune.report.document import Block, Document, Figure, Section, Table
@@ -102,6 +103,11 @@ def _base(folder: Path, target: Path) -> str:
     return "/".join([*climb, *map(quote, there.relative_to(common).parts), ""])
 
 
+def _without_controls(value: Any) -> Any:  # Any: whatever a page shows
+    """Write out the control characters of texts, which no page may hold; markup is ours."""
+    return for_terminal(value, layout=True) if type(value) is str else value
+
+
 def _environment() -> Any:  # Any: Jinja2's Environment, imported only where a page is made
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -109,6 +115,7 @@ def _environment() -> Any:  # Any: Jinja2's Environment, imported only where a p
         loader=PackageLoader("cliptune.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )
