@@ -116,14 +116,17 @@ class Machine:
         self.ledger = Ledger.open(path, "key", self.options)
         self.steps, self.waited = [], []
 
-    def run(self, stop_before=None):
-        schedule = Schedule(
+    def schedule(self):
+        return Schedule(
             self.options.sections,
             self.planner,
             self.ledger,
             budget_seconds=self.options.budget_seconds,
             elapsed=lambda: self.now,
         )
+
+    def run(self, stop_before=None):
+        schedule = self.schedule()
         while (step := schedule.next()) is not None:
             if isinstance(step, Postponed):
                 self.waited.append(step.name)
@@ -194,6 +197,10 @@ def test_a_study_that_is_started_again_decides_as_before(subject, tmp_path):
     spent = cut.now
     again = Machine(subject, tmp_path / "cut", prepared=5.0, **facts)
     assert again.ledger.spent == pytest.approx(spent)
+    outlook = {step.name: step.seconds for step in again.schedule().outlook()}
+    assert list(outlook) == list(SECTION_NAMES)
+    assert outlook["fine-tuning"] == 0, "it is done"
+    assert outlook["heads"] > 0
     again.run()
     assert again.steps[: len(cut.steps)] == cut.steps
     assert [s.name for s in again.steps] == [s.name for s in whole.steps]

@@ -7,7 +7,7 @@ are done, for what they leave; only then is it left out. It knows nothing about 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cliptune.study.ledger import Ledger
 from cliptune.study.plan import Clock, Planner
@@ -61,8 +61,13 @@ class Schedule:
         self._waited: set[str] = set()
 
     def outlook(self) -> tuple[Step, ...]:
-        """Return all sections that are still to come, as they would be done now."""
-        return (*self._decided, *self._planner.plan(self._queue, self._clock()).values())
+        """Return all sections that are still to come, as they would be done now.
+
+        What an earlier process has done takes no time again.
+        """
+        took = self._ledger.took
+        decided = (replace(s, seconds=0.0) if s.name in took else s for s in self._decided)
+        return (*decided, *self._planner.plan(self._queue, self._clock()).values())
 
     def next(self) -> Step | Postponed | None:
         """Decide what comes next and keep the decision; nothing when all are through."""
