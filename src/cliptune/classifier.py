@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.calibration import Threshold, apply_temperature
+from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import CheckpointError, CliptuneError, RunError
 from cliptune.heads import Head, Needs
 from cliptune.heads.saved import load_head
@@ -34,6 +35,7 @@ __all__ = ["Classifier", "EncoderRecord"]
 
 _FACTS = "classifier.json"
 _HEAD = "head.safetensors"
+_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class EncoderRecord:
             require_types(record, cls, "encoder")
             if not (record.dim > 0 and record.context_length > 0 and record.logit_scale > 0):
                 raise ValueError("the encoder's dim, context_length or logit_scale is not above 0")
+            if record.precision not in _PRECISIONS:
+                raise ValueError(f"the encoder's precision is {record.precision!r:.60}")
+            Preprocess.from_dict(record.preprocess)
             return record
 
     @classmethod

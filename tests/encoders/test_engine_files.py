@@ -35,7 +35,9 @@ def test_facts_are_read_back(store):
     "change",
     [
         {"dim": "16"}, {"dim": None}, {"logit_scale": "high"}, {"logit_scale": 1e999},
-        {"preprocess": 3}, {"preprocess": {"size": 3}}, {"text_end": {"rule": "film"}},
+        {"preprocess": 3}, {"preprocess": {"size": 3}},
+        {"preprocess": Preprocess(crop_fraction=0).to_dict()},
+        {"text_end": {"rule": "film"}},
         {"text_end": [1]}, {"more": 1}, {"fingerprint": "0" * 64}, {"convolutional": "no"},
     ],
 )  # fmt: skip

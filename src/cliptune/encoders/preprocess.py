@@ -5,12 +5,15 @@ It knows nothing about files or models: a ``Preprocess`` is five constants and o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from cliptune.typed import require_types
 
 __all__ = ["Preprocess"]
 
@@ -78,6 +81,29 @@ class Preprocess:
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return the fields as plain JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Read what ``to_dict`` gave, after JSON.
+
+        Raises:
+            TypeError: A field is missing, unknown or of another type.
+            ValueError: A number would give no pixels.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"preprocess is {values!r:.60}; expected an object")
+        # Any: plain JSON values
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        found = cls(**fields)
+        require_types(found, cls, "preprocess")
+        is_right = min(found.size) > 0 and min(found.std) > 0 and 0 <= found.fill <= 255
+        if not is_right or not 0 < found.crop_fraction <= 1:
+            raise ValueError(
+                "preprocess has a size, std, fill or crop_fraction that is out of range"
+            )
+        return found
 
     def _resize(self, image: Image.Image) -> Image.Image:
         height, width = self.size

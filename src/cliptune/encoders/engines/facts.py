@@ -66,12 +66,11 @@ class EncoderFacts:
         Raises:
             TypeError: A field is missing, unknown or of another type.
             KeyError: A field is missing.
+            ValueError: A number is out of range.
         """
-        fields = dict(values["preprocess"])
-        for name in ("size", "mean", "std"):
-            fields[name] = tuple(fields[name])
         rest = {k: v for k, v in values.items() if k not in ("preprocess", "text_end")}
-        preprocess, end = Preprocess(**fields), TextEnd(**values["text_end"])
+        preprocess = Preprocess.from_dict(values["preprocess"])
+        end = TextEnd(**values["text_end"])
         facts = cls(preprocess=preprocess, text_end=end, **rest)
         require_types(facts, cls, "facts")
         return facts

@@ -67,7 +67,7 @@ class GraphStore:
         """Return the encoder without its towers, or None where it is not (rightly) recorded."""
         try:
             facts = EncoderFacts.from_dict(read_json(self.path / "facts.json") or {})
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             return None
         return facts if facts.fingerprint == self.fingerprint else None
 
