@@ -104,9 +104,9 @@ def test_trunk_rows_hold_the_embedding_and_the_mean_over_the_cells(encoder, pixe
     np.testing.assert_allclose(found[:, 384:], unit(mean), atol=1e-5)
 
 
-def test_trunk_rows_of_openvino_are_those_of_torch(encoder, pixels, tmp_path):
+def test_trunk_rows_of_openvino_are_those_of_torch(encoder, pixels, make_cache):
     pytest.importorskip("openvino", reason="openvino is not installed")
-    other = open_on_engine("lite", engine="openvino", precision="fp32", cache_dir=tmp_path)
+    other = open_on_engine("lite", engine="openvino", precision="fp32", cache_dir=make_cache())
     assert isinstance(other, EngineEncoder)
     found = other.encode_trunk(pixels)
     np.testing.assert_allclose(found, encoder.encode_trunk(pixels), atol=1e-4)

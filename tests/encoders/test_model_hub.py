@@ -145,7 +145,7 @@ def test_a_host_that_answers_drop_by_drop(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=drip, args=(server,), daemon=True).start()
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert_refused_in_time(fetch, "did not answer within 4 s")
+        assert_refused_in_time(fetch, "did not answer within 4.0 s")
 
 
 def test_a_closed_port_and_a_broken_address(monkeypatch):
