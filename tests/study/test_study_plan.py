@@ -235,6 +235,26 @@ def test_a_sweep_of_moving_weights_takes_no_time_that_training_needs(subject, tm
     assert short.left_out == {}
 
 
+def test_a_section_that_takes_all_the_time_leaves_out_others_but_not_the_last(subject, tmp_path):
+    machine = Machine(subject, tmp_path, budget=240, pace=1.0, speed=IDLE)
+    seconds = machine._seconds
+    machine._seconds = lambda step: 300 if step.name == "rates" else seconds(step)
+    machine.run()
+    assert {"map", "beyond"} <= set(machine.left_out)
+    assert machine.steps[-1].name == "ship"
+    assert machine.steps[-1].left_out is None
+
+
+def test_the_sweep_of_added_layers_stops_before_it_takes_the_time_of_others(subject, tmp_path):
+    for budget in (120, 240, 1800):
+        machine = Machine(subject, tmp_path, budget=budget, pace=1.0, speed=IDLE)
+        steps = machine.planner.plan(SECTION_NAMES, Clock(budget - 40))
+        bound = steps["rates"].settings["seconds"]
+        others = sum(steps[name].seconds for name in ("data", "zero-shot", "heads", "map", "ship"))
+        assert 10 <= bound <= round(2 * steps["rates"].seconds)
+        assert bound <= budget - 40 - others
+
+
 def test_what_cannot_be_trained_does_not_wait(subject, tmp_path):
     machine = Machine(subject, tmp_path, budget=600, pace=1.0, speed=IDLE)
     machine.planner = dataclasses.replace(machine.planner, training={}, problem="it is no model")

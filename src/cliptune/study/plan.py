@@ -13,7 +13,7 @@ from typing import Any
 from cliptune.errors import InputError
 from cliptune.formatting import duration
 from cliptune.study.allowance import Sizes, left_for
-from cliptune.study.costs import RATES_IMAGES, fixed_costs, largest_sweep, template_sets
+from cliptune.study.costs import fixed_costs, largest_sweep, template_sets
 from cliptune.study.options import NEEDS, StudyOptions
 from cliptune.study.speed import Speed, TrainingSpeed
 from cliptune.study.step import Step
@@ -25,6 +25,7 @@ __all__ = ["Clock", "Planner", "require_budget"]
 Json = dict[str, Any]  # Any: plain JSON values
 
 _MAP_IMAGES = 2000
+_LEAST_RATES = 10  # seconds
 _OVERHEAD = 5.0  # starting the program, writing the report
 _MARGIN = 0.88  # of what is left may be planned away
 # In this order sections are kept when not all fit.
@@ -143,7 +144,7 @@ class Planner:
             if name == "rates":
                 own, seconds = _shorten_rates(self.subject, seconds, room, clock.pace)
             reason = None
-            if seconds > room:
+            if seconds > room and name != "ship":  # without it the others were for nothing
                 reason = _no_time(seconds, room)
             else:
                 room -= seconds
@@ -183,6 +184,6 @@ def _shorten_rates(
 ) -> tuple[Json, float]:
     """Let the sweep of the added layers learn from fewer images where there is not the time."""
     images, seconds = largest_sweep(subject, seconds, room, pace)
-    # The seconds are a bound for a slow machine, not a wish.
-    bound = round(2 * seconds if images < RATES_IMAGES else 60 + 4 * seconds)
+    # Where it takes longer than expected it stops, before it takes the time of the others.
+    bound = max(_LEAST_RATES, round(min(2 * seconds, room)))
     return {"moving_seconds": {}, "train_images": images, "seconds": bound}, seconds
