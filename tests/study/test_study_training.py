@@ -150,3 +150,22 @@ def test_two_models_stand_side_by_side(small_insects, tiny_model, run, tmp_path)
     assert list(section["numbers"]["models"]) == ["lite", str(tiny_model)]
     assert f"{tiny_model} is worse than lite" in section["conclusion"]
     assert result["sections"]["ship"]["numbers"]["recommended"]["model"] == "lite"
+
+
+def test_rates_that_ran_out_of_time_say_on_how_many_trainings_they_rest(
+    thumbnails, tiny_model, run, tmp_path, monkeypatch
+):
+    from cliptune.sweep.heads import HeadTrainer
+
+    turns = iter([9])
+    monkeypatch.setattr(
+        HeadTrainer, "affordable", lambda self, cells, seconds: cells[: next(turns, 0)]
+    )
+    monkeypatch.setattr("cliptune.study.plan.add_moving", lambda step, *_: (step, 0.0))
+    code, result, said = run(
+        "study", thumbnails, "-m", tiny_model, "--only", "rates", "--budget", "29m", "--out",
+        tmp_path / "study",
+    )  # fmt: skip
+    assert code == 0, said
+    notes = " ".join(result["sections"]["rates"]["notes"])
+    assert "rests on 9 of them" in notes

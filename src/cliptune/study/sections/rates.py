@@ -53,6 +53,11 @@ def study_rates(subject: Subject, desk: Desk) -> Finding:
                 "band spans the seeds, the dashed line is the model before training.",
             )
         )
+        if not result["complete"]:
+            left_out.append(
+                f"The time ended before all trainings{suffix} were done: what is said of rates "
+                f"rests on {len(result['trials'])} of them."
+            )
         blocks.append(_table(result, f"rates{stem}", suffix))
         if view.name in desk.settings["moving_seconds"]:
             try:
@@ -93,10 +98,11 @@ def _sweep(subject: Subject, view: View, desk: Desk) -> dict[str, Any]:  # Any: 
     desk.scratch.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{(desk.scratch / f'{slug(view.name)}.sqlite3').absolute()}"
     with StudyStore.open(address, view.name, sweep.identity, images=images) as store:
-        for count, _ in enumerate(sweep.worker(store).run(), start=1):
+        worker = sweep.worker(store)
+        for count, _ in enumerate(worker.run(), start=1):
             desk.progress("trials", count, max(count, sweep.n_planned))
         trials = store.trials()
-    return summarise(sweep.conclude(trials))
+    return {**summarise(sweep.conclude(trials)), "complete": not worker.out_of_time}
 
 
 def _curves(result: Mapping[str, Any]) -> Any:  # Any: plain JSON values; a chart
