@@ -33,6 +33,7 @@ def write_map_run(
     asked: Mapping[str, Any],  # Any: plain JSON values
     table: ImageTable,
     viewers: Sequence[Viewer],
+    computing: Mapping[str, Any],  # Any: plain JSON values
     for_atlas: bool = False,
 ) -> Json:
     """Save and draw a map, and fill a run directory.
@@ -43,6 +44,7 @@ def write_map_run(
         asked: The options that made it.
         table: Its images.
         viewers: Who looked at them.
+        computing: Engine and precision of the first viewer, and how many rows were checked.
         for_atlas: Also report the command that opens the points in Embedding Atlas.
 
     Returns:
@@ -60,6 +62,7 @@ def write_map_run(
     reported = {
         "task": "map",
         **asked,
+        **computing,
         **result.numbers,
         "templates": {viewer.name: list(viewer.templates) for viewer in viewers},
         "figures": {kind: str(path) for kind, path in figures.items()},
@@ -69,7 +72,7 @@ def write_map_run(
     if for_atlas:
         reported["atlas"] = atlas_arguments(points)
     run.write_json("metrics.json", reported)
-    run.finish({"seed": result.numbers["seed"], "data_digest": table.digest()})
+    run.finish({"seed": result.numbers["seed"], "data_digest": table.digest(), **computing})
     return reported
 
 

@@ -101,9 +101,14 @@ def test_one_in_five_hundred_and_at_least_eight_in_all_parts_of_a_batch(n, batch
 
 
 def test_the_eight_are_of_a_run_and_later_passes_take_their_share():
-    guard = RowGuard()
-    counts = [guard.choose(TinyEncoder(), "texts", n, 64).sum() for n in (3, 4, 100, 1000)]
+    guard, encoder, counts = RowGuard(), TinyEncoder(), []
+    for n in (3, 4, 100, 1000):
+        texts = ["a bee"] * int(guard.choose(encoder, "texts", n, 64).sum())
+        guard.check(encoder, "texts", texts, encoder.encode_texts(texts), texts)
+        counts.append(len(texts))
     assert counts == [3, 4, 1, 2]
+    # what was chosen by a pass that broke off was not checked
+    assert guard.choose(encoder, "images", 100, 64).sum() == 8
     assert guard.choose(TinyEncoder(), "images", 100, 64).sum() == 8
     assert guard.choose(TinyEncoder(seed=1), "texts", 100, 64).sum() == 8
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cliptune.atlas import MapOptions, MapView
+    from cliptune.features import FeatureStore
     from cliptune.images import ImageTable
     from cliptune.map_views import Viewer
     from cliptune.prompts import TemplateSet
@@ -124,6 +125,7 @@ def _draw(
 ) -> dict[str, Any]:  # Any: plain JSON values
     """Look through every encoder and run, and draw what they see."""
     from cliptune.atlas import build_map
+    from cliptune.features import describe_computing
     from cliptune.map_data import check_mappable, choose_images
     from cliptune.map_run import write_map_run
     from cliptune.map_views import load_viewers, make_inputs
@@ -146,23 +148,34 @@ def _draw(
     )
     for remark in remarks:
         note(remark)
-    table, views, contents = _look(viewers, table, dataset, compute)
+    store = open_store(compute)
+    table, views, contents = _look(viewers, table, store, dataset, compute)
     inputs = make_inputs(data, table, viewers, views, remarks=remarks, contents=contents)
     with progress_bar("measuring and projecting", "steps") as show:
         result = build_map(inputs, options, progress=show)
     asked = {"data": data, "split": dataset.split, "sample": sample, "shift": options.shift}
     return write_map_run(
-        place, result, asked=asked, table=table, viewers=viewers, for_atlas=for_atlas
+        place,
+        result,
+        asked=asked,
+        table=table,
+        viewers=viewers,
+        computing=describe_computing(viewers[0].encoder, store.guard),
+        for_atlas=for_atlas,
     )
 
 
 def _look(
-    viewers: Sequence[Viewer], table: ImageTable, dataset: DataOptions, compute: ComputeOptions
+    viewers: Sequence[Viewer],
+    table: ImageTable,
+    store: FeatureStore,
+    dataset: DataOptions,
+    compute: ComputeOptions,
 ) -> tuple[ImageTable, list[MapView], NDArray[np.bytes_] | None]:
     """Embed with every encoder; images that the first finds unreadable are left out for all."""
     from cliptune.map_views import make_view
 
-    store, views = open_store(compute), []
+    views = []
     for viewer in viewers:
         embedded = embed_table(
             viewer.encoder,

@@ -104,6 +104,7 @@ class _Prepared:
     task: Task
     notes: tuple[str, ...]
     images: DataIdentity
+    computing: dict[str, Any]  # Any: plain JSON values
 
 
 def run_sweep(request: SweepRequest, place: Path) -> dict[str, Any]:  # Any: plain JSON values
@@ -136,11 +137,13 @@ def run_sweep(request: SweepRequest, place: Path) -> dict[str, Any]:  # Any: pla
         "data_digest": prepared.images.digest,
         "encoder": prepared.encoder.fingerprint,
         "seconds": time.monotonic() - request.began,
+        **prepared.computing,
     }
     return write_sweep(place, asked, conclusion, facts)
 
 
 def _prepare(request: SweepRequest) -> _Prepared:
+    from cliptune.features import describe_computing
     from cliptune.images import require_classes, require_labels
     from cliptune.protocol import rehearse_partition
     from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_identity
@@ -185,6 +188,7 @@ def _prepare(request: SweepRequest) -> _Prepared:
         task=task,
         notes=seen.notes,
         images=sweep_identity(table, seen, store),
+        computing=describe_computing(encoder, store.guard),
     )
 
 

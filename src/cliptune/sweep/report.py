@@ -108,7 +108,8 @@ def write_sweep(place: Path, asked: Mapping[str, Any], conclusion: Conclusion, f
     }
     result["run"] = str(place)
     run.write_json("metrics.json", result)
-    run.finish({key: result[key] for key in ("seed", "data_digest", "encoder")})
+    made_from = ("seed", "data_digest", "encoder", "engine", "precision", "rows_checked")
+    run.finish({key: result[key] for key in made_from})
     return result
 
 
