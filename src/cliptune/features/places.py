@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ _KEEP = "INSERT OR REPLACE INTO places VALUES (?, ?)"
 _FIND = "SELECT digest, place FROM places WHERE digest IN ({})"
 
 
-def record_images(memo: Path, contents: NDArray[np.bytes_], sources: Sequence[Source]) -> None:
+def record_images(memo: Path, contents: NDArray[np.bytes_], sources: Iterable[Source]) -> None:
     """Record where images (N,) with these digests were read; unknown kinds of places are not."""
     places = zip(_keys(contents), map(_describe, sources), strict=True)
     _record(memo, ((key, json.dumps(place)) for key, place in places if place is not None))
@@ -50,7 +50,7 @@ def record_texts(memo: Path, contents: NDArray[np.bytes_], texts: Sequence[str])
 
 def recall_places(memo: Path, contents: NDArray[np.bytes_]) -> dict[bytes, str]:
     """Return what was recorded of some digests, for ``read_image`` and ``read_text``."""
-    keys = _keys(contents)
+    keys = list(_keys(contents))
     found: dict[bytes, str] = {}
     if not memo.is_file():
         return found
@@ -90,9 +90,9 @@ def read_text(place: str, content: bytes) -> str | None:
     return text if kind == "text" and matches else None
 
 
-def _keys(contents: NDArray[np.bytes_]) -> list[bytes]:
+def _keys(contents: NDArray[np.bytes_]) -> Iterator[bytes]:
     """Return digests in full: NumPy drops zeros at the end of what it hands out."""
-    return [bytes(content).ljust(CONTENT_BYTES, b"\0") for content in contents]
+    return (bytes(content).ljust(CONTENT_BYTES, b"\0") for content in contents)
 
 
 def _describe(source: Source) -> list[str | int] | None:

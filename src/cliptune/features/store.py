@@ -121,9 +121,9 @@ class FeatureStore:
                 for folder in folders.values():
                     claims.enter_context(folder.claim(name))
                 lacking = np.flatnonzero(job.refresh())
-                embed_missing(job, batch_size=self.batch_size, workers=self.workers)
-                sources = [table.sources[row] for row in lacking.tolist()]
+                sources = (table.sources[row] for row in lacking.tolist())
                 record_images(self.cache_dir / MEMO_NAME, contents[lacking], sources)
+                embed_missing(job, batch_size=self.batch_size, workers=self.workers)
         else:
             job.report(len(table), 0, (0.0, 0.0))
         for folder in folders.values():
@@ -184,6 +184,8 @@ class FeatureStore:
         contents = np.array(digests, f"S{CONTENT_BYTES}")
         folder.refresh()
         rows = first_of_each(contents, folder.lacks(contents))
+        if len(rows):
+            record_texts(self.cache_dir / MEMO_NAME, contents[rows], [texts[i] for i in rows])
         chosen = self.guard.choose(encoder, "texts", len(rows), _TEXTS_PER_SHARD)
         progress(0, len(rows))
         for start in range(0, len(rows), _TEXTS_PER_SHARD):
@@ -200,7 +202,6 @@ class FeatureStore:
             some = [text for text, wanted in zip(asked, again, strict=True) if wanted]
             self.guard.check(encoder, kind, some, vectors[again], some)
             folder.append(contents[part], vectors)
-            record_texts(self.cache_dir / MEMO_NAME, contents[part], asked)
         folder.merge()
         return folder.gather(contents)
 
