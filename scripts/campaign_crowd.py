@@ -61,8 +61,10 @@ def _try_one_storage(work: Workplace, base: Sequence[object]) -> str:
     ended = _together(work, [[*shared, "--out", work.new("out")] for _ in range(2)])
     if failed := [one for one in ended if one.code != 0]:
         return failed[0].err[-400:]
-    trained = sum(json.loads(one.out)["n_trained_here"] for one in ended)
-    return "" if trained == 18 else f"{trained} trainings for 18 trials"
+    results = [json.loads(one.out) for one in ended]
+    trained = sum(result["n_trained_here"] for result in results)
+    n_trials = max(len(result["trials"]) for result in results)  # a grid may have grown
+    return "" if trained == n_trials else f"{trained} trainings for {n_trials} trials"
 
 
 def _try_one_folder(work: Workplace, base: Sequence[object]) -> str:

@@ -131,6 +131,8 @@ def test_a_wrong_option_is_refused_before_data_are_opened(command, options, expe
         (["models", "nothing-like-it"], "unknown model"),
         (["cache", "prune", "--max-megabytes", "nan"], "--max-megabytes"),
         (["cache", "prune", "--max-age-days", "inf"], "--max-age-days"),
+        (["cache", "list", "--cache-dir", "/dev/null"], "is no folder"),
+        (["cache", "verify", "--cache-dir", "/dev/null"], "is no folder"),
     ],
 )
 def test_what_is_empty_or_matches_nothing_is_not_passed_over(arguments, expected, capsys):

@@ -10,6 +10,7 @@ from cyclopts import App
 from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import OutputOptions
+from cliptune.errors import InputError
 from cliptune.formatting import size
 
 if TYPE_CHECKING:
@@ -139,9 +140,13 @@ def prune(
 
 
 def _place(cache_dir: Path | None) -> Path:
+    from cliptune.file_kinds import exists, is_folder
     from cliptune.paths import cache_dir as default
 
-    return cache_dir or default()
+    place = cache_dir or default()
+    if exists(place) and not is_folder(place):
+        raise InputError(f"--cache-dir {str(place)!r} is no folder; name the folder of a cache")
+    return place
 
 
 def _plain(entry: CacheEntry) -> dict[str, Any]:  # Any: plain JSON values
