@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,3 +80,14 @@ def test_refuses_features_of_other_images(made, tmp_path):
         export_parquet(features, table.select(np.arange(39)), tmp_path)
     with pytest.raises(DataError, match="same ids"):
         export_parquet(features, table.select(np.arange(40)[::-1]), tmp_path)
+
+
+def test_what_a_killed_export_left_is_removed_and_what_is_being_written_stays(made, tmp_path):
+    features, table = made
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".tmp-dead.parquet", ".tmp-alive.parquet"):
+        (out / name).write_bytes(b"half")
+    os.utime(out / ".tmp-dead.parquet", (1, 1))
+    export_parquet(features, table, out)
+    assert {path.name for path in out.iterdir()} == {"features.parquet", ".tmp-alive.parquet"}

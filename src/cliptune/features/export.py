@@ -6,13 +6,15 @@ It knows nothing about encoders or the cache.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cliptune.atomic import atomic_path
+from cliptune.atomic import TEMPORARY, atomic_path
 from cliptune.errors import DataError
 from cliptune.features.types import Features
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["export_parquet"]
 
 _ROWS_PER_GROUP = 8192
+_DEAD_SECONDS = 5.0
 
 
 def export_parquet(features: Features, table: ImageTable, out_dir: str | Path) -> Path:
@@ -61,7 +64,16 @@ def export_parquet(features: Features, table: ImageTable, out_dir: str | Path) -
     ):
         for group in _groups(features, table, schema):
             writer.write_table(group, row_group_size=_ROWS_PER_GROUP)
+    _remove_leftovers(target)
     return target
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed processes had begun; one that is at work writes all the time."""
+    for path in target.parent.glob(f"{TEMPORARY}*{target.suffix}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _DEAD_SECONDS:
+                path.unlink()
 
 
 def _schema(features: Features, table: ImageTable) -> pa.Schema:
