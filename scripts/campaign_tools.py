@@ -34,6 +34,7 @@ _MODEL = {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT}
 _TIMES = ("second", "speed", "date", "created", "finished", "machine", "cores")
 _PLACES = (
     "facts",
+    "blocks",
     "run",
     "out",
     "file",
