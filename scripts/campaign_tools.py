@@ -31,9 +31,10 @@ _VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
 _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
 _MODEL = {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT}
 # What differs between two runs of the same work: times (also within a page), places, who did what.
-_TIMES = ("second", "speed", "date", "created", "finished", "machine", "cores")
+_TIMES = ("second", "peak_memory", "speed", "date", "created", "finished", "machine", "cores")
 _PLACES = (
     "facts",
+    "tiles",
     "blocks",
     "run",
     "out",
