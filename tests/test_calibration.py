@@ -4,6 +4,7 @@ from scipy.special import log_softmax, softmax
 
 from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
 from cliptune.errors import InputError
+from cliptune.heads.choice import best_temperature
 
 
 def sampled(n=20000, scale=1.0, seed=0):
@@ -44,7 +45,7 @@ def test_all_right_gives_a_finite_temperature():
 
 
 def test_calibration_needs_images():
-    with pytest.raises(InputError, match="no validation image"):
+    with pytest.raises(InputError, match="no held-out image"):
         fit_temperature(np.zeros((0, 2)), np.zeros(0, int))
 
 
@@ -68,3 +69,34 @@ def test_images_of_one_confidence_are_answered_together():
 def test_rejects_a_precision_that_is_no_share():
     with pytest.raises(InputError, match=r"1\.5"):
         choose_threshold(np.eye(2), np.asarray([0, 1]), precision=1.5)
+
+
+@pytest.mark.parametrize("sure", [1.0, 30.0])
+def test_without_an_error_the_temperature_stays_in_bounds(sure):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 20)
+    logits = sure * np.eye(3)[labels] + rng.normal(size=(20, 3)) * 0.1
+    temperature = fit_temperature(logits, labels)
+    top = apply_temperature(logits, temperature).max(axis=1)
+    assert top.mean() <= max(softmax(logits, axis=1).max(axis=1).mean(), 1 - 1 / 22) + 1e-6
+    assert 0.01 < temperature < 100
+
+
+def test_smoothed_loss_is_that_of_its_targets():
+    logits, labels = sampled(n=40)
+    temperature, loss = best_temperature(logits, labels)
+    wanted = np.full((40, 4), 1 / 42 / 3)
+    wanted[np.arange(40), labels] = 41 / 42
+
+    def smoothed(t):
+        return -(wanted * log_softmax(logits / t, axis=1)).sum(axis=1).mean()
+
+    assert loss == pytest.approx(smoothed(temperature), rel=1e-9)
+    assert all(smoothed(temperature * factor) > loss for factor in (0.98, 1.02))
+
+
+def test_candidates_without_an_error_are_not_told_apart_by_rounding():
+    labels = np.arange(12) % 3
+    wide = 5.0 * np.eye(3)[labels]
+    narrow = wide + np.where(np.eye(3)[labels] > 0, 0, 4.9) * (np.arange(12) % 4 == 0)[:, None]
+    assert best_temperature(wide, labels)[1] < best_temperature(narrow, labels)[1] - 1e-3

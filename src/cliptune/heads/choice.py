@@ -1,4 +1,4 @@
-"""Choosing between logits on validation rows.
+"""Choosing between logits on rows that were held out, at the temperature that suits each best.
 
 It knows nothing about what the candidates are.
 """
@@ -8,23 +8,70 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.heads.arrays import FloatArray, log_loss
+from cliptune.heads.arrays import FloatArray
 
-__all__ = ["calibrated_log_loss"]
+__all__ = ["best_temperature", "calibrated_log_loss"]
+
+_LOG_RANGE = 5.0  # temperatures from exp(-5) to exp(5): beyond, probabilities are 0 and 1 or equal
+_SETTLED = 1e-5
+_MAX_STEPS = 60
 
 
 def calibrated_log_loss(logits: FloatArray, y: NDArray[np.int64]) -> float:
-    """Return the log-loss of logits (N, C) after the temperature that suits them best.
+    """Return the smoothed log-loss of logits (N, C) at the temperature that suits them best.
 
     A classifier's temperature is fitted after its head, so a candidate must not lose for being
-    too sure of itself; and unlike accuracy the log-loss has no ties on few rows.
+    too sure of itself. The smoothing (see ``best_temperature``) keeps candidates without an error
+    on few rows apart: without it each could be made as sure as one likes, and the last bits of
+    their losses would decide.
     """
-    from scipy.optimize import minimize_scalar
+    return best_temperature(logits, y)[1]
 
-    found = minimize_scalar(
-        lambda power: log_loss(np.float32(2.0**power) * logits, y),
-        bounds=(-8, 6),
-        method="bounded",
-        options={"xatol": 0.1},
-    )
-    return float(found.fun)
+
+def best_temperature(logits: FloatArray, y: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the temperature with the lowest smoothed log-loss, and that loss.
+
+    Temperature scaling (Guo et al., arXiv:1706.04599, section 4.2) with Platt's targets ("Prob-
+    abilistic outputs for support vector machines", 1999, section 2.2) for C classes: among N rows
+    one more is thought to be right and one wrong, so that the true class is wanted with
+    probability (N + 1) / (N + 2) and the others share the rest. Where every row is right the
+    likelihood alone has no minimum, and the temperature would run to its bound.
+
+    The loss is convex in the inverse temperature; Newton's steps, kept within a shrinking bracket.
+
+    Args:
+        logits: (N, C).
+        y: int64 (N,), 0..C-1.
+    """
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    n, n_classes = wide.shape
+    miss = 1 / (n + 2)
+    true = wide[np.arange(n), y]
+    rest = (wide.sum(axis=1) - true) / max(n_classes - 1, 1)
+    wanted = float(((1 - miss) * true + miss * rest).mean())
+    low, high, inverse = np.exp(-_LOG_RANGE), np.exp(_LOG_RANGE), 1.0
+    for _ in range(_MAX_STEPS):
+        loss, slope, curvature = _moments(wide, inverse, wanted)
+        low, high = (low, inverse) if slope > 0 else (inverse, high)
+        following = inverse - slope / curvature if curvature > 0 else low
+        if not low < following < high:
+            following = np.sqrt(low * high)
+        if abs(np.log(following / inverse)) < _SETTLED:
+            break
+        inverse = following
+    return float(1 / inverse), loss
+
+
+def _moments(
+    wide: NDArray[np.float64], inverse: float, wanted: float
+) -> tuple[float, float, float]:
+    """Return loss, slope and curvature at an inverse temperature; rows of logits have maximum 0."""
+    weights = np.exp(inverse * wide)
+    sums = weights.sum(axis=1)
+    weights *= wide
+    first = weights.sum(axis=1) / sums
+    weights *= wide
+    second = weights.sum(axis=1) / sums
+    loss = float(np.log(sums).mean()) - inverse * wanted
+    return loss, float(first.mean()) - wanted, float((second - first**2).mean())

@@ -23,6 +23,7 @@ __all__ = [
     "check_fit",
     "check_rows",
     "check_scale",
+    "learned_columns",
     "needs_of_features",
     "require_every_class",
     "require_fitted",
@@ -31,7 +32,7 @@ __all__ = [
 
 Validation = tuple[FloatArray, Labels]
 Needs = Literal["pooled", "tokens", "trunk"]
-FeatureChoice = Literal["embedding", "trunk"]
+FeatureChoice = Literal["embedding", "penultimate", "both", "trunk"]
 
 _SHAPES = {
     "pooled": "(N, D)",
@@ -57,6 +58,7 @@ class FitData:
             in the last E columns: cosines with texts are those of the embedding alone.
         logit_scale: Factor on cosines, already exponentiated.
         validation: Rows and labels of the same kind, or None.
+        text_dim: D, as long as the texts came; 0 where none came.
     """
 
     X: FloatArray
@@ -65,6 +67,7 @@ class FitData:
     text_rows: NDArray[np.float32] | None
     logit_scale: float
     validation: tuple[FloatArray, NDArray[np.int64]] | None
+    text_dim: int = 0
 
     @property
     def dim(self) -> int:
@@ -111,6 +114,7 @@ def check_fit(
         text_rows=None if texts is None else np.asarray(texts, dtype=np.float32),
         logit_scale=check_scale(logit_scale),
         validation=_check_validation(validation, dim=rows.shape[-1], n_classes=n, needs=needs),
+        text_dim=0 if text_rows is None else int(text_rows.shape[-1]),
     )
 
 
@@ -217,13 +221,29 @@ def _check_validation(
 def needs_of_features(features: str) -> Needs:
     """Return the rows that a head takes whose argument ``features`` is this.
 
+    ``embedding`` are unit rows (N, D). The others take (N, D + E): ``penultimate`` learns from
+    the E features before the projection alone, and finds the texts' cosines in the D before them;
+    ``both``, once called ``trunk``, learns from all.
+
     Raises:
-        UnknownNameError: It is neither ``embedding`` nor ``trunk``.
+        UnknownNameError: There are no such features.
     """
     choices = get_args(FeatureChoice)
     if features not in choices:
         raise UnknownNameError("features", features, choices)
-    return "trunk" if features == "trunk" else "pooled"
+    return "pooled" if features == "embedding" else "trunk"
+
+
+def learned_columns(data: FitData, features: str, head: str) -> slice:
+    """Return the columns of the rows that a head learns from; see ``needs_of_features``.
+
+    Raises:
+        InputError: They are the penultimate ones, and no text shows where these begin.
+    """
+    if features != "penultimate":
+        return slice(None)
+    require_text_rows(data, head)
+    return slice(data.text_dim, None)
 
 
 def require_text_rows(data: FitData, head: str) -> NDArray[np.float32]:

@@ -23,16 +23,18 @@ from cliptune.heads.contract import (
     Validation,
     check_fit,
     check_rows,
+    learned_columns,
     needs_of_features,
     require_every_class,
     require_fitted,
+    require_text_rows,
 )
 from cliptune.heads.options import EpochRecord
 from cliptune.heads.prototype import class_means
 from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.zero_shot import zero_shot_logits
 
-__all__ = ["DiscriminantHead"]
+__all__ = ["DiscriminantHead", "shrink", "usual_shrinkage"]
 
 _MIXES = tuple(10.0 ** np.arange(-4, 2.5, 0.5))
 
@@ -41,20 +43,24 @@ _MIXES = tuple(10.0 ** np.arange(-4, 2.5, 0.5))
 class DiscriminantHead:
     """Gaussian discriminant analysis added to the zero-shot logits.
 
-    logits = s x . t_c + mix (x . w_c + b_c), with w_c = P m_c and b_c = -1/2 m_c . P m_c for
-    class means m_c and the precision P of the shrunk covariance
-    ((N - 1) S + tr(S) I) / (N - 1 + D), S that within classes; classes count as equally likely.
+    logits = a s x . t_c + mix (x . w_c + b_c), with w_c = P m_c and b_c = -1/2 m_c . P m_c for
+    class means m_c and the precision P of the shrunk covariance (1 - h) S + h tr(S)/D I, S that
+    within classes; classes count as equally likely. Without a ``shrinkage`` h = D / (N - 1 + D):
     Wang et al., arXiv:2402.04087, equations 5 to 9. Departures: their P is this one times
     D / (N - 1 + D), a factor that ``mix`` absorbs; the mix is chosen by validation log-loss at
-    the best temperature instead of accuracy.
+    the best temperature instead of accuracy. With h = 1 the Gaussian part is the nearest class
+    mean.
 
-    With ``features="trunk"`` rows are (N, D + E), the image tower's features before its projection
-    behind the unit embedding, each part of norm 1: the Gaussian part is over all of them, the
-    zero-shot part over the embedding. D above is then D + E.
+    With other features rows are (N, D + E), the image tower's features before its projection
+    behind the unit embedding, each part of norm 1. The zero-shot part is over the embedding, the
+    Gaussian part over all of them (``both``) or the E behind it (``penultimate``); D above is then
+    that many.
 
     Args:
         mix: Weight of the Gaussian part where there are no validation rows to choose it on.
-        features: ``embedding`` or ``trunk``: which rows it takes.
+        features: ``embedding``, ``penultimate`` or ``both``.
+        shrinkage: h, above 0 and up to 1; None for the rule above.
+        text: a, the weight of the zero-shot logits; 0 leaves the texts out.
 
     Attributes:
         classes_: int64 (C,).
@@ -69,6 +75,8 @@ class DiscriminantHead:
 
     mix: float = 1.0
     features: FeatureChoice = "embedding"
+    shrinkage: float | None = None
+    text: float = 1.0
 
     classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
@@ -79,7 +87,7 @@ class DiscriminantHead:
 
     @property
     def needs(self) -> Needs:
-        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E)."""
+        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
     def fit(
@@ -103,12 +111,14 @@ class DiscriminantHead:
             needs=self.needs,
         )
         require_every_class(data, self.name)
-        if not (np.isfinite(self.mix) and self.mix > 0):
-            raise InputError(f"mix is {self.mix}; expected a finite number above 0")
-        weight, bias = _gaussian_classes(data)
-        mix = _choose_mix(data, weight, bias, default=self.mix)
-        if data.text_rows is not None:
-            weight = np.float32(mix) * weight + np.float32(data.logit_scale) * data.text_rows
+        _check_weights(self)
+        kept = learned_columns(data, self.features, self.name)
+        weight, bias = _gaussian_classes(data, kept, self.shrinkage)
+        has_text = data.text_rows is not None and self.text > 0
+        mix = _choose_mix(self, data, weight, bias) if has_text else 1.0
+        if has_text:
+            texts = np.float32(self.text * data.logit_scale) * require_text_rows(data, self.name)
+            weight = np.float32(mix) * weight + texts
             bias = np.float32(mix) * bias
         return self._set(weight, bias, mix)
 
@@ -149,45 +159,80 @@ class DiscriminantHead:
         return self
 
 
-def _gaussian_classes(data: FitData) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return w (C, D) and b (C,) of the Gaussian part."""
+def _check_weights(head: DiscriminantHead) -> None:
+    if not (np.isfinite(head.mix) and head.mix > 0):
+        raise InputError(f"mix is {head.mix}; expected a finite number above 0")
+    if head.shrinkage is not None and not 0 < head.shrinkage <= 1:
+        raise InputError(f"shrinkage is {head.shrinkage}; expected above 0 and up to 1, or None")
+    if not (np.isfinite(head.text) and head.text >= 0):
+        raise InputError(f"text is {head.text}; expected a finite number, 0 or above")
+
+
+def _gaussian_classes(
+    data: FitData, kept: slice, shrinkage: float | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return w, (C, D) or (C, D + E) with zeros where nothing is learned, and b (C,)."""
     from scipy.linalg import cho_factor, cho_solve
 
-    means = class_means(data)
-    covariance = _shrunk_covariance(data, means)
-    weight = cho_solve(cho_factor(covariance), means.T).T
-    bias = -0.5 * (weight * means).sum(axis=1)
-    return weight.astype(np.float32), bias.astype(np.float32)
+    means = class_means(data)[:, kept]
+    covariance = _shrunk_covariance(data, kept, means, shrinkage)
+    solved = cho_solve(cho_factor(covariance), means.T).T
+    weight = np.zeros((data.n_classes, data.dim), dtype=np.float32)
+    weight[:, kept] = solved
+    return weight, (-0.5 * (solved * means).sum(axis=1)).astype(np.float32)
 
 
-def _shrunk_covariance(data: FitData, means: NDArray[np.float64]) -> NDArray[np.float64]:
-    n_rows, dim = len(data.y), data.dim
+def _shrunk_covariance(
+    data: FitData, kept: slice, means: NDArray[np.float64], shrinkage: float | None
+) -> NDArray[np.float64]:
+    n_rows, dim = len(data.y), means.shape[1]
     scatter = np.zeros((dim, dim))
     for part in row_chunks(n_rows, bytes_per_row=8 * dim):
-        centred = (data.X[part] - means[data.y[part]]).astype(np.float32)
+        centred = (data.X[part, kept] - means[data.y[part]]).astype(np.float32)
         scatter += centred.T @ centred
-    within = scatter / n_rows
+    return shrink(scatter / n_rows, means, usual_shrinkage(n_rows, dim, shrinkage), dim)
+
+
+def usual_shrinkage(n_rows: int, dim: int, shrinkage: float | None) -> float:
+    """Return h for N rows of length D where none is given: D / (N - 1 + D)."""
+    return dim / (n_rows - 1 + dim) if shrinkage is None else shrinkage
+
+
+def shrink(
+    within: NDArray[np.float64], means: NDArray[np.float64], shrinkage: float, dim: int
+) -> NDArray[np.float64]:
+    """Return (1 - h) S + h tr(S)/D I for a covariance S within classes.
+
+    One row a class leaves nothing that varies within: equal variances, as large as between
+    classes, then leave the nearest class mean.
+
+    Args:
+        within: float64 (m, m), S, in the coordinates of the rows or of a subspace of theirs.
+        means: float64 (C, m), the class means.
+        shrinkage: h.
+        dim: D, the length of the rows themselves.
+    """
+    tiny = float(np.finfo(np.float32).eps)
     spread = float(np.trace(within))
-    if spread < np.finfo(np.float32).eps:
-        # One row a class: nothing varies within. Equal variances, as large as between classes,
-        # leave the nearest class mean.
-        spread = max(float(means.var(axis=0).sum()), float(np.finfo(np.float32).eps))
-    return ((n_rows - 1) * within + spread * np.eye(dim)) / (n_rows - 1 + dim)
+    if spread < tiny:
+        spread, shrinkage = max(float(means.var(axis=0).sum()), tiny), 1.0
+    mixed: NDArray[np.float64] = (1 - shrinkage) * within
+    mixed[np.diag_indices(len(mixed))] += shrinkage * spread / dim
+    return mixed
 
 
 def _choose_mix(
+    head: DiscriminantHead,
     data: FitData,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
-    *,
-    default: float,
 ) -> float:
-    if data.text_rows is None:
-        return 1.0
     if data.validation is None:
-        return default
+        return head.mix
     X, y = data.validation
-    texts = zero_shot_logits(X, data.text_rows, data.logit_scale)
+    texts = np.float32(head.text) * zero_shot_logits(
+        X, require_text_rows(data, head.name), data.logit_scale
+    )
     gaussians = project(X, weight) + bias
     losses = [calibrated_log_loss(texts + np.float32(mix) * gaussians, y) for mix in _MIXES]
     return float(_MIXES[int(np.argmin(losses))])

@@ -21,6 +21,7 @@ from cliptune.heads.contract import (
     Validation,
     check_fit,
     check_rows,
+    learned_columns,
     needs_of_features,
     require_every_class,
     require_fitted,
@@ -62,15 +63,17 @@ class LinearHead:
       validation loss.
     - a number: that penalty on every class. It is 1 / (C N) in terms of scikit-learn's C.
 
-    With ``features="trunk"`` rows are (N, D + E): the unit embedding, then E features of the image
-    tower before its projection, at norm 1, as ``encode_trunk`` gives them. CLIP's own linear
-    probe takes these E alone (arXiv:2103.00020, section 3.2 and appendix A.3); here the embedding
-    stays in front, so that the anchor, t_c with E zeros behind it, still is zero-shot. The
-    penalty is on all D + E weights.
+    With other features rows are (N, D + E): the unit embedding, then E features of the image
+    tower before its projection, at norm 1, as ``encode_trunk`` gives them. ``both`` learns weights
+    for all D + E, anchored at t_c with E zeros behind it. ``penultimate`` learns the E alone, as
+    CLIP's own linear probe does (arXiv:2103.00020, section 3.2 and appendix A.3), on top of the
+    zero-shot logits.
 
     Args:
         penalty: One of the rules above, or a number.
-        features: ``embedding`` or ``trunk``: which rows it takes.
+        features: ``embedding``, ``penultimate`` or ``both``.
+        text: Weight of the zero-shot logits that it starts from, in place of 1; 0 leaves the
+            texts out.
 
     Attributes:
         classes_: int64 (C,).
@@ -85,6 +88,7 @@ class LinearHead:
 
     penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
     features: FeatureChoice = "embedding"
+    text: float = 1.0
 
     classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
@@ -95,7 +99,7 @@ class LinearHead:
 
     @property
     def needs(self) -> Needs:
-        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E)."""
+        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
     def fit(
@@ -121,14 +125,18 @@ class LinearHead:
         _check_penalty(self.penalty, data)
         if data.text_rows is None:
             require_every_class(data, self.name)
-        anchor = _anchor(data)
-        problem = make_problem(data.X, data.y, n_classes=data.n_classes)
-        self.penalty_, solution = _solve(self.penalty, problem, data, anchor)
+        if not (np.isfinite(self.text) and self.text >= 0):
+            raise InputError(f"text is {self.text}; expected a finite number, 0 or above")
+        start, kept = _start(data, self.text), learned_columns(data, self.features, self.name)
+        problem, anchor = _problem(data, start, kept)
+        self.penalty_, solution = _solve(self.penalty, problem, data, anchor, start, kept)
+        weight = start.copy()
+        weight[:, kept] = solution.weight
         bias = np.zeros(data.n_classes, dtype=np.float32)
-        start = _record(0, data, anchor, bias)
-        end = _record(solution.n_evaluations, data, solution.weight, solution.bias)
-        self._set(solution.weight, solution.bias)
-        self.history_ = (start, end)
+        before = _record(0, data, start, bias)
+        after = _record(solution.n_evaluations, data, weight, solution.bias)
+        self._set(weight, solution.bias)
+        self.history_ = (before, after)
         return self
 
     def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
@@ -180,20 +188,40 @@ def _check_penalty(penalty: str | float, data: FitData) -> None:
         raise InputError("penalty 'class-adaptive' keeps classes near their texts; pass text_rows")
 
 
-def _anchor(data: FitData) -> NDArray[np.float32]:
+def _start(data: FitData, text: float) -> NDArray[np.float32]:
+    """Return the weights of the zero-shot logits, float32 (C, D) or (C, D + E)."""
     if data.text_rows is None:
         return np.zeros((data.n_classes, data.dim), dtype=np.float32)
-    return np.float32(data.logit_scale) * data.text_rows
+    return np.float32(text * data.logit_scale) * data.text_rows
+
+
+def _problem(
+    data: FitData, start: NDArray[np.float32], kept: slice
+) -> tuple[LogisticProblem, NDArray[np.float32]]:
+    """Return what is to be minimised over some columns, and where its penalty is zero.
+
+    Where all columns are learned, the start is the anchor; else what it gives is an offset.
+    """
+    if kept == slice(None):
+        return make_problem(data.X, data.y, n_classes=data.n_classes), start
+    rows, offset = data.X[:, kept], project(data.X, start)
+    problem = make_problem(rows, data.y, n_classes=data.n_classes, offset=offset)
+    return problem, np.zeros((data.n_classes, rows.shape[1]), dtype=np.float32)
 
 
 def _solve(
-    penalty: str | float, problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32]
+    penalty: str | float,
+    problem: LogisticProblem,
+    data: FitData,
+    anchor: NDArray[np.float32],
+    start: NDArray[np.float32],
+    kept: slice,
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
     if penalty == "class-adaptive":
         return _solve_class_adaptive(problem, data, anchor)
     rule = np.full(data.n_classes, 1 / (_INVERSE_STRENGTH * len(data.y)))
     if penalty == "validation":
-        return _solve_path(problem, data, anchor, rule)
+        return _solve_path(problem, data, anchor, rule, start, kept)
     chosen = rule if isinstance(penalty, str) else np.full(data.n_classes, float(penalty))
     return chosen, solve(problem, chosen, anchor=anchor)
 
@@ -218,15 +246,19 @@ def _solve_path(
     data: FitData,
     anchor: NDArray[np.float32],
     rule: NDArray[np.float64],
+    start: NDArray[np.float32],
+    kept: slice,
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
     assert data.validation is not None  # checked with the penalty's name
     X, y = data.validation
+    offset = np.float32(0) if problem.offset is None else project(X, start)
+    rows = X[:, kept]
     best: tuple[float, NDArray[np.float64], LogisticSolution] | None = None
     solution: LogisticSolution | None = None
     n_worse = 0
     for factor in _PATH:
         solution = solve(problem, factor * rule, anchor=anchor, start=solution)
-        loss = log_loss(project(X, solution.weight) + solution.bias, y)
+        loss = log_loss(project(rows, solution.weight) + solution.bias + offset, y)
         n_worse = 0 if best is None or loss < best[0] else n_worse + 1
         if n_worse == 0:
             best = (loss, factor * rule, solution)

@@ -35,6 +35,7 @@ class LogisticProblem:
         n_classes: C.
         eigenvalues: float64 (D,), of the rows' covariance.
         eigenvectors: float64 (D, D), one a column.
+        offset: float32 (N, C), what is added to the logits as it is; or None.
     """
 
     centred: torch.Tensor
@@ -43,6 +44,7 @@ class LogisticProblem:
     n_classes: int
     eigenvalues: torch.Tensor
     eigenvectors: torch.Tensor
+    offset: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,34 @@ class LogisticSolution:
     n_evaluations: int
 
 
-def make_problem(X: FloatArray, y: NDArray[np.int64], *, n_classes: int) -> LogisticProblem:
-    """Centre the rows and take the eigenbasis of their covariance, once for many penalties."""
+def make_problem(
+    X: FloatArray,
+    y: NDArray[np.int64],
+    *,
+    n_classes: int,
+    offset: NDArray[np.float32] | None = None,
+) -> LogisticProblem:
+    """Centre the rows and take the eigenbasis of their covariance, once for many penalties.
+
+    Args:
+        X: (N, D).
+        y: int64 (N,), 0..C-1.
+        n_classes: C.
+        offset: float32 (N, C), logits that the weights are added to.
+    """
     rows = torch.tensor(np.asarray(X, dtype=np.float32))
     mean = rows.mean(dim=0)
     centred = rows.sub_(mean)
     covariance = (centred.T @ centred).double() / len(centred)
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     return LogisticProblem(
-        centred, mean, torch.from_numpy(y), n_classes, eigenvalues.clamp_min(0), eigenvectors
+        centred,
+        mean,
+        torch.from_numpy(y),
+        n_classes,
+        eigenvalues.clamp_min(0),
+        eigenvectors,
+        None if offset is None else torch.from_numpy(offset),
     )
 
 
@@ -163,6 +184,8 @@ class _Objective:
         problem, logits = self._problem, self._logits
         weight, deviation, bias = self._weight(point)
         torch.addmm(bias, problem.centred, weight.T, out=logits)
+        if problem.offset is not None:
+            logits += problem.offset
         true_logits = logits[self._row_numbers, problem.labels]
         normaliser = torch.logsumexp(logits, dim=1)
         value = (normaliser - true_logits).double().mean()

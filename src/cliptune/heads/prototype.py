@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
 from cliptune.heads.contract import (
+    FeatureChoice,
     FitData,
     Needs,
     Validation,
     check_fit,
     check_rows,
+    learned_columns,
+    needs_of_features,
     require_every_class,
     require_fitted,
 )
@@ -49,22 +52,31 @@ class PrototypeHead:
     Departure: cosine with the encoder's logit scale instead of the squared distance; on unit
     rows both order the classes alike up to the lengths of the means.
 
+    Args:
+        features: ``embedding``, ``penultimate`` or ``both``: what is averaged.
+
     Attributes:
         classes_: int64 (C,).
-        prototypes_: float32 (C, D), unit rows.
+        prototypes_: float32 (C, D), or (C, D + E), unit rows.
         logit_scale_: Factor on cosines.
         n_parameters_: C D.
         history_: Empty, there is no training.
     """
 
     name: ClassVar[str] = "prototype"
-    needs: ClassVar[Needs] = "pooled"
+
+    features: FeatureChoice = "embedding"
 
     classes_: NDArray[np.int64] = field(init=False, repr=False)
     prototypes_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
     n_parameters_: int = field(init=False, repr=False)
     history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
+
+    @property
+    def needs(self) -> Needs:
+        """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
+        return needs_of_features(self.features)
 
     def fit(
         self,
@@ -84,17 +96,20 @@ class PrototypeHead:
             logit_scale=logit_scale,
             n_classes=n_classes,
             validation=validation,
+            needs=self.needs,
         )
         require_every_class(data, self.name)
         means = class_means(data)
+        if self.features == "penultimate":
+            means[:, : learned_columns(data, self.features, self.name).start] = 0
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         prototypes = (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return self._set(prototypes, data.logit_scale)
 
     def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
+        """Return logits (N, C) for rows as ``needs`` says."""
         require_fitted(self)
-        rows = check_rows(X, dim=self.prototypes_.shape[1])
+        rows = check_rows(X, dim=self.prototypes_.shape[1], needs=self.needs)
         return zero_shot_logits(rows, self.prototypes_, self.logit_scale_)
 
     def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
@@ -102,7 +117,7 @@ class PrototypeHead:
         return softmax(self.predict_logits(X))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments: there are none."""
+        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
         return head_parameters(self, deep=deep)
 
     def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
