@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import CheckpointError, InputError
 from cliptune.heads.arrays import FloatArray, Labels, softmax
-from cliptune.heads.cache_keys import USUAL_SHOTS, CacheStack, affinities, make_keys
+from cliptune.heads.cache_keys import BETAS, USUAL_SHOTS, CacheStack, affinities, make_keys
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
     FitData,
@@ -34,7 +34,6 @@ from cliptune.heads.zero_shot import zero_shot_logits
 __all__ = ["CacheHead"]
 
 _ALPHAS = tuple(10.0 ** np.arange(-2, 2.25, 0.25))
-_BETAS = (1.0, 2.0, 3.5, 5.5, 8.0, 12.0, 18.0, 27.0, 40.0)
 
 
 @dataclass(eq=False)
@@ -212,10 +211,10 @@ def _choose_weights(
         return head.alpha, head.beta
     X, y = data.validation
     texts = zero_shot_logits(X, require_text_rows(data, head.name), data.logit_scale)
-    cached = affinities(X, keys, labels, _BETAS, data.n_classes)
+    cached = affinities(X, keys, labels, BETAS, data.n_classes)
     candidates = [
         (calibrated_log_loss(texts + np.float32(alpha) * part, y), alpha, beta)
-        for beta, part in zip(_BETAS, cached, strict=True)
+        for beta, part in zip(BETAS, cached, strict=True)
         for alpha in _ALPHAS
     ]
     _, alpha, beta = min(candidates)

@@ -17,8 +17,10 @@ from cliptune.heads.contract import FitData
 from cliptune.heads.optimizers import Parameters
 from cliptune.heads.stack_run import read_rows
 
-__all__ = ["USUAL_SHOTS", "CacheStack", "affinities", "make_keys"]
+__all__ = ["BETAS", "USUAL_SHOTS", "CacheStack", "affinities", "affinity_factor", "make_keys"]
 
+# How sharply closeness falls off: what is tried.
+BETAS = (1.0, 2.0, 3.5, 5.5, 8.0, 12.0, 18.0, 27.0, 40.0)
 USUAL_SHOTS = 16  # the most keys a class that the source keeps
 
 
@@ -60,7 +62,7 @@ def affinities(
     counts = np.bincount(labels, minlength=n_classes)
     present = np.flatnonzero(counts)
     starts = np.concatenate([[0], np.cumsum(counts[present])[:-1]])
-    factor = _factor(counts) / counts[present].astype(np.float32)
+    factor = affinity_factor(counts) / counts[present].astype(np.float32)
     found = np.zeros((len(betas), len(X), n_classes), dtype=np.float32)
     stored = torch.from_numpy(keys)
     for part in row_chunks(len(X), bytes_per_row=4 * 2 * len(keys)):
@@ -94,7 +96,7 @@ class CacheStack:
     ) -> None:
         counts = np.bincount(labels, minlength=len(text_rows))
         values = np.zeros((len(keys), len(text_rows)), dtype=np.float32)
-        values[np.arange(len(keys)), labels] = _factor(counts) / counts[labels]
+        values[np.arange(len(keys)), labels] = affinity_factor(counts) / counts[labels]
         self._keys, self._texts = torch.tensor(keys), scale * torch.tensor(text_rows)
         self._alpha, self._beta = weights
         self._values = self._alpha * torch.from_numpy(values)
@@ -129,6 +131,6 @@ class CacheStack:
         """Return that one product over all heads is best."""
 
 
-def _factor(counts: NDArray[np.int64]) -> np.float32:
+def affinity_factor(counts: NDArray[np.int64]) -> np.float32:
     """Return n, by which a mean over a class's keys counts like a sum over the usual number."""
     return np.float32(min(counts.mean(), USUAL_SHOTS))

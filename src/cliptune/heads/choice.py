@@ -5,14 +5,16 @@ It knows nothing about what the candidates are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray
 
-__all__ = ["best_temperature", "calibrated_log_loss"]
+__all__ = ["best_mixture", "best_temperature", "calibrated_log_loss"]
 
-_LOG_RANGE = 5.0  # temperatures from exp(-5) to exp(5): beyond, probabilities are 0 and 1 or equal
+_LOG_RANGE = 10.0  # temperatures from exp(-10) to exp(10)
 _SETTLED = 1e-5
 _MAX_STEPS = 60
 
@@ -75,3 +77,63 @@ def _moments(
     second = weights.sum(axis=1) / sums
     loss = float(np.log(sums).mean()) - inverse * wanted
     return loss, float(first.mean()) - wanted, float((second - first**2).mean())
+
+
+def best_mixture(parts: Sequence[FloatArray], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the weights, none below 0, with which logits are best added up.
+
+    The smoothed log-loss of ``best_temperature``, which is that of one part: convex in the K
+    weights. Newton's steps with a line search over the weights that are above 0; one that reaches
+    0 stays there.
+
+    Args:
+        parts: K arrays of logits (N, C).
+        y: int64 (N,), 0..C-1.
+
+    Returns:
+        float64 (K,).
+    """
+    stacked = np.stack([part - part.max(axis=1, keepdims=True) for part in parts])
+    stacked = stacked.astype(np.float64)
+    _, n, n_classes = stacked.shape
+    miss = 1 / (n + 2)
+    true = stacked[:, np.arange(n), y]
+    rest = (stacked.sum(axis=2) - true) / max(n_classes - 1, 1)
+    wanted = ((1 - miss) * true + miss * rest).mean(axis=1)
+    singles = [best_temperature(part, y) for part in parts]
+    weights = np.array([1 / temperature for temperature, _ in singles]) / len(parts)
+    free = np.ones(len(parts), bool)
+    loss, slope, curvature = _mixture_moments(stacked, weights, wanted)
+    for _ in range(_MAX_STEPS):
+        inner = curvature[np.ix_(free, free)] + 1e-12 * np.eye(int(free.sum()))
+        step = np.zeros_like(weights)
+        step[free] = -np.linalg.solve(inner, slope[free])
+        following, length = weights, 1.0
+        while length > 1e-6:
+            following = np.maximum(weights + length * step, 0)
+            found = _mixture_moments(stacked, following, wanted)
+            if found[0] <= loss:
+                break
+            length /= 2
+        moved = np.abs(following - weights).max() > _SETTLED * np.abs(weights).max()
+        if length <= 1e-6 or not moved:
+            break
+        weights, (loss, slope, curvature) = following, found
+        free = (weights > 0) | (slope < 0)
+    return weights
+
+
+def _mixture_moments(
+    stacked: NDArray[np.float64], weights: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return loss, gradient (K,) and Hessian (K, K) of a mixture of logits (K, N, C)."""
+    logits = np.tensordot(weights, stacked, axes=1)
+    top = logits.max(axis=1, keepdims=True)
+    shares = np.exp(logits - top)
+    sums = shares.sum(axis=1, keepdims=True)
+    shares /= sums
+    loss = float((np.log(sums) + top).mean()) - float(weights @ wanted)
+    means = np.einsum("nc,knc->kn", shares, stacked)
+    second = np.einsum("nc,knc,lnc->kl", shares, stacked, stacked, optimize=True)
+    n = stacked.shape[1]
+    return loss, means.mean(axis=1) - wanted, second / n - means @ means.T / n

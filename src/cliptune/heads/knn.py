@@ -29,9 +29,9 @@ from cliptune.heads.options import EpochRecord
 from cliptune.heads.saved import check_state, check_stored_labels, construct, head_parameters
 from cliptune.heads.stack_run import read_rows
 
-__all__ = ["NeighborsHead"]
+__all__ = ["COUNTS", "NeighborsHead", "vote"]
 
-_COUNTS = (1, 3, 5, 10, 20, 50, 100, 200)
+COUNTS = (1, 3, 5, 10, 20, 50, 100, 200)
 _USUAL_COUNT = 20  # arXiv:2104.14294, section 4.1: best of 10, 20, 100 and 200 for all its models
 _TEMPERATURE = 0.07  # arXiv:1805.01978, section 3.4
 
@@ -99,7 +99,7 @@ class NeighborsHead:
         require_fitted(self)
         rows = check_rows(X, dim=self.rows_.shape[1])
         cosines, labels = _nearest(rows, self.rows_, self.labels_, count=self.k_)
-        return _vote(cosines, labels, n_classes=len(self.classes_))
+        return vote(cosines, labels, n_classes=len(self.classes_))
 
     def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
         """Return probabilities (N, C); rows sum to 1."""
@@ -141,11 +141,11 @@ def _choose_count(k: int | None, data: FitData, rows: NDArray[np.float32]) -> in
     if data.validation is None:
         return max(1, min(_USUAL_COUNT, len(data.y) // data.n_classes))
     X, y = data.validation
-    counts = [count for count in _COUNTS if count <= len(data.y)]
+    counts = [count for count in COUNTS if count <= len(data.y)]
     cosines, labels = _nearest(X, rows, data.y, count=counts[-1])
     losses = [
         calibrated_log_loss(
-            _vote(cosines[:, :count], labels[:, :count], n_classes=data.n_classes), y
+            vote(cosines[:, :count], labels[:, :count], n_classes=data.n_classes), y
         )
         for count in counts
     ]
@@ -165,9 +165,10 @@ def _nearest(
     return cosines, nearest
 
 
-def _vote(
+def vote(
     cosines: NDArray[np.float32], labels: NDArray[np.int64], *, n_classes: int
 ) -> NDArray[np.float32]:
+    """Return logits, float32 (N, C), from the cosines and labels of the nearest, each (N, k)."""
     weights = np.exp((cosines - cosines[:, :1]) / _TEMPERATURE)
     votes = np.full((len(cosines), n_classes), 1 / n_classes, dtype=np.float64)
     np.add.at(votes, (np.arange(len(cosines))[:, None], labels), weights)

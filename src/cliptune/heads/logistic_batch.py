@@ -1,0 +1,232 @@
+"""Many logistic regressions on the same rows at once: other weights of rows, other penalties.
+
+Each problem is that of ``logistic``; here rows come in the eigenbasis of their covariance, where
+its preconditioner is a scale for each coordinate, and the products of all problems are one. It
+knows nothing about folds or about what the rows are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Problems", "Solutions", "solve_batch"]
+
+_MAX_ITERATIONS = 200
+_HISTORY = 8
+_RELATIVE_TOLERANCE = 1e-5  # of the objective, a step
+_MOST_HALVINGS = 10
+_ARMIJO = 1e-4
+
+
+@dataclass(frozen=True)
+class Problems:
+    """P problems over n rows.
+
+    Attributes:
+        rows: float32 (n, m), in the eigenbasis of their covariance.
+        variances: float32 (m,), that covariance.
+        labels: int64 (n,), 0..C-1.
+        n_classes: C.
+        weights: float32 (P, n), what each row counts in each problem; 0 for one that is left out.
+        offset: float32 (n, C), logits that the weights are added to, or None.
+    """
+
+    rows: torch.Tensor
+    variances: torch.Tensor
+    labels: torch.Tensor
+    n_classes: int
+    weights: torch.Tensor
+    offset: torch.Tensor | None = None
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """How many rows each problem has, float32 (P,)."""
+        return self.weights.sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """Where the problems ended.
+
+    Attributes:
+        weight: float32 (P, C, m).
+        bias: float32 (P, C).
+        objective: float64 (P,), mean cross-entropy plus penalty.
+        n_evaluations: Passes over the rows.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    objective: torch.Tensor
+    n_evaluations: int
+
+    def logits(self, problems: Problems, number: int, rows: torch.Tensor) -> torch.Tensor:
+        """Return a problem's logits for some of the rows, float32 (k, C)."""
+        found = torch.addmm(self.bias[number], problems.rows[rows], self.weight[number].T)
+        return found if problems.offset is None else found + problems.offset[rows]
+
+
+def solve_batch(
+    problems: Problems, penalty: torch.Tensor, *, start: Solutions | None = None
+) -> Solutions:
+    """Minimise sum_i v_i CE_i / sum_i v_i + penalty/2 |weight|^2 of every problem; bias is free.
+
+    L-BFGS (Nocedal & Wright, Numerical Optimization, algorithm 7.4), preconditioned by Boehning's
+    bound as ``logistic`` does, a step length for each problem by backtracking. A problem whose
+    objective has settled is taken out of the batch.
+
+    Args:
+        problems: P of them.
+        penalty: float32 (P,), above 0.
+        start: Solutions of the same problems for other penalties.
+
+    Returns:
+        The minima; their objectives are within about 1e-4 of the exact ones.
+    """
+    batch = _Batch(problems, penalty)
+    state = _State.begin(batch, start)
+    for _ in range(_MAX_ITERATIONS):
+        if not len(state.active):
+            break
+        state.step()
+    return state.solutions()
+
+
+class _Batch:
+    """Value and gradient of the problems in preconditioned coordinates (P, C, m + 1)."""
+
+    def __init__(self, problems: Problems, penalty: torch.Tensor) -> None:
+        curvature = (problems.n_classes - 1) / problems.n_classes**2
+        self.problems, self.penalty = problems, penalty
+        self.scale = (curvature * problems.variances + penalty[:, None]).rsqrt()
+        self.bias_unit = curvature**-0.5
+        self.shares = (problems.weights / problems.counts[:, None]).T.contiguous()
+        self._numbers = torch.arange(len(problems.rows))
+
+    def split(
+        self, points: torch.Tensor, active: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weights (p, C, m) and biases (p, C) of points."""
+        return points[:, :, :-1] * self.scale[active, None], points[:, :, -1] * self.bias_unit
+
+    def __call__(
+        self, points: torch.Tensor, active: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        problems = self.problems
+        p, n_classes, n = len(points), problems.n_classes, len(problems.rows)
+        weight, bias = self.split(points, active)
+        flat = weight.reshape(p * n_classes, -1)
+        logits = torch.addmm(bias.reshape(-1), problems.rows, flat.T).view(n, p, n_classes)
+        if problems.offset is not None:
+            logits += problems.offset[:, None]
+        shares = self.shares[:, active]
+        normaliser = torch.logsumexp(logits, dim=2)
+        losses = normaliser - logits[self._numbers, :, problems.labels]
+        pull = self.penalty[active]
+        value = (losses * shares).double().sum(dim=0)
+        value += 0.5 * pull.double() * weight.double().square().sum(dim=(1, 2))
+        residual = logits.sub_(normaliser[:, :, None]).exp_()
+        residual[self._numbers, :, problems.labels] -= 1
+        residual *= shares[:, :, None]
+        gradient = torch.empty_like(points)
+        raw = (residual.view(n, p * n_classes).T @ problems.rows).view_as(weight)
+        gradient[:, :, :-1] = (raw + pull[:, None, None] * weight) * self.scale[active, None]
+        gradient[:, :, -1] = residual.sum(dim=0) * self.bias_unit
+        return value, gradient
+
+
+class _State:
+    """Where L-BFGS stands with the problems that have not settled."""
+
+    def __init__(self, batch: _Batch, points: torch.Tensor) -> None:
+        self.batch = batch
+        self.active = torch.arange(len(points))
+        self.points = points
+        self.values, self.gradients = batch(points, self.active)
+        self.n_evaluations = 1
+        self._ended = points.clone()
+        self._objective = self.values.clone()
+        self._pairs: deque[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = deque(maxlen=_HISTORY)
+
+    @classmethod
+    def begin(cls, batch: _Batch, start: Solutions | None) -> _State:
+        problems = batch.problems
+        shape = (len(problems.weights), problems.n_classes, problems.rows.shape[1] + 1)
+        points = torch.zeros(shape)
+        if start is not None:
+            points[:, :, :-1] = start.weight / batch.scale[:, None]
+            points[:, :, -1] = start.bias / batch.bias_unit
+        return cls(batch, points)
+
+    def solutions(self) -> Solutions:
+        """Return where every problem ended or stands."""
+        self._keep(torch.ones(len(self.active), dtype=torch.bool))
+        weight, bias = self.batch.split(self._ended, torch.arange(len(self._ended)))
+        return Solutions(weight, bias, self._objective, self.n_evaluations)
+
+    def step(self) -> None:
+        """Take one step with every problem, and let go of those that have settled."""
+        direction, descent = self._direction()
+        length = torch.ones(len(self.active))
+        for _ in range(_MOST_HALVINGS):
+            points = self.points + length[:, None, None] * direction
+            values, gradients = self.batch(points, self.active)
+            self.n_evaluations += 1
+            bound = self.values + _ARMIJO * length * descent + 1e-7 * self.values.abs()
+            lower = values <= bound
+            if lower.all():
+                break
+            length = torch.where(lower, length, length / 2)
+        taken = lower[:, None, None]
+        moved = torch.where(taken, points - self.points, 0.0)
+        change = torch.where(taken, gradients - self.gradients, 0.0)
+        gain = (self.values - values) / self.values.abs().clamp_min(1e-12)
+        self.points = torch.where(taken, points, self.points)
+        self.gradients = torch.where(taken, gradients, self.gradients)
+        self.values = torch.where(lower, values, self.values)
+        product = _dot(moved, change)
+        inverse = torch.where(product > 1e-12, 1 / product.clamp_min(1e-12), 0.0)
+        self._pairs.append((moved, change, inverse))
+        self._let_go((gain < _RELATIVE_TOLERANCE) | ~lower)
+
+    def _direction(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the quasi-Newton direction and the slope along it, steepest descent if it is up."""
+        direction = self.gradients.clone()
+        weights = []
+        for moved, change, inverse in reversed(self._pairs):
+            weight = inverse * _dot(moved, direction)
+            direction -= weight[:, None, None] * change
+            weights.append(weight)
+        if self._pairs:
+            moved, change, inverse = self._pairs[-1]
+            scale = _dot(moved, change) / _dot(change, change).clamp_min(1e-30)
+            direction *= torch.where(inverse > 0, scale, 1.0)[:, None, None]
+        for (moved, change, inverse), weight in zip(self._pairs, reversed(weights), strict=True):
+            direction += (weight - inverse * _dot(change, direction))[:, None, None] * moved
+        direction.neg_()
+        descent = _dot(self.gradients, direction)
+        uphill = descent >= 0
+        direction[uphill] = -self.gradients[uphill]
+        return direction, torch.where(uphill, -_dot(self.gradients, self.gradients), descent)
+
+    def _let_go(self, settled: torch.Tensor) -> None:
+        if not settled.any():
+            return
+        self._keep(settled)
+        rest = ~settled
+        self.active, self.points = self.active[rest], self.points[rest]
+        self.values, self.gradients = self.values[rest], self.gradients[rest]
+        pairs = [(s[rest], c[rest], i[rest]) for s, c, i in self._pairs]
+        self._pairs = deque(pairs, maxlen=_HISTORY)
+
+    def _keep(self, which: torch.Tensor) -> None:
+        self._ended[self.active[which]] = self.points[which]
+        self._objective[self.active[which]] = self.values[which]
+
+
+def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the products of the problems' coordinates, (p,)."""
+    return (first * second).sum(dim=(1, 2))

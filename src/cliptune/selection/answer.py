@@ -1,0 +1,272 @@
+"""From held-out answers to one recommendation, and to whether training pays at all.
+
+It sees hits and losses of methods on the same images; the test changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.selection.cross_validation import METHODS
+from cliptune.selection.folds import Folds
+
+__all__ = ["Answer", "Gain", "Judged", "answer", "compare"]
+
+_LEVEL = 0.95
+_SHOWN = 0.8  # probability from which on a simpler method counts as shown to be as good
+_DRAWS = 500
+_MOST_LABELS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method answered for held-out images, calibrated.
+
+    Attributes:
+        images: int64 (n,), which images were held out.
+        hits: float64 (n,), how often each was right over the repeats, 0 to 1.
+        losses: float64 (n,), its mean negative log-probability of the label likewise.
+        folds: J, how often a share of the images was left out.
+        overlap: n_held / n_learned of one fold.
+    """
+
+    images: NDArray[np.int64]
+    hits: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    folds: int
+    overlap: float
+
+    @classmethod
+    def of(
+        cls, probabilities: NDArray[np.float64], labels: NDArray[np.int64], folds: Folds
+    ) -> Judged:
+        """Judge answers.
+
+        Args:
+            probabilities: float64 (H, C), calibrated, for the folds' held-out rows in their order;
+                fewer where only the first repeat was answered.
+            labels: int64 (n,), of all images.
+            folds: What was left out.
+        """
+        h = len(probabilities)
+        rows = folds.rows[:h]
+        own = labels[rows]
+        right = (probabilities.argmax(axis=1) == own).astype(np.float64)
+        losses = -np.log(np.maximum(probabilities[np.arange(h), own], 1e-300))
+        images, place, times = np.unique(rows, return_inverse=True, return_counts=True)
+        n_folds = int(folds.fold_of[h - 1]) + 1
+        held = h / n_folds
+        return cls(
+            images,
+            np.bincount(place, right) / times,
+            np.bincount(place, losses) / times,
+            n_folds,
+            held / max(folds.n - held, 1),
+        )
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(self.hits.mean())
+
+    @property
+    def log_loss(self) -> float:
+        """Mean negative log-probability of the labels, in nats."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """From one method to another, in accuracy on the same held-out images.
+
+    Attributes:
+        difference: Accuracy of the second minus accuracy of the first.
+        error: Its standard error.
+        n: Images.
+    """
+
+    difference: float
+    error: float
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.difference - self._quantile((1 + _LEVEL) / 2) * self.error
+
+    @property
+    def high(self) -> float:
+        """Upper end of it."""
+        return self.difference + self._quantile((1 + _LEVEL) / 2) * self.error
+
+    def below(self, margin: float) -> float:
+        """Return the probability that the difference is at most ``margin``."""
+        from scipy.stats import t
+
+        if self.error == 0:
+            return float(self.difference <= margin)
+        return float(t.cdf((margin - self.difference) / self.error, max(self.n - 1, 1)))
+
+    def _quantile(self, share: float) -> float:
+        from scipy.stats import t
+
+        return float(t.ppf(share, max(self.n - 1, 1)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Which method to ship, and whether labels were worth learning from.
+
+    Attributes:
+        method: The method to ship; None where none is better than guessing.
+        best: The method that is expected to be right most often.
+        accuracy: What ``best`` is expected to reach, freed of the luck of having been chosen.
+        answer: ``train``: the gain over zero-shot is above 0. ``do-not-train``: the gain is below
+            the margin. ``undecided``: there are too few labels to tell.
+        gain: From zero-shot to ``best``, freed of the same luck.
+        as_good: Other methods that are shown to be as good as ``best`` within the margin.
+        margin: In accuracy.
+        labels_needed: How many labels in all would decide, where it is undecided; None where that
+            cannot be said.
+    """
+
+    method: str | None
+    best: str
+    accuracy: float
+    answer: Literal["train", "do-not-train", "undecided"]
+    gain: Gain
+    as_good: tuple[str, ...]
+    margin: float
+    labels_needed: int | None
+
+
+def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: int = 0) -> Answer:
+    """Weigh methods against each other on the same held-out images.
+
+    The best is the one with the lowest log-loss among those whose accuracy is within one standard
+    error of the highest: on few images accuracy is coarse, and the highest of many is often the
+    luckiest. A simpler one is taken in its place where it is shown to be as good: where it is at
+    most ``margin`` worse with a probability of 80 %. What the best gains is what it gained on
+    images that did not choose it.
+
+    Args:
+        judged: Methods by name, zero-shot among them.
+        margin: How much accuracy a simpler method may cost.
+        chance: Accuracy of always naming the commonest class.
+        seed: Of the bootstrap.
+    """
+    order: Sequence[str] = sorted(judged, key=METHODS.index)
+    best = _best(judged, order)
+    luck = _luck(judged, order, best, seed)
+    accuracy = judged[best].accuracy - luck
+    to_best = {
+        name: _less(compare(judged[name], judged[best]), luck) for name in order if name != best
+    }
+    gain = to_best.get("zero-shot") or Gain(0.0, 0.0, len(judged[best].images))
+    as_good = [name for name, lost in to_best.items() if lost.below(margin) >= _SHOWN]
+    method: str | None = next(iter([*as_good, best]))
+    kind: Literal["train", "do-not-train", "undecided"] = "train" if gain.low > 0 else "undecided"
+    if "zero-shot" in (*as_good, best) and gain.below(margin) >= _SHOWN:
+        kind, method = "do-not-train", "zero-shot"
+    if not _is_above(accuracy, len(judged[best].images), chance):
+        kind, method = "do-not-train", None
+    return Answer(
+        method=method,
+        best=best,
+        accuracy=accuracy,
+        answer=kind,
+        gain=gain,
+        as_good=tuple(name for name in (*as_good, best) if name != method),
+        margin=margin,
+        labels_needed=_labels_needed(gain, margin) if kind == "undecided" else None,
+    )
+
+
+def compare(first: Judged, second: Judged) -> Gain:
+    """Compare two methods on the same held-out images by the corrected resampled t-test.
+
+    Folds share what they learn from, so that their differences vary less than independent ones
+    would: the variance s^2 / J of the mean of J folds becomes (1 / J + n_held / n_learned) s^2
+    (Nadeau & Bengio, Machine Learning 52, 2003, equation 9; as a posterior: arXiv:1606.04316,
+    equation 3). Departure: s^2, the variance of one fold's difference, is that of one image's
+    divided by the images of a fold, since folds of two images tell little of their own; and half
+    an image more than came is thought to differ, so that few images never prove equality.
+
+    Args:
+        first: A method.
+        second: Another; where one was asked for the first repeat alone, J is that repeat's.
+    """
+    change = second.hits - first.hits
+    n, folds = len(change), min(first.folds, second.folds)
+    mean = float(change.mean())
+    held = n * max(first.overlap, second.overlap) / (1 + max(first.overlap, second.overlap))
+    variance = max((float((change**2).sum()) + 0.5) / (n + 1) - mean**2, 0.0)
+    overlap = 1 / folds + max(first.overlap, second.overlap)
+    return Gain(mean, math.sqrt(overlap * variance / max(held, 1.0)), n)
+
+
+def _best(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
+    highest = max(order, key=lambda name: (judged[name].accuracy, -judged[name].log_loss))
+    lost = {name: compare(judged[name], judged[highest]) for name in order if name != highest}
+    near = [name for name, gain in lost.items() if gain.difference <= gain.error]
+    return min([*near, highest], key=lambda name: judged[name].log_loss)
+
+
+def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: int) -> float:
+    """Return by how much the chosen method's accuracy flatters it, because it was chosen by it.
+
+    Bootstrap bias-corrected cross-validation (Tsamardinos et al., arXiv:1708.07180, section 3.2):
+    methods are chosen on a draw of the images, and scored on those that the draw left out.
+    """
+    hits = np.stack([judged[name].hits for name in order], axis=1)
+    losses = np.stack([judged[name].losses for name in order], axis=1)
+    highest = max(order, key=lambda name: judged[name].accuracy)
+    errors = np.array([compare(judged[name], judged[highest]).error for name in order])
+    n = len(hits)
+    rng = np.random.default_rng([seed, 23])
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)
+    accuracy, loss = drawn @ hits / n, drawn @ losses / n
+    near = accuracy >= accuracy.max(axis=1, keepdims=True) - errors
+    chosen = np.where(near, loss, np.inf).argmin(axis=1)
+    left_out = drawn == 0
+    scores = (left_out @ hits) / np.maximum(left_out.sum(axis=1, keepdims=True), 1)
+    fair = float(scores[np.arange(_DRAWS), chosen].mean())
+    return max(judged[best].accuracy - fair, 0.0)
+
+
+def _less(gain: Gain, luck: float) -> Gain:
+    return Gain(gain.difference - luck, gain.error, gain.n)
+
+
+def _is_above(accuracy: float, n: int, chance: float) -> bool:
+    """Say whether answers are right more often than by naming the commonest class."""
+    from scipy.stats import binomtest
+
+    test = binomtest(round(accuracy * n), n, chance, alternative="greater")
+    return bool(test.pvalue < 1 - _LEVEL)
+
+
+def _labels_needed(gain: Gain, margin: float) -> int | None:
+    """Return how many labels would decide if the gain stayed as it is, or None.
+
+    A gain above half the margin is decided when its interval leaves 0 out, a smaller one when the
+    margin is out of its reach.
+    """
+    if gain.difference > margin / 2:
+        room, half = gain.difference, gain.high - gain.difference
+    else:
+        room, half = margin - gain.difference, _one_sided(gain)
+    needed = math.ceil(gain.n * (half / room) ** 2)
+    return needed if needed <= _MOST_LABELS else None
+
+
+def _one_sided(gain: Gain) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(_SHOWN, max(gain.n - 1, 1))) * gain.error

@@ -1,0 +1,150 @@
+"""Every candidate's answers for images that were held out.
+
+It knows which methods there are and what each can learn from; choosing among them is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from cliptune.heads.choice import calibrated_log_loss
+from cliptune.heads.zero_shot import zero_shot_logits
+from cliptune.selection.candidates import Candidate, Pool, Setting
+from cliptune.selection.folds import Folds
+from cliptune.selection.gaussian import discriminants, prototypes
+from cliptune.selection.linear_paths import linear_heads
+from cliptune.selection.neighbours import caches, neighbours
+from cliptune.selection.refitted import refitted
+from cliptune.selection.subspace import Subspace, span
+from cliptune.usage import Usage
+
+__all__ = ["METHODS", "affordable", "cross_validate", "held_out_loss", "on_features"]
+
+# From the least to the most that has to be fitted, kept and explained: among methods that are
+# as good as each other, the earlier one is taken.
+METHODS = (
+    "zero-shot",
+    "prototype",
+    "discriminant",
+    "linear",
+    "linear-sgd",
+    "dual-linear",
+    "knn",
+    "cache",
+    "attention",
+)
+_ON_FEATURES = ("prototype", "discriminant", "linear")
+_KEEPS_IMAGES = ("knn", "cache")
+_MOST_KEPT = 12_000
+_FIXED = {"attention": ("tokens",)}
+_TRAINED = ("linear-sgd", "dual-linear", "attention")
+_MOST_TRAINED = 1_000
+
+
+def on_features(method: str) -> bool:
+    """Say whether a method can learn from features before the projection."""
+    return method in _ON_FEATURES
+
+
+def affordable(methods: Sequence[str], n: int) -> tuple[list[str], list[str]]:
+    """Return the methods worth comparing for n images, and a sentence for those left out."""
+    notes = []
+    left_out = set()
+    for names, most, why in (
+        (_TRAINED, _MOST_TRAINED, "would be trained again for every fold"),
+        (_KEEPS_IMAGES, _MOST_KEPT, "keep every image"),
+    ):
+        out = [name for name in names if name in methods and n > most]
+        if out:
+            notes.append(
+                f"not compared with {n:,} images, because they {why}: {', '.join(out)}; "
+                "name one as --method to fit it"
+            )
+            left_out |= set(out)
+    return [name for name in methods if name not in left_out], notes
+
+
+def cross_validate(
+    pool: Pool,
+    folds: Folds,
+    methods: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+) -> Iterator[list[Candidate]]:
+    """Give each method's candidates, one for each of the features, zero-shot first.
+
+    Args:
+        pool: The data.
+        folds: What is left out, time after time.
+        methods: Names in ``METHODS``.
+        options: Arguments for the heads, zero-shot excepted; ``features`` names the only features
+            to learn from.
+    """
+    subspace = cache(lambda features: span(pool.columns(features)))
+    liked: str | None = None
+    for method in dict.fromkeys(("zero-shot", *methods)):
+        own = {} if method == "zero-shot" else dict(options)
+        wanted = own.pop("features", None)
+        features = pool.all_features if on_features(method) else _FIXED.get(method, ("embedding",))
+        if wanted is not None:
+            features = (wanted,)
+        elif method == "linear" and folds.n_folds == 1 and liked is not None:
+            features = (liked,)  # of many images it would take minutes on each
+        found = [_candidate(pool, folds, method, one, own, subspace) for one in features]
+        if method == "discriminant":
+            liked = min(found, key=lambda one: held_out_loss(one, pool, folds)).features
+        yield found
+
+
+def held_out_loss(candidate: Candidate, pool: Pool, folds: Folds) -> float:
+    """Return the smoothed log-loss of a candidate's answers at their best temperature."""
+    labels = pool.labels[folds.rows[: len(candidate.logits)]]
+    return calibrated_log_loss(candidate.logits, labels)
+
+
+def _candidate(
+    pool: Pool,
+    folds: Folds,
+    method: str,
+    features: str,
+    options: dict[str, Any],  # Any: arguments of any head
+    subspace: Callable[[str], Subspace],
+) -> Candidate:
+    with Usage() as usage:
+        setting = _answers(pool, folds, method, features, options, subspace)
+    return Candidate(
+        method, features, setting.options, setting.logits, usage.seconds, usage.peak_bytes
+    )
+
+
+def _answers(
+    pool: Pool,
+    folds: Folds,
+    method: str,
+    features: str,
+    options: dict[str, Any],  # Any: arguments of any head
+    subspace: Callable[[str], Subspace],
+) -> Setting:
+    if method == "zero-shot":
+        return Setting(
+            {}, zero_shot_logits(pool.vectors[folds.rows], pool.text_rows, pool.logit_scale)
+        )
+    if options or method in _TRAINED:
+        return refitted(
+            pool, folds.first_repeat(), method, _with_features(method, features, options)
+        )
+    if method == "prototype":
+        return prototypes(pool, folds, features)
+    if method == "discriminant":
+        return discriminants(pool, folds, features, subspace(features))
+    if method == "linear":
+        return linear_heads(pool, folds, features, subspace(features))
+    return (neighbours if method == "knn" else caches)(pool, folds)
+
+
+def _with_features(
+    method: str, features: str, options: dict[str, Any]
+) -> dict[str, Any]:  # Any: as above
+    return {**options, "features": features} if on_features(method) else options

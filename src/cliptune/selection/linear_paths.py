@@ -1,0 +1,98 @@
+"""Logistic regressions in cross-validation: all folds of a penalty minimised as one batch.
+
+The path of penalties goes from the strongest to the weakest, each started from the one before;
+it ends where the held-out loss has risen. The objective is that of the linear head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cliptune.heads.logistic_batch import Problems, solve_batch
+from cliptune.heads.zero_shot import zero_shot_logits
+from cliptune.selection.candidates import Pool, Setting, best_setting
+from cliptune.selection.folds import Folds
+from cliptune.selection.subspace import Subspace
+
+__all__ = ["PENALTIES", "linear_heads"]
+
+# Multiples of 1 / N: in terms of scikit-learn's C, from 0.1 to 10,000.
+PENALTIES = tuple(10.0 ** np.arange(1.0, -4.25, -0.5))
+_PATIENCE = 2
+_COLUMNS_AT_ONCE = 4096  # logits of all problems of a batch, a row
+
+
+def linear_heads(pool: Pool, folds: Folds, features: str, subspace: Subspace) -> Setting:
+    """Answer by logistic regressions, from nothing and from the class texts.
+
+    Args:
+        pool: The data.
+        folds: What is left out.
+        features: Whose rows the subspace holds.
+        subspace: The rows in fewer coordinates.
+    """
+    labels = pool.labels[folds.rows]
+    texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)
+    best = [
+        best_setting(
+            _path(pool, folds, features, subspace, texts, text), labels, patience=_PATIENCE
+        )
+        for text in (0.0, 1.0)
+    ]
+    return best_setting(best, labels)
+
+
+def _path(
+    pool: Pool,
+    folds: Folds,
+    features: str,
+    subspace: Subspace,
+    texts: NDArray[np.float32],
+    text: float,
+) -> Iterator[Setting]:
+    offset = torch.from_numpy(texts) if text else None
+    splits = list(folds.splits())
+    at_once = max(1, _COLUMNS_AT_ONCE // pool.n_classes)
+    batches = [
+        (_problems(pool, subspace, offset, splits[start : start + at_once]), start)
+        for start in range(0, len(splits), at_once)
+    ]
+    solved = [None for _ in batches]
+    for multiple in PENALTIES:
+        logits = np.empty((len(folds.rows), pool.n_classes), np.float32)
+        for number, (problems, start) in enumerate(batches):
+            solution = solve_batch(problems, multiple / problems.counts, start=solved[number])
+            solved[number] = solution
+            for place, (_, held, at) in enumerate(splits[start : start + at_once]):
+                answers = solution.logits(problems, place, torch.from_numpy(held))
+                logits[at] = answers.numpy()
+        # What is learned is as strong as in the folds: the penalty falls with the images as there.
+        options = {
+            "features": features,
+            "penalty": float(multiple / len(pool.labels)),
+            "text": text,
+        }
+        yield Setting(options, logits)
+
+
+def _problems(
+    pool: Pool,
+    subspace: Subspace,
+    offset: torch.Tensor | None,
+    splits: list[tuple[NDArray[np.int64], NDArray[np.int64], slice]],
+) -> Problems:
+    learned = torch.zeros(len(splits), len(pool.labels))
+    for place, (rows, _, _) in enumerate(splits):
+        learned[place, torch.from_numpy(rows)] = 1
+    return Problems(
+        subspace.rows,
+        subspace.variances,
+        torch.from_numpy(pool.labels),
+        n_classes=pool.n_classes,
+        weights=learned,
+        offset=offset,
+    )
