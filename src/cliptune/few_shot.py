@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.choosing import Chosen, choose_methods
 from cliptune.errors import InputError
-from cliptune.fitting import Fitted, fit_methods, score_fitted
+from cliptune.fitting import score_fitted
 from cliptune.paired import compare_correct
 from cliptune.protocol import Partition, draw_shots
 from cliptune.task import Task
@@ -32,7 +33,7 @@ class Draw:
     Attributes:
         shots: Images a class to learn from.
         seed: Of the draw and of everything random in the fits.
-        task: The whole task with only the drawn rows for training and validation.
+        task: The whole task with only the drawn rows to learn from.
     """
 
     shots: int
@@ -42,10 +43,10 @@ class Draw:
 
 @dataclass(frozen=True)
 class Trial:
-    """The methods that were fitted on one draw, by name, zero-shot among them."""
+    """What was fitted on one draw, and which method its images recommend."""
 
     draw: Draw
-    fitted: Mapping[str, Fitted]
+    chosen: Chosen
 
 
 def parse_shots(text: str) -> tuple[int, ...]:
@@ -88,10 +89,10 @@ def draw_trials(
     draws = []
     for n in shots:
         for seed in range(task.seed, task.seed + n_seeds):
-            train, val = draw_shots(
+            rows = draw_shots(
                 task.labels, partition, shots=n, class_names=task.class_names, seed=seed
             )
-            draws.append(Draw(n, seed, replace(task, train=train, val=val, seed=seed)))
+            draws.append(Draw(n, seed, replace(task, train=rows, val=rows[:0], seed=seed)))
     return draws
 
 
@@ -101,10 +102,13 @@ def fit_trial(
     *,
     options: Mapping[str, Any],
     abstain_precision: float | None = None,
+    margin: float = 0.01,
 ) -> Trial:
-    """Fit zero-shot and the methods on one draw; the arguments are those of ``fit_methods``."""
-    fits = fit_methods(draw.task, methods, options=options, abstain_precision=abstain_precision)
-    return Trial(draw, {fitted.name: fitted for fitted in fits})
+    """Fit zero-shot and the methods on one draw; the arguments are those of ``choose_methods``."""
+    chosen = choose_methods(
+        draw.task, methods, options=options, abstain_precision=abstain_precision, margin=margin
+    )
+    return Trial(draw, chosen)
 
 
 def score_trials(
@@ -143,7 +147,9 @@ def _scored_runs(
 ) -> Iterator[tuple[str, dict[str, Any]]]:  # Any: plain JSON values
     task = trial.draw.task
     zero_shot: NDArray[np.bool_] | None = None
-    for name, fitted in sorted(trial.fitted.items(), key=lambda item: item[0] != "zero-shot"):
+    for name, fitted in sorted(
+        trial.chosen.fitted.items(), key=lambda item: item[0] != "zero-shot"
+    ):
         metrics, probabilities = score_fitted(task, fitted, rows)
         correct = probabilities.argmax(axis=1) == task.labels[rows]
         zero_shot = correct if zero_shot is None else zero_shot
@@ -153,7 +159,11 @@ def _scored_runs(
             {
                 "seed": trial.draw.seed,
                 "n_train": len(task.train),
-                **{key: facts[key] for key in ("val", "trained_parameters", "seconds")},
+                "recommended": name == trial.chosen.answer.method,
+                **{
+                    key: facts[key]
+                    for key in ("val", "features", "settings", "trained_parameters", "seconds")
+                },
                 "test": metrics.summary(),
                 "against_zero_shot": vars(compare_correct(zero_shot, correct, seed=task.seed)),
             },
@@ -163,10 +173,11 @@ def _scored_runs(
 def _spread(
     runs: Sequence[Mapping[str, Any]], part: str
 ) -> dict[str, dict[str, float | None]]:  # Any: plain JSON values
-    values = {score: np.asarray([run[part][score] for run in runs]) for score in _SCORES}
+    scored = [run[part] for run in runs if run[part]]  # one image a class leaves none held out
+    values = {score: np.asarray([one[score] for one in scored]) for score in _SCORES}
     return {
         score: {
-            "mean": float(v.mean()),
+            "mean": float(v.mean()) if len(v) else None,
             "std": float(v.std(ddof=1)) if len(v) > 1 else None,
         }
         for score, v in values.items()

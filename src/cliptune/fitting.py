@@ -1,12 +1,12 @@
-"""Fit heads on a partition and score them: select on validation, open the test once.
+"""Fit heads on a partition and score them: calibrated on held-out images, the test opened once.
 
 It knows features, heads and scores; nothing about images, files or how results are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,43 @@ from cliptune.calibration import (
     choose_threshold,
     fit_temperature,
 )
-from cliptune.errors import InputError
-from cliptune.heads import HEADS, EpochRecord, Head, Needs
-from cliptune.metrics import Metrics, compute_metrics
+from cliptune.heads import EpochRecord, Head
+from cliptune.heads.build import make_head
+from cliptune.metrics import Metrics, Score, compute_metrics
 from cliptune.task import Task, head_input
 from cliptune.usage import Usage
 
-__all__ = [
-    "ON_TRUNK",
-    "Fitted",
-    "calibrate_head",
-    "fit_head",
-    "fit_methods",
-    "needs_of",
-    "score_fitted",
-]
+__all__ = ["CrossValidation", "Fitted", "calibrate_head", "fit_head", "score_fitted"]
 
-ON_TRUNK = ("linear", "discriminant")  # the heads that also take features before a projection
-_PLAN_OPTIONS = {"optimizer", "epochs", "batch_size", "schedule", "patience"}
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a method reached on images that it had not learned from.
+
+    Attributes:
+        accuracy: Mean over the repeats; the interval is for so many images.
+        log_loss: Of the calibrated probabilities, in nats.
+        folds: Folds of a repeat; 1 for a single cut.
+        repeats: How often the images were divided anew.
+        feature_losses: Where features were chosen: the log-loss with each.
+    """
+
+    accuracy: Score
+    log_loss: float
+    folds: int
+    repeats: int
+    feature_losses: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the scores as plain JSON values."""
+        return {
+            "accuracy": self.accuracy.value,
+            "interval": [self.accuracy.low, self.accuracy.high],
+            "n": self.accuracy.n,
+            "log_loss": self.log_loss,
+            "folds": self.folds,
+            "repeats": self.repeats,
+        }
 
 
 @dataclass(frozen=True)
@@ -45,41 +64,50 @@ class Fitted:
     Attributes:
         name: The method.
         head: The fitted head.
-        temperature: Divides its logits; fitted on validation.
+        temperature: Divides its logits; fitted on held-out images.
         threshold: When to abstain, or None.
-        val: Scores on validation. The temperature was fitted there too, which flatters
-            log-loss and ECE a little; accuracies are not touched by it.
-        val_correct: bool, which validation images are right.
+        val: Scores on held-out images, None where none could be held out. The temperature was
+            fitted there too, which flatters log-loss and ECE a little; accuracies are not touched
+            by it.
+        val_correct: bool, which of these are right; empty where there are none.
         epochs: What the head recorded while it trained, epoch 0 first.
         seconds: Time of the fit.
         peak_bytes: Most memory the process took beyond what it had, None where unknown.
-        feature_losses: Where the features were chosen on validation: its log-loss for each.
+        features: What it learned from: ``embedding``, ``penultimate``, ``both`` or ``tokens``.
+        settings: Arguments of the head that were chosen or given.
+        cross_validation: Where it was chosen and calibrated by cross-validation; it has then
+            learned from every image outside the test.
     """
 
     name: str
     head: Head
     temperature: float
     threshold: Threshold | None
-    val: Metrics
+    val: Metrics | None
     val_correct: NDArray[np.bool_]
     epochs: tuple[EpochRecord, ...]
     seconds: float
     peak_bytes: int | None
-    feature_losses: Mapping[str, float] = field(default_factory=dict)
+    features: str = "embedding"
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: plain JSON values
+    cross_validation: CrossValidation | None = None
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return what is reported of it, without the test."""
+        found = self.cross_validation
         return {
             "method": self.name,
-            "val": self.val.summary(),
+            "val": self.val.summary() if self.val else None,
             "epochs": [asdict(record) for record in self.epochs],
             "temperature": self.temperature,
             "threshold": asdict(self.threshold) if self.threshold else None,
             "trained_parameters": self.head.n_parameters_,
             "seconds": self.seconds,
             "peak_memory_bytes": self.peak_bytes,
-            "features": self.head.needs,
-            "feature_losses": dict(self.feature_losses),
+            "features": self.features,
+            "settings": dict(self.settings),
+            "cross_validation": found.to_dict() if found else None,
+            "feature_losses": dict(found.feature_losses) if found else {},
         }
 
 
@@ -102,7 +130,7 @@ def fit_head(
         UnknownNameError: There is no such head.
         InputError: The head does not take one of the options.
     """
-    head = _make_head(name, dict(options or {}), task.seed)
+    head = make_head(name, options or {}, seed=task.seed)
     train, val = head_input(task, head, task.train), head_input(task, head, task.val)
     with Usage() as usage:
         head.fit(
@@ -145,97 +173,6 @@ def calibrate_head(
         seconds=usage.seconds,
         peak_bytes=usage.peak_bytes,
     )
-
-
-def fit_methods(
-    task: Task,
-    methods: Sequence[str],
-    *,
-    options: Mapping[str, Any],
-    abstain_precision: float | None,
-) -> Iterator[Fitted]:
-    """Fit zero-shot and the methods, one after another.
-
-    Args:
-        task: Data and partition.
-        methods: Names in ``HEADS``; zero-shot comes first in any case.
-        options: Constructor arguments for the methods, zero-shot excepted; ``features="auto"``
-            takes those, of the embedding and the trunk, that have the lower log-loss on
-            validation, calibrated.
-        abstain_precision: Wanted precision of answers, or None.
-    """
-    for name in dict.fromkeys(("zero-shot", *methods)):
-        own = {} if name == "zero-shot" else dict(options)
-        if own.get("features") == "auto":
-            yield _fit_best_features(task, name, own, abstain_precision)
-        else:
-            yield fit_head(task, name, options=own, abstain_precision=abstain_precision)
-
-
-def _auto_as_trunk(options: Mapping[str, Any]) -> dict[str, str]:
-    return {"features": "trunk"} if options["features"] == "auto" else {}
-
-
-def _fit_best_features(
-    task: Task, name: str, options: Mapping[str, Any], abstain_precision: float | None
-) -> Fitted:
-    """Fit a method on the embedding and on the trunk's features; keep the lower log-loss."""
-    found = {
-        features: fit_head(
-            task,
-            name,
-            options={**options, "features": features},
-            abstain_precision=abstain_precision,
-        )
-        for features in (("embedding",) if task.trunk is None else ("embedding", "trunk"))
-    }
-    best = min(found.values(), key=lambda fitted: fitted.val.log_loss.value)
-    return replace(
-        best,
-        seconds=sum(fitted.seconds for fitted in found.values()),
-        peak_bytes=max((f.peak_bytes for f in found.values() if f.peak_bytes), default=None),
-        feature_losses={features: f.val.log_loss.value for features, f in found.items()},
-    )
-
-
-def _make_head(name: str, options: dict[str, Any], seed: int) -> Head:
-    head_class = HEADS[name]
-    known = {f.name: f for f in fields(head_class) if f.init}  # type: ignore[arg-type]  # all are dataclasses
-    plan = {key: options.pop(key) for key in list(options) if key in _PLAN_OPTIONS}
-    unknown = sorted(set(options) - set(known)) + (sorted(plan) if "plan" not in known else [])
-    if unknown:
-        takes = sorted(
-            (set(known) - {"plan", "seed"}) | (_PLAN_OPTIONS if "plan" in known else set())
-        )
-        raise InputError(
-            f"method {name!r} has no option {', '.join(unknown)}; "
-            f"it takes {', '.join(takes) or 'none'}"
-        )
-    if "seed" in known:
-        options["seed"] = seed
-    head = head_class(**options)
-    if plan:
-        head = replace(head, plan=replace(head.plan, **plan))  # type: ignore[type-var,attr-defined]  # dataclasses
-    return head
-
-
-def needs_of(name: str, options: Mapping[str, Any]) -> Needs:
-    """Return the rows that a method will take, before there are any.
-
-    Where no option can change that, no head is imported: most of them bring torch.
-
-    Args:
-        name: A name in ``HEADS``.
-        options: Arguments of the head's constructor.
-
-    Raises:
-        InputError: ``features`` came, and the head does not take it or another option, or knows
-            no such features.
-    """
-    if "features" in options:
-        options = {**options, **_auto_as_trunk(options)}
-        return _make_head(name, dict(options), seed=0).needs
-    return "tokens" if name == "attention" else "pooled"
 
 
 def score_fitted(

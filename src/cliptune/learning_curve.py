@@ -41,8 +41,8 @@ def _lines(few_shot: Json) -> Iterator[list[str]]:
                 yield [
                     method,
                     shots,
-                    *map(str, (one["seed"], one["n_train"], val["n"])),
-                    f"{val['accuracy']:.6f}",
+                    *map(str, (one["seed"], one["n_train"], val["n"] if val else 0)),
+                    f"{val['accuracy']:.6f}" if val else "",
                     str(test["n"]),
                     *(f"{score:.6f}" for score in scores),
                 ]

@@ -39,8 +39,7 @@ def render_model_card(result: Json) -> str:
             _score_row(result["method"], test),
             _score_row("zero-shot", zero_shot),
             "",
-            "The test was opened once, after everything had been chosen on validation "
-            f"(n = {result['val']['n']}).",
+            f"The test was opened once, after everything had been chosen on {_chosen_on(result)}.",
             *[f"- {for_markdown(note)}" for note in result["notes"]],
             "",
             "## Weakest classes",
@@ -60,7 +59,7 @@ def render_model_card(result: Json) -> str:
             f"{_training(result)}",
             f"- templates: {_listed(result['templates']['texts'], markdown_code)}",
             f"- trained parameters: {count(result['trained_parameters'])}",
-            f"- temperature {result['temperature']:.4g}, fitted on validation",
+            f"- temperature {result['temperature']:.4g}, fitted on held-out images",
             f"- {_threshold(result['threshold'])}",
             f"- seed {result['seed']}",
             *(
@@ -75,7 +74,7 @@ def render_model_card(result: Json) -> str:
             for_terminal(f"cliptune predict IMAGE --run {shlex.quote(result['run'])}"),
             "```",
             "",
-            "Probabilities are calibrated for images like those of the validation split; on other "
+            "Probabilities are calibrated for images like those of the data; on other "
             "images they can be too sure. An image of none of the classes still gets one of them.",
             "",
             "## Trust",
@@ -119,6 +118,19 @@ def _threshold(threshold: Json | None) -> str:
         return "it always answers"
     return (
         f"it abstains below probability {decimal(threshold['probability'])}: then "
-        f"{percent(threshold['precision'])} of its answers were right on validation, and it "
+        f"{percent(threshold['precision'])} of its answers were right on held-out images, and it "
         f"answered {percent(threshold['coverage'])} of the images"
+    )
+
+
+def _chosen_on(result: Json) -> str:
+    found = result.get("cross_validation")
+    if found is None:
+        n = result["val"]["n"] if result["val"] else 0
+        return f"{count(n)} held-out images"
+    if found["folds"] == 1:
+        return f"one cut of {count(found['n'])} held-out images"
+    return (
+        f"{count(found['n'])} held-out images by cross-validation ({found['folds']} folds, "
+        f"{found['repeats']} times)"
     )

@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _TEST_FRACTION = 0.2
-_MOST_VALIDATION_SHOTS = 4  # CoOp's few-shot protocol (arXiv:2109.01134): min(shots, 4)
 
 
 @dataclass
@@ -91,7 +90,7 @@ class Partition:
 
 
 def partition_table(
-    table: ImageTable, vectors: NDArray[np.float32], *, val_fraction: float, seed: int
+    table: ImageTable, vectors: NDArray[np.float32], *, val_fraction: float | None, seed: int
 ) -> Partition:
     """Decide what each labelled image is for.
 
@@ -102,7 +101,8 @@ def partition_table(
     Args:
         table: N images, all labelled.
         vectors: float32 (N, D), their embeddings.
-        val_fraction: Share of the training images that are cut for validation.
+        val_fraction: Share of the training images that are cut for validation; None where all
+            images outside the test are learned from, those of a split val included.
         seed: Seed of the cuts.
 
     Raises:
@@ -110,7 +110,12 @@ def partition_table(
     """
     notes: list[str] = []
     pool, val, test = _roles(table, vectors, notes, seed)
-    if val is None:
+    if val_fraction is None:
+        if val is not None:
+            notes.append(f"the split val ({len(val)} images) is learned from like train")
+            pool = np.sort(np.concatenate([pool, val]))
+        val = pool[:0]
+    elif val is None:
         pool, val, note = cut_validation(table, vectors, pool, val_fraction=val_fraction, seed=seed)
         notes.append(note)
     _require_all_classes(table, pool, "training")
@@ -268,21 +273,18 @@ def draw_shots(
     shots: int,
     class_names: tuple[str, ...],
     seed: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw a few training images per class, and at most four for validation.
-
-    As in CoOp (arXiv:2109.01134): ``shots`` images a class to learn from and min(shots, 4) to
-    select on, so that a few-shot result rests on few images altogether.
+) -> NDArray[np.int64]:
+    """Draw a few training images per class, which is all that a few-shot result rests on.
 
     Args:
         labels: int (N,), of the whole table.
-        partition: Where the images come from.
+        partition: Where the images come from: training and validation.
         shots: Images per class.
         class_names: C names, for messages.
         seed: Seed of the draw.
 
     Returns:
-        int64 rows for training and for validation.
+        int64 rows, sorted.
 
     Raises:
         InputError: ``shots`` is below 1.
@@ -290,11 +292,8 @@ def draw_shots(
     """
     if shots < 1:
         raise InputError(f"--shots {shots} leaves nothing to learn from; give 1 or more")
-    rng = np.random.default_rng(seed)
-    return (
-        _draw(labels, partition.train, shots, class_names, rng),
-        _draw(labels, partition.val, min(shots, _MOST_VALIDATION_SHOTS), class_names, rng),
-    )
+    pool = np.sort(np.concatenate([partition.train, partition.val]))
+    return _draw(labels, pool, shots, class_names, np.random.default_rng(seed))
 
 
 def _draw(

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.choosing import Chosen
 from cliptune.classifier import Classifier, EncoderRecord
 from cliptune.confusion import write_class_scores
 from cliptune.evaluation import write_misclassified, write_predictions
 from cliptune.few_shot import Trial, score_trials
 from cliptune.fitting import Fitted, score_fitted
 from cliptune.images import ImageTable
-from cliptune.ladder import recommend
 from cliptune.learning_curve import write_learning_curve
 from cliptune.metrics import Metrics
 from cliptune.model_card import render_model_card
@@ -29,6 +29,7 @@ from cliptune.protocol import Partition
 from cliptune.run_encoder import save_run_encoder
 from cliptune.run_views import write_label_errors, write_partition
 from cliptune.runs import RunDir
+from cliptune.selection.sentence import recommendation
 from cliptune.task import Task
 
 if TYPE_CHECKING:
@@ -107,9 +108,9 @@ class FitSettings:
 
     Attributes:
         data: The data set, as it was named.
-        method: A name in ``HEADS``, or ``ladder``.
+        method: A name in ``HEADS``, or ``all``.
         template_set: How class names became texts.
-        val_fraction: Share of training images cut for validation.
+        val_fraction: Share of the images held out once, in place of cross-validation; or None.
         options: Arguments of the heads.
         seed: Of everything random.
         shots: Images a class, in a few-shot run.
@@ -119,7 +120,7 @@ class FitSettings:
     data: str
     method: str
     template_set: TemplateSet
-    val_fraction: float
+    val_fraction: float | None
     options: Mapping[str, Any]
     seed: int
     shots: tuple[int, ...] = ()
@@ -147,7 +148,7 @@ class FitSettings:
 def finish_run(
     place: Path,
     settings: FitSettings,
-    fitted: Mapping[str, Fitted],
+    chosen: Chosen,
     *,
     task: Task,
     partition: Partition,
@@ -158,12 +159,12 @@ def finish_run(
     trials: Sequence[Trial] = (),
     weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
-    """Choose on validation, open the test, and fill a run directory.
+    """Open the test after everything has been chosen, and fill a run directory.
 
     Args:
         place: Where the run goes.
         settings: What was asked for.
-        fitted: Methods by name, zero-shot among them.
+        chosen: The fitted methods, zero-shot among them, and which of them to ship.
         task: Data and partition.
         partition: Holds the locked test.
         table: All images of the data set.
@@ -176,10 +177,11 @@ def finish_run(
     Returns:
         What is reported, as plain JSON values.
     """
-    choice = recommend({name: f.val_correct for name, f in fitted.items()}, seed=settings.seed)
-    shipped = choice.method if settings.method == "ladder" else settings.method
+    answer = chosen.answer
+    recommended = answer.method or "zero-shot"
+    shipped = recommended if settings.method == "all" else settings.method
     test_rows = partition.test.open()
-    scored = score_on_test(task, test_rows, fitted, recommended=choice.method)
+    scored = score_on_test(task, test_rows, chosen.fitted, recommended=recommended)
     result = {
         "task": "fit",
         **settings.to_dict(encoder),
@@ -188,15 +190,16 @@ def finish_run(
         "zero_shot": scored["zero-shot"].test.summary(),
         "class_names": list(task.class_names),
         "n_train": len(task.train),
-        "notes": list(partition.notes),
+        "notes": [*partition.notes, *chosen.notes],
         "data_digest": table.digest(),
         "features_key": features_key,
         "run": str(place),
     }
-    if settings.method == "ladder":
+    if settings.method == "all":
+        test = scored[answer.method].test.accuracy if answer.method else None
         result["methods"] = {name: s.to_dict() for name, s in scored.items()}
-        result["recommended"] = choice.method
-        result["recommendation"] = choice.sentence(scored[choice.method].test.accuracy)
+        result |= answer.to_dict()
+        result["recommendation"] = recommendation(answer, test)
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)
     result["encoder_in_run"] = weights_of is not None

@@ -49,6 +49,7 @@ def run_trials(
     n_seeds: int,
     options: Mapping[str, Any],  # Any: arguments of a head
     abstain_precision: float | None,
+    margin: float,
 ) -> tuple[list[Trial], Trial, Partition]:
     """Fit the methods on every draw, with a bar on standard error.
 
@@ -63,13 +64,19 @@ def run_trials(
         for done, draw in enumerate(draws):
             show(done, len(draws))
             trials.append(
-                fit_trial(draw, methods, options=options, abstain_precision=abstain_precision)
+                fit_trial(
+                    draw,
+                    methods,
+                    options=options,
+                    abstain_precision=abstain_precision,
+                    margin=margin,
+                )
             )
     kept = next(trial for trial in trials if trial.draw.shots == shots[-1])
     drawn = kept.draw.task
     sentence = (
-        f"few-shot: {kept.draw.shots} images of each class to learn from and {len(drawn.val)} in "
-        f"all to select on, drawn with seed {drawn.seed}"
+        f"few-shot: {kept.draw.shots} images of each class to learn from and to choose on, drawn "
+        f"with seed {drawn.seed}"
     )
     notes = (*partition.notes, sentence)
     return trials, kept, replace(partition, train=drawn.train, val=drawn.val, notes=notes)

@@ -27,19 +27,22 @@ from cliptune.finetune.options import METHODS
 
 __all__ = ["fit"]
 
+_USUAL_CUT = 0.2
+
 
 def fit(
     data: str,
     /,
     *,
-    method: str = "ladder",
-    val: Annotated[float, number(above=0, below=1)] = 0.2,
+    method: str = "all",
+    margin: Annotated[float, number(at_least=0, below=100)] = 1.0,
+    val: Annotated[float | None, number(above=0, below=1)] = None,
     shots: str | None = None,
     seeds: Annotated[int, whole(1, MAX_DRAWS)] = 1,
     lr: str | None = None,
     weight_decay: Annotated[float | None, number(at_least=0)] = None,
     epochs: Annotated[int | None, whole(1)] = None,
-    features: Literal["auto", "embedding", "trunk"] | None = None,
+    features: Literal["auto", "embedding", "penultimate", "both", "trunk"] | None = None,
     abstain_precision: Annotated[float | None, number(above=0, at_most=1)] = None,
     embed_encoder: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
@@ -52,14 +55,17 @@ def fit(
 ) -> None:
     """Learn a classifier: a head on a frozen model, or the model itself.
 
-    Everything is chosen on validation; the test split stays locked until the end.
+    Everything is chosen on held-out images; the test split stays locked until the end.
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
-        method: zero-shot, linear, dual-linear, attention, cache, discriminant, prototype, knn,
-            or ladder: all of them, compared, with a recommendation; they encode each image
-            once. full, lora or head-then-full train the model itself.
-        val: Share of the training images cut for validation where there is no such split.
+        method: all: every head is compared by cross-validation and the best recommended; or one
+            of zero-shot, prototype, discriminant, linear, linear-sgd, dual-linear, knn, cache,
+            attention. They encode each image once. full, lora or head-then-full train the model
+            itself.
+        margin: Points of accuracy that a simpler method may cost and still be as good.
+        val: Hold out one such share of the training images instead of cross-validation; for a
+            method that trains the model itself, the share cut for validation (0.2 by default).
         shots: Learn from so many images of each class: one number, or several such as
             1,2,4,8,16 for a learning curve.
         seeds: Draws of these images for each number; mean and deviation are over them.
@@ -67,12 +73,11 @@ def fit(
             or GROUP=NUMBER[,GROUP=NUMBER...], e.g. head=1e-2,image=1e-5,text=0.
         weight_decay: Its weight decay.
         epochs: Its passes over the training images.
-        features: What linear and discriminant learn from: the embedding; trunk, the image
-            tower's features before the projection behind it; or auto, what has the lower
-            log-loss on validation, which it is unless there are shots. The ladder compares all
-            methods on the embedding.
+        features: What prototype, discriminant and linear learn from: the embedding; penultimate,
+            the image tower's features before the projection; both (once called trunk); or auto,
+            the ones with the lowest log-loss on held-out images, which it is by default.
         abstain_precision: Choose a threshold below which the classifier abstains, so that this
-            share of its answers is right on validation.
+            share of its answers is right on held-out images.
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
         out: Folder for the classifier; runs/fit-... otherwise.
         dataset: How to read the data set.
@@ -103,7 +108,7 @@ def fit(
                     checkpoint_seconds=around.checkpoint_seconds,
                 ),
                 template_set=template_set,
-                val=val,
+                val=_USUAL_CUT if val is None else val,
                 abstain_precision=abstain_precision,
                 out=out,
                 around=around,
@@ -118,8 +123,9 @@ def fit(
     fit_heads(
         HeadRequest(
             data=data,
-            method=method,
+            method="all" if method == "ladder" else method,
             template_set=template_set,
+            margin=margin / 100,
             val=val,
             shots=shots,
             seeds=seeds,

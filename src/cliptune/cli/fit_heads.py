@@ -1,4 +1,4 @@
-"""``cliptune fit --method HEAD|ladder``: heads on the cached features of a frozen model."""
+"""``cliptune fit --method HEAD|all``: heads on the cached features of a frozen model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from cliptune.cli.session import (
 from cliptune.cli.tasks import make_task
 from cliptune.errors import InputError, NoTrunkError, UnknownNameError
 from cliptune.finetune.options import METHODS
+from cliptune.selection.methods import needed_rows
 
 if TYPE_CHECKING:
+    from cliptune.choosing import Chosen
     from cliptune.encoders import DualEncoder
     from cliptune.features import FeatureStore
     from cliptune.few_shot import Trial
-    from cliptune.fitting import Fitted
     from cliptune.heads import Needs
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
@@ -43,9 +44,10 @@ class HeadRequest:
 
     Attributes:
         data: The data set, as it was named.
-        method: A name in ``HEADS``, or ``ladder``.
+        method: A name in ``HEADS``, or ``all``.
         template_set: How class names become texts.
-        val: Share of the training images cut for validation.
+        margin: Accuracy that a simpler method may cost.
+        val: Share of the images held out once, in place of cross-validation, or None.
         shots: Images a class as the user wrote them, or None.
         seeds: Draws for each of these.
         options: Arguments of the head that were given.
@@ -60,7 +62,8 @@ class HeadRequest:
     data: str
     method: str
     template_set: TemplateSet
-    val: float
+    margin: float
+    val: float | None
     shots: str | None
     seeds: int
     options: Mapping[str, float | str]
@@ -73,7 +76,7 @@ class HeadRequest:
 
 
 def fit_heads(request: HeadRequest) -> None:
-    """Embed once, fit, choose on validation, open the test once, leave a classifier."""
+    """Embed once, choose on held-out images, open the test once, leave a classifier."""
     from cliptune.run_place import claim_place
 
     with claim_place(request.out, "fit", request.data) as place:
@@ -83,14 +86,13 @@ def fit_heads(request: HeadRequest) -> None:
 def _fit(request: HeadRequest, place: Path) -> None:
     began = time.perf_counter()
     counts = read_shots(request.shots, request.seeds, request.output.seed)
-    options = _complete(request, few_shot=bool(counts))
-    methods = _methods(request.method, options)
+    methods = _methods(request.method, request.options)
+    options = {k: v for k, v in request.options.items() if (k, v) != ("features", "auto")}
 
-    from cliptune.fitting import needs_of
     from cliptune.images import require_classes, require_labels
     from cliptune.protocol import draw_shots, rehearse_partition
 
-    needs = {needs_of(name, options) for name in methods}
+    needs = {row for name in methods for row in needed_rows(name, options)}
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
     require_classes(table)
@@ -104,7 +106,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
         store,
         request.dataset,
         trunk="trunk" in needs,
-        features=options.get("features"),
+        must="features" in options,
     )
     task, partition = _make_task(embedded, encoder, store, needs, request)
     for sentence in partition.notes:
@@ -118,11 +120,20 @@ def _fit(request: HeadRequest, place: Path) -> None:
     trials: list[Trial] = []
     if counts:
         trials, kept, partition = run_trials(
-            task, partition, methods, counts, request.seeds, options, request.abstain_precision
+            task,
+            partition,
+            methods,
+            counts,
+            request.seeds,
+            options,
+            request.abstain_precision,
+            request.margin,
         )
-        task, fitted = kept.draw.task, kept.fitted
+        task, chosen = kept.draw.task, kept.chosen
     else:
-        fitted = _fit_all(task, methods, options, request.abstain_precision)
+        chosen = _choose(task, methods, options, request)
+    for sentence in chosen.notes:
+        note(sentence)
     settings = FitSettings(
         request.data,
         request.method,
@@ -136,7 +147,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
     result = finish_run(
         place,
         settings,
-        fitted,
+        chosen,
         task=task,
         partition=partition,
         table=embedded.table,
@@ -152,32 +163,24 @@ def _fit(request: HeadRequest, place: Path) -> None:
         show_fit(result)
 
 
-def _complete(request: HeadRequest, *, few_shot: bool) -> dict[str, float | str]:
-    """Return the options with the choice of features that goes without saying."""
-    from cliptune.fitting import ON_TRUNK
-
-    options = dict(request.options)
-    if few_shot and options.get("features") == "auto":
-        raise InputError("--features auto came with --shots; name embedding or trunk")
-    if not few_shot and request.method in ON_TRUNK:
-        options.setdefault("features", "auto")
-    return options
-
-
 def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     from cliptune.heads import HEADS
-    from cliptune.ladder import LADDER
+    from cliptune.heads.build import make_head
+    from cliptune.selection.methods import METHODS as HEAD_METHODS
 
-    if method != "ladder":
+    if method != "all":
         if method not in HEADS:
-            raise UnknownNameError("method", method, [*HEADS, "ladder", *METHODS])
+            raise UnknownNameError("method", method, [*HEADS, "all", *METHODS])
+        if options:  # a head refuses what it does not take, before any image is embedded
+            auto = {"features": "embedding"} if options.get("features") == "auto" else {}
+            make_head(method, {**options, **auto}, seed=0)
         return (method,)
     if options:
         raise InputError(
-            f"--method ladder takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
+            f"--method all takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
             "name one method to set its options"
         )
-    return LADDER
+    return HEAD_METHODS
 
 
 def _embed(
@@ -187,7 +190,7 @@ def _embed(
     dataset: DataOptions,
     *,
     trunk: bool,
-    features: float | str | None,
+    must: bool,
 ) -> Embedded:
     """Embed a table; an encoder without features before a projection is refused if they must be."""
     try:
@@ -200,7 +203,7 @@ def _embed(
             meanwhile="torch",
         )
     except NoTrunkError as error:
-        if features != "auto":
+        if must:
             raise
         note(str(error))
     return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, meanwhile="torch")
@@ -216,7 +219,7 @@ def _make_task(
     from cliptune.protocol import partition_table
 
     table, vectors, seed = embedded.table, embedded.features.vectors, request.output.seed
-    partition = partition_table(table, vectors, val_fraction=request.val, seed=seed)
+    partition = partition_table(table, vectors, val_fraction=None, seed=seed)
     task = make_task(
         encoder,
         store,
@@ -232,19 +235,18 @@ def _make_task(
     return task, partition
 
 
-def _fit_all(
-    task: Task,
-    methods: Sequence[str],
-    options: Mapping[str, Any],
-    abstain_precision: float | None,
-) -> Mapping[str, Fitted]:
-    from cliptune.fitting import fit_methods
+def _choose(
+    task: Task, methods: Sequence[str], options: Mapping[str, Any], request: HeadRequest
+) -> Chosen:
+    from cliptune.choosing import choose_methods
 
-    fitted = {}
-    total = len(set(methods) | {"zero-shot"})
     with progress_bar("fitting", "methods") as show:
-        show(0, total)
-        for one in fit_methods(task, methods, options=options, abstain_precision=abstain_precision):
-            fitted[one.name] = one
-            show(len(fitted), total)
-    return fitted
+        return choose_methods(
+            task,
+            methods,
+            options=options,
+            abstain_precision=request.abstain_precision,
+            margin=request.margin,
+            cut=request.val,
+            progress=show,
+        )

@@ -29,9 +29,10 @@ def show_fit(result: Mapping[str, Any]) -> None:
     """Print scores and costs of every method, the recommendation, and where the run is."""
     methods = result.get("methods") or {result["method"]: result}
     print_table(
-        f"{result['data']}: {result['n_train']} training, {result['val']['n']} validation, "
-        f"{result['test']['n']} locked test images; {result['model']} ({result['precision']})",
-        ("method", "validation", "95 % interval", "test", "95 % interval", "against zero-shot"),
+        f"{result['data']}: {count(result['n_train'])} images to learn from and to choose on, "
+        f"{count(result['test']['n'])} locked test images; {result['model']} "
+        f"({result['precision']})",
+        ("method", "held out", "95 % interval", "test", "95 % interval", "against zero-shot"),
         [_accuracy_row(name, scores) for name, scores in methods.items()],
     )
     print_table(
@@ -43,7 +44,7 @@ def show_fit(result: Mapping[str, Any]) -> None:
         bases = {
             "against_zero_shot": "zero-shot",
             "against_linear": "linear",
-            "against_recommended": result["recommended"],
+            "against_recommended": result["recommended"] or "zero-shot",
         }
         print_table(
             "Differences on the locked test in points, with 95 % intervals",
@@ -64,16 +65,19 @@ def show_fit(result: Mapping[str, Any]) -> None:
     print_text(f"Classifier, scores and errors: {result['run']}")
 
 
+_FEATURES = {
+    "embedding": "the embedding",
+    "penultimate": "the features before the projection",
+    "both": "the embedding and the features before the projection",
+}
+
+
 def _feature_choice(name: str, scores: Mapping[str, Any]) -> str:
     losses = scores["feature_losses"]
-    if len(losses) == 1:
-        return f"{name} learned from the embedding: this encoder has nothing before a projection."
-    chosen = (
-        "the features before the projection" if scores["features"] == "trunk" else "the embedding"
-    )
+    compared = ", ".join(f"{features} {decimal(loss)}" for features, loss in losses.items())
     return (
-        f"{name} learned from {chosen}: log-loss on validation {decimal(losses['embedding'])} on "
-        f"the embedding, {decimal(losses['trunk'])} with the features before the projection."
+        f"{name} learned from {_FEATURES[scores['features']]}: log-loss on held-out images "
+        f"{compared}."
     )
 
 
@@ -81,8 +85,8 @@ def _accuracy_row(name: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
     val, test, change = scores["val"], scores["test"], scores["against_zero_shot"]
     return (
         name,
-        percent(val["accuracy"]),
-        _interval(val),
+        percent(val["accuracy"]) if val else "",
+        _interval(val) if val else "",
         percent(test["accuracy"]),
         _interval(test),
         f"{write_change(change['difference'])}, {with_p(change['p_value'])}",

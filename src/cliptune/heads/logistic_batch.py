@@ -193,7 +193,7 @@ class _State:
         self._let_go((gain < _RELATIVE_TOLERANCE) | ~lower)
 
     def _direction(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the quasi-Newton direction and the slope along it, steepest descent if it is up."""
+        """Return the quasi-Newton direction and the slope along it; downhill in any case."""
         direction = self.gradients.clone()
         weights = []
         for moved, change, inverse in reversed(self._pairs):

@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.selection.cross_validation import METHODS
 from cliptune.selection.folds import Folds
+from cliptune.selection.methods import METHODS
 
-__all__ = ["Answer", "Gain", "Judged", "answer", "compare"]
+__all__ = ["Answer", "Gain", "Judged", "answer", "compare", "nothing_held_out"]
 
 _LEVEL = 0.95
 _SHOWN = 0.8  # probability from which on a simpler method counts as shown to be as good
@@ -145,6 +145,25 @@ class Answer:
     margin: float
     labels_needed: int | None
 
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return what is reported of it."""
+        known = self.gain.n > 0
+        return {
+            "recommended": self.method,
+            "answer": self.answer,
+            "margin": self.margin,
+            "labels_needed": self.labels_needed,
+            "best": self.best,
+            "as_good": list(self.as_good),
+            "gain": {
+                "difference": self.gain.difference if known else None,
+                "low": self.gain.low if known else None,
+                "high": self.gain.high if known else None,
+                "below_margin": self.gain.below(self.margin) if known else None,
+                "n": self.gain.n,
+            },
+        }
+
 
 def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: int = 0) -> Answer:
     """Weigh methods against each other on the same held-out images.
@@ -186,6 +205,12 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
         margin=margin,
         labels_needed=_labels_needed(gain, margin) if kind == "undecided" else None,
     )
+
+
+def nothing_held_out(guess: str, margin: float) -> Answer:
+    """Return the answer where nothing could be compared: a guess."""
+    unknown = Gain(0.0, math.inf, 0)
+    return Answer(guess, guess, math.nan, "undecided", unknown, (), margin, None)
 
 
 def compare(first: Judged, second: Judged) -> Gain:

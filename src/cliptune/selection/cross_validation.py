@@ -15,55 +15,13 @@ from cliptune.selection.candidates import Candidate, Pool, Setting
 from cliptune.selection.folds import Folds
 from cliptune.selection.gaussian import discriminants, prototypes
 from cliptune.selection.linear_paths import linear_heads
+from cliptune.selection.methods import TRAINED, on_features
 from cliptune.selection.neighbours import caches, neighbours
 from cliptune.selection.refitted import refitted
 from cliptune.selection.subspace import Subspace, span
 from cliptune.usage import Usage
 
-__all__ = ["METHODS", "affordable", "cross_validate", "held_out_loss", "on_features"]
-
-# From the least to the most that has to be fitted, kept and explained: among methods that are
-# as good as each other, the earlier one is taken.
-METHODS = (
-    "zero-shot",
-    "prototype",
-    "discriminant",
-    "linear",
-    "linear-sgd",
-    "dual-linear",
-    "knn",
-    "cache",
-    "attention",
-)
-_ON_FEATURES = ("prototype", "discriminant", "linear")
-_KEEPS_IMAGES = ("knn", "cache")
-_MOST_KEPT = 12_000
-_FIXED = {"attention": ("tokens",)}
-_TRAINED = ("linear-sgd", "dual-linear", "attention")
-_MOST_TRAINED = 1_000
-
-
-def on_features(method: str) -> bool:
-    """Say whether a method can learn from features before the projection."""
-    return method in _ON_FEATURES
-
-
-def affordable(methods: Sequence[str], n: int) -> tuple[list[str], list[str]]:
-    """Return the methods worth comparing for n images, and a sentence for those left out."""
-    notes = []
-    left_out = set()
-    for names, most, why in (
-        (_TRAINED, _MOST_TRAINED, "would be trained again for every fold"),
-        (_KEEPS_IMAGES, _MOST_KEPT, "keep every image"),
-    ):
-        out = [name for name in names if name in methods and n > most]
-        if out:
-            notes.append(
-                f"not compared with {n:,} images, because they {why}: {', '.join(out)}; "
-                "name one as --method to fit it"
-            )
-            left_out |= set(out)
-    return [name for name in methods if name not in left_out], notes
+__all__ = ["cross_validate", "held_out_loss"]
 
 
 def cross_validate(
@@ -87,7 +45,7 @@ def cross_validate(
     for method in dict.fromkeys(("zero-shot", *methods)):
         own = {} if method == "zero-shot" else dict(options)
         wanted = own.pop("features", None)
-        features = pool.all_features if on_features(method) else _FIXED.get(method, ("embedding",))
+        features = pool.all_features if on_features(method) else (_elsewhere(method),)
         if wanted is not None:
             features = (wanted,)
         elif method == "linear" and folds.n_folds == 1 and liked is not None:
@@ -96,6 +54,10 @@ def cross_validate(
         if method == "discriminant":
             liked = min(found, key=lambda one: held_out_loss(one, pool, folds)).features
         yield found
+
+
+def _elsewhere(method: str) -> str:
+    return "tokens" if method == "attention" else "embedding"
 
 
 def held_out_loss(candidate: Candidate, pool: Pool, folds: Folds) -> float:
@@ -131,7 +93,7 @@ def _answers(
         return Setting(
             {}, zero_shot_logits(pool.vectors[folds.rows], pool.text_rows, pool.logit_scale)
         )
-    if options or method in _TRAINED:
+    if options or method in TRAINED:
         return refitted(
             pool, folds.first_repeat(), method, _with_features(method, features, options)
         )

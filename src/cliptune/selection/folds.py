@@ -59,7 +59,7 @@ class Folds:
         return np.flatnonzero(kept)
 
     def splits(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], slice]]:
-        """Give for each fold what is learned from, what is held, and its place among the answers."""
+        """Give for each fold what is learned from, what is held, and where its answers go."""
         start = 0
         for number, held in enumerate(self.held):
             yield self.learned(number), held, slice(start, start + len(held))
@@ -78,7 +78,12 @@ class Folds:
 
 
 def plan_folds(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], *, n_classes: int, seed: int
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    n_classes: int,
+    seed: int,
+    cut: float | None = None,
 ) -> Folds:
     """Divide labelled images: stratified, groups on one side, more often where there are few.
 
@@ -91,12 +96,16 @@ def plan_folds(
         groups: int64 (n,); images of one group, such as near-duplicates, are left out together.
         n_classes: C.
         seed: Of the division.
+        cut: Hold out one such share of the images instead, as nearly as a whole number of equal
+            parts allows.
     """
     n = len(labels)
     n_folds = 10 if n <= _SMALL else 5
+    if cut is not None:
+        n_folds = round(1 / cut)
     n_folds = max(2, min(n_folds, len(np.unique(groups))))
     n_repeats = min(_MOST_REPEATS, max(1, -(-_ANSWERS // n)))
-    single = n > _ONE_CUT
+    single = n > _ONE_CUT or cut is not None
     held: list[NDArray[np.int64]] = []
     for repeat in range(1 if single else n_repeats):
         rng = np.random.default_rng([seed, repeat, 17])
@@ -113,7 +122,7 @@ def _deal(
     n_classes: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Return the fold of each image: a group goes where its class and then all images are fewest."""
+    """Return each image's fold: a group goes where its class, then all images, are fewest."""
     order = rng.permutation(len(labels))
     _, group_of = np.unique(groups, return_inverse=True)
     members: dict[int, list[int]] = {}

@@ -1,0 +1,223 @@
+"""Methods compared by cross-validation, and fitted again on every label outside the test.
+
+It knows features, heads and scores; nothing about images, files or how results are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
+from cliptune.duplicates import find_duplicates, group_duplicates
+from cliptune.errors import InputError
+from cliptune.fitting import CrossValidation, Fitted
+from cliptune.heads import Head
+from cliptune.heads.build import make_head
+from cliptune.metrics import Score, compute_metrics, wilson_interval
+from cliptune.selection.answer import Answer, Judged, answer, nothing_held_out
+from cliptune.selection.candidates import Candidate, Pool
+from cliptune.selection.cross_validation import cross_validate, held_out_loss
+from cliptune.selection.folds import Folds, plan_folds
+from cliptune.selection.methods import affordable
+from cliptune.task import Task, head_input
+from cliptune.usage import Usage
+
+__all__ = ["Chosen", "choose_methods"]
+
+# Where nothing can be chosen. One image a class: nearest class means on top of the texts.
+_USUAL: Mapping[str, Mapping[str, Any]] = {"discriminant": {"shrinkage": 1.0, "mix": 0.02}}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The methods that were fitted, and which of them to ship.
+
+    Attributes:
+        fitted: By name, zero-shot first; each fitted on every image outside the test.
+        answer: The rule's answer.
+        notes: What was done, one sentence each.
+    """
+
+    fitted: Mapping[str, Fitted]
+    answer: Answer
+    notes: tuple[str, ...]
+
+
+def choose_methods(
+    task: Task,
+    methods: Sequence[str],
+    *,
+    options: Mapping[str, Any],  # Any: arguments of any head
+    abstain_precision: float | None = None,
+    margin: float = 0.01,
+    cut: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Chosen:
+    """Compare methods on images that each has not learned from; fit each on all of them.
+
+    Args:
+        task: Data; ``train`` and ``val`` together are what is learned from.
+        methods: Names in ``selection.METHODS``; zero-shot is among them in any case.
+        options: Arguments of the heads, zero-shot excepted.
+        abstain_precision: Choose thresholds whose answers reach this precision.
+        margin: How much accuracy a simpler method may cost.
+        cut: Hold out a single share of the images instead of cross-validation.
+        progress: Called with methods done and methods in all.
+
+    Raises:
+        InputError: The margin is no share, or a head does not take one of the options.
+    """
+    if not 0 <= margin < 1:
+        raise InputError(f"--margin {100 * margin:g} is no margin in points; give 0 or more")
+    rows = np.sort(np.concatenate([task.train, task.val]))
+    pool = Pool(
+        vectors=task.vectors[rows],
+        trunk=None if task.trunk is None else task.trunk[rows],
+        tokens=None if task.tokens is None else task.tokens[rows],
+        labels=task.labels[rows],
+        text_rows=task.text_rows,
+        logit_scale=task.logit_scale,
+        seed=task.seed,
+    )
+    groups = group_duplicates(find_duplicates(pool.vectors), len(rows))
+    folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
+    compared, notes = affordable(methods, len(rows)) if len(methods) > 1 else (list(methods), [])
+    total = len(dict.fromkeys(("zero-shot", *compared)))
+    held = _HeldOut(task, rows, pool, folds)
+    if not len(folds.rows):
+        return held.without_choice(compared, options, margin)
+    fitted: dict[str, Fitted] = {}
+    judged: dict[str, Judged] = {}
+    progress(0, total)
+    for candidates in cross_validate(pool, folds, compared, options=options):
+        method = candidates[0].method
+        fitted[method], judged[method] = held.fit_best(candidates, abstain_precision)
+        progress(len(fitted), total)
+    chance = float(np.bincount(pool.labels).max() / len(rows))
+    found = answer(judged, margin=margin, chance=chance, seed=task.seed)
+    return Chosen(fitted, found, (*_fold_notes(task, rows, folds), *notes))
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """The images that a run learns from, and which of them were held out when."""
+
+    task: Task
+    rows: NDArray[np.int64]
+    pool: Pool
+    folds: Folds
+
+    def fit_best(
+        self, candidates: Sequence[Candidate], abstain_precision: float | None
+    ) -> tuple[Fitted, Judged]:
+        """Fit the candidate with the lowest held-out loss on every image.
+
+        Args:
+            candidates: A method on one or several features.
+            abstain_precision: As ``choose_methods`` takes it.
+        """
+        pool, folds = self.pool, self.folds
+        losses = {one.features: held_out_loss(one, pool, folds) for one in candidates}
+        best = min(candidates, key=lambda one: losses[one.features])
+        labels = pool.labels[folds.rows[: len(best.logits)]]
+        temperature = fit_temperature(best.logits, labels)
+        probabilities = apply_temperature(best.logits, temperature)
+        judged = Judged.of(probabilities, pool.labels, folds)
+        once = len(folds.first_repeat().rows)  # the images of one repeat, each once
+        threshold = None
+        if abstain_precision is not None:
+            threshold = choose_threshold(
+                probabilities[:once], labels[:once], precision=abstain_precision
+            )
+        with Usage() as usage:
+            head = self._fit(best.method, best.options)
+        peaks = [usage.peak_bytes, *(one.peak_bytes for one in candidates)]
+        found = CrossValidation(
+            _mean_accuracy(judged),
+            judged.log_loss,
+            folds.n_folds,
+            len(best.logits) // once,
+            losses if len(losses) > 1 else {},
+        )
+        names = self.task.class_names
+        metrics = compute_metrics(
+            labels[:once], probabilities[:once], class_names=names, seed=self.task.seed
+        )
+        fitted = Fitted(
+            name=best.method,
+            head=head,
+            temperature=temperature,
+            threshold=threshold,
+            val=replace(metrics, accuracy=found.accuracy),
+            val_correct=probabilities[:once].argmax(axis=1) == labels[:once],
+            epochs=tuple(head.history_),
+            seconds=usage.seconds + sum(one.seconds for one in candidates),
+            peak_bytes=max((peak for peak in peaks if peak), default=None),
+            features=best.features,
+            settings=best.options,
+            cross_validation=found,
+        )
+        return fitted, judged
+
+    def without_choice(
+        self, methods: Sequence[str], options: Mapping[str, Any], margin: float
+    ) -> Chosen:
+        """Fit methods with their usual settings where no image can be held out: one a class."""
+        fitted = {}
+        for method in dict.fromkeys(("zero-shot", *methods)):
+            own = {**_USUAL.get(method, {}), **({} if method == "zero-shot" else options)}
+            with Usage() as usage:
+                head = self._fit(method, own)
+            fitted[method] = Fitted(
+                name=method,
+                head=head,
+                temperature=1.0,
+                threshold=None,
+                val=None,
+                val_correct=np.zeros(0, bool),
+                epochs=tuple(head.history_),
+                seconds=usage.seconds,
+                peak_bytes=usage.peak_bytes,
+                features=str(own.get("features", "embedding")),
+                settings=own,
+            )
+        guess = "discriminant" if "discriminant" in fitted else list(fitted)[-1]
+        note = (
+            "no image can be held out: every class has a single image, or look-alikes only; usual "
+            "settings, no temperature, and nothing is compared"
+        )
+        return Chosen(fitted, nothing_held_out(guess, margin), (note,))
+
+    def _fit(self, method: str, options: Mapping[str, Any]) -> Head:
+        head = make_head(method, options, seed=self.task.seed)
+        return head.fit(
+            head_input(self.task, head, self.rows),
+            self.pool.labels,
+            text_rows=self.task.text_rows,
+            logit_scale=self.task.logit_scale,
+        )
+
+
+def _mean_accuracy(judged: Judged) -> Score:
+    n = len(judged.images)
+    low, high = wilson_interval(round(judged.accuracy * n), n)
+    return Score(judged.accuracy, low, high, n, "Wilson, of the mean over repeats")
+
+
+def _fold_notes(task: Task, rows: NDArray[np.int64], folds: Folds) -> list[str]:
+    notes = [
+        f"methods are chosen on held-out images: {folds} (stratified, seed {task.seed}, "
+        f"near-duplicates on one side); each is then fitted on all {len(rows)}"
+    ]
+    if folds.n_folds > 1 and len(folds.never_held):
+        kept = {task.class_names[label] for label in task.labels[rows[folds.never_held]]}
+        notes.append(
+            f"{len(folds.never_held)} images are never held out, because their class would be gone "
+            f"without them: {', '.join(sorted(kept)[:10])}"
+        )
+    return notes

@@ -1,0 +1,66 @@
+"""The names of the methods that are compared, and what each takes.
+
+It loads neither NumPy nor torch, so that options can be checked before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["KEEPS_IMAGES", "METHODS", "TRAINED", "affordable", "needed_rows", "on_features"]
+
+# From the least to the most that has to be fitted, kept and explained: among methods that are
+# as good as each other, the earlier one is taken.
+METHODS = (
+    "zero-shot",
+    "prototype",
+    "discriminant",
+    "linear",
+    "linear-sgd",
+    "dual-linear",
+    "knn",
+    "cache",
+    "attention",
+)
+_ON_FEATURES = ("prototype", "discriminant", "linear")
+KEEPS_IMAGES = ("knn", "cache")
+_MOST_KEPT = 12_000
+TRAINED = ("linear-sgd", "dual-linear", "attention")
+_MOST_TRAINED = 1_000
+
+
+def on_features(method: str) -> bool:
+    """Say whether a method can learn from features before the projection."""
+    return method in _ON_FEATURES
+
+
+def affordable(methods: Sequence[str], n: int) -> tuple[list[str], list[str]]:
+    """Return the methods worth comparing for n images, and a sentence for those left out."""
+    notes = []
+    left_out = set()
+    for names, most, why in (
+        (TRAINED, _MOST_TRAINED, "would be trained again for every fold"),
+        (KEEPS_IMAGES, _MOST_KEPT, "keep every image"),
+    ):
+        out = [name for name in names if name in methods and n > most]
+        if out:
+            notes.append(
+                f"not compared with {n:,} images, because they {why}: {', '.join(out)}; "
+                "name one as --method to fit it"
+            )
+            left_out |= set(out)
+    return [name for name in methods if name not in left_out], notes
+
+
+def needed_rows(method: str, options: Mapping[str, Any]) -> set[str]:  # Any: arguments of a head
+    """Return the rows that a method may learn from: ``pooled``, ``trunk`` or ``tokens``.
+
+    Args:
+        method: A name in ``METHODS``.
+        options: Arguments of its head; ``features`` narrows them.
+    """
+    if method == "attention":
+        return {"tokens"}
+    narrow = options.get("features") == "embedding"
+    return {"trunk"} if on_features(method) and not narrow else {"pooled"}
