@@ -41,11 +41,16 @@ class Chosen:
         fitted: By name, zero-shot first; each fitted on every image outside the test.
         answer: The rule's answer.
         notes: What was done, one sentence each.
+        rows: int64 (n,), the images that were learned from.
+        judged: What each answered for images of these that it had not learned from, by position;
+            nothing where none could be held out.
     """
 
     fitted: Mapping[str, Fitted]
     answer: Answer
     notes: tuple[str, ...]
+    rows: NDArray[np.int64]
+    judged: Mapping[str, Judged]
 
 
 def choose_methods(
@@ -86,7 +91,7 @@ def choose_methods(
     )
     groups = group_duplicates(find_duplicates(pool.vectors), len(rows))
     folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
-    compared, notes = affordable(methods, len(rows)) if len(methods) > 1 else (list(methods), [])
+    compared, notes = affordable(methods, len(rows))
     total = len(dict.fromkeys(("zero-shot", *compared)))
     held = _HeldOut(task, rows, pool, folds)
     if not len(folds.rows):
@@ -100,7 +105,7 @@ def choose_methods(
         progress(len(fitted), total)
     chance = float(np.bincount(pool.labels).max() / len(rows))
     found = answer(judged, margin=margin, chance=chance, seed=task.seed)
-    return Chosen(fitted, found, (*_fold_notes(task, rows, folds), *notes))
+    return Chosen(fitted, found, (*_fold_notes(task, rows, folds), *notes), rows, judged)
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ class _HeldOut:
             "no image can be held out: every class has a single image, or look-alikes only; usual "
             "settings, no temperature, and nothing is compared"
         )
-        return Chosen(fitted, nothing_held_out(guess, margin), (note,))
+        return Chosen(fitted, nothing_held_out(guess, margin), (note,), self.rows, {})
 
     def _fit(self, method: str, options: Mapping[str, Any]) -> Head:
         head = make_head(method, options, seed=self.task.seed)

@@ -198,7 +198,7 @@ def finish_run(
     if settings.method == "all":
         test = scored[answer.method].test.accuracy if answer.method else None
         result["methods"] = {name: s.to_dict() for name, s in scored.items()}
-        result |= answer.to_dict()
+        result |= {k: v for k, v in answer.to_dict().items() if k != "accuracy"}
         result["recommendation"] = recommendation(answer, test)
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)

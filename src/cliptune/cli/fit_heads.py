@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.cli.console import note, print_json, progress_bar
 from cliptune.cli.few_shot import read_shots, run_trials
@@ -20,7 +20,7 @@ from cliptune.cli.session import (
     open_whole_table,
 )
 from cliptune.cli.tasks import make_task
-from cliptune.errors import InputError, NoTrunkError, UnknownNameError
+from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetune.options import METHODS
 from cliptune.selection.methods import needed_rows
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.features import FeatureStore
     from cliptune.few_shot import Trial
-    from cliptune.heads import Needs
-    from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
     from cliptune.protocol import Partition
     from cliptune.task import Task
@@ -100,13 +98,16 @@ def _fit(request: HeadRequest, place: Path) -> None:
     for n in counts:
         draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)
     encoder, store = open_encoder(request.model, table), open_store(request.model)
-    embedded = _embed(
+    trunk: Literal["no", "must", "may"] = "no"
+    if "trunk" in needs:
+        trunk = "must" if "features" in options else "may"
+    embedded = embed_table(
         encoder,
         table,
         store,
-        request.dataset,
-        trunk="trunk" in needs,
-        must="features" in options,
+        on_bad_image=request.dataset.on_bad_image,
+        trunk=trunk,
+        meanwhile="torch",
     )
     task, partition = _make_task(embedded, encoder, store, needs, request)
     for sentence in partition.notes:
@@ -166,7 +167,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
 def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     from cliptune.heads import HEADS
     from cliptune.heads.build import make_head
-    from cliptune.selection.methods import METHODS as HEAD_METHODS
+    from cliptune.selection.methods import COMPARED
 
     if method != "all":
         if method not in HEADS:
@@ -180,40 +181,14 @@ def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
             f"--method all takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
             "name one method to set its options"
         )
-    return HEAD_METHODS
-
-
-def _embed(
-    encoder: DualEncoder,
-    table: ImageTable,
-    store: FeatureStore,
-    dataset: DataOptions,
-    *,
-    trunk: bool,
-    must: bool,
-) -> Embedded:
-    """Embed a table; an encoder without features before a projection is refused if they must be."""
-    try:
-        return embed_table(
-            encoder,
-            table,
-            store,
-            on_bad_image=dataset.on_bad_image,
-            trunk=trunk,
-            meanwhile="torch",
-        )
-    except NoTrunkError as error:
-        if must:
-            raise
-        note(str(error))
-    return embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image, meanwhile="torch")
+    return COMPARED
 
 
 def _make_task(
     embedded: Embedded,
     encoder: DualEncoder,
     store: FeatureStore,
-    needs: Set[Needs],
+    needs: Set[str],
     request: HeadRequest,
 ) -> tuple[Task, Partition]:
     from cliptune.protocol import partition_table

@@ -42,7 +42,11 @@ class OpenedRun:
 
         needs = self.classifier.needs
         embedded = embed_table(
-            self.encoder, table, store, on_bad_image=on_bad_image, trunk=needs == "trunk"
+            self.encoder,
+            table,
+            store,
+            on_bad_image=on_bad_image,
+            trunk="must" if needs == "trunk" else "no",
         )
         X: NDArray[np.floating[Any]] = embedded.features.vectors
         if needs == "tokens":

@@ -182,7 +182,7 @@ def _look(
             table,
             store,
             on_bad_image=dataset.on_bad_image,
-            trunk=viewer.needs == "trunk",
+            trunk="must" if viewer.needs == "trunk" else "no",
         )
         table = embedded.table
         views.append(

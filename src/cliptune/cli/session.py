@@ -188,10 +188,13 @@ def embed_table(
     store: FeatureStore,
     *,
     on_bad_image: Literal["fail", "skip"],
-    trunk: bool = False,
+    trunk: Literal["no", "must", "may"] = "no",
     meanwhile: str | None = None,
 ) -> Embedded:
-    """Embed a table through the cache, with a bar on standard error; ``trunk`` if asked for too.
+    """Embed a table through the cache, with a bar on standard error.
+
+    With a ``trunk`` that must be, an encoder without features before a projection is refused; with
+    one that may be, it goes on without, and a line says so.
 
     A module that is needed afterwards is imported ``meanwhile``, if there is something to embed;
     beside anything that runs in Python itself an import only takes turns with it.
@@ -199,13 +202,18 @@ def embed_table(
     Images are read once, by the embedding; only when one turns out to be unreadable are all of
     them read to find the others, and the run stops or goes on without them, as asked.
     """
-    from cliptune.errors import BadImageError
+    from cliptune.errors import BadImageError, NoTrunkError
 
     try:
-        return _embed(encoder, table, store, bad=(), trunk=trunk, meanwhile=meanwhile)
+        return _embed(encoder, table, store, bad=(), trunk=trunk != "no", meanwhile=meanwhile)
     except BadImageError:
         kept, bad = _remove_unreadable(table, on_bad_image=on_bad_image)
-        return _embed(encoder, kept, store, bad=bad, trunk=trunk)
+        return _embed(encoder, kept, store, bad=bad, trunk=trunk != "no")
+    except NoTrunkError as error:
+        if trunk != "may":
+            raise
+        note(str(error))
+        return embed_table(encoder, table, store, on_bad_image=on_bad_image, meanwhile=meanwhile)
 
 
 def embed_tokens(

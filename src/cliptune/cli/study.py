@@ -180,10 +180,22 @@ def _embed(
     bad: tuple[BadImage, ...] = ()
     views: list[View] = []
     for name, encoder in encoders.items():
-        embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
+        embedded = embed_table(
+            encoder, table, store, on_bad_image=dataset.on_bad_image, trunk="may"
+        )
         table, bad = embedded.table, bad or embedded.bad
-        vectors = embedded.features.vectors
-        views.append(View(name, encoder, store, table, vectors, truncate=compute.truncate))
+        features = embedded.features
+        views.append(
+            View(
+                name,
+                encoder,
+                store,
+                table,
+                features.vectors,
+                truncate=compute.truncate,
+                trunk=features.trunk,
+            )
+        )
     return Subject(
         data=options.data,
         table=table,

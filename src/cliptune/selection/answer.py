@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from cliptune.selection.folds import Folds
 from cliptune.selection.methods import METHODS
 
-__all__ = ["Answer", "Gain", "Judged", "answer", "compare", "nothing_held_out"]
+__all__ = ["Answer", "Gain", "Judged", "answer", "best_of", "compare", "nothing_held_out"]
 
 _LEVEL = 0.95
 _SHOWN = 0.8  # probability from which on a simpler method counts as shown to be as good
+_NEAR = 0.25  # of the way from guessing to always right
 _DRAWS = 500
 _MOST_LABELS = 1_000_000
 
@@ -154,15 +155,35 @@ class Answer:
             "margin": self.margin,
             "labels_needed": self.labels_needed,
             "best": self.best,
+            "accuracy": self.accuracy if known else None,
             "as_good": list(self.as_good),
             "gain": {
                 "difference": self.gain.difference if known else None,
                 "low": self.gain.low if known else None,
                 "high": self.gain.high if known else None,
+                "error": self.gain.error if known else None,
                 "below_margin": self.gain.below(self.margin) if known else None,
                 "n": self.gain.n,
             },
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:  # Any: plain JSON values
+        """Read what ``to_dict`` gave."""
+        gain = values["gain"]
+        known = gain["n"] > 0
+        return cls(
+            method=values["recommended"],
+            best=values["best"],
+            accuracy=values["accuracy"],
+            answer=values["answer"],
+            gain=Gain(gain["difference"], gain["error"], gain["n"])
+            if known
+            else Gain(0.0, math.inf, 0),
+            as_good=tuple(values["as_good"]),
+            margin=values["margin"],
+            labels_needed=values["labels_needed"],
+        )
 
 
 def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: int = 0) -> Answer:
@@ -181,7 +202,7 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
         seed: Of the bootstrap.
     """
     order: Sequence[str] = sorted(judged, key=METHODS.index)
-    best = _best(judged, order)
+    best = best_of(judged, order)
     luck = _luck(judged, order, best, seed)
     accuracy = judged[best].accuracy - luck
     to_best = {
@@ -193,7 +214,7 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
     kind: Literal["train", "do-not-train", "undecided"] = "train" if gain.low > 0 else "undecided"
     if "zero-shot" in (*as_good, best) and gain.below(margin) >= _SHOWN:
         kind, method = "do-not-train", "zero-shot"
-    if not _is_above(accuracy, len(judged[best].images), chance):
+    if _is_guessing(accuracy, len(judged[best].images), chance):
         kind, method = "do-not-train", None
     return Answer(
         method=method,
@@ -236,7 +257,8 @@ def compare(first: Judged, second: Judged) -> Gain:
     return Gain(mean, math.sqrt(overlap * variance / max(held, 1.0)), n)
 
 
-def _best(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
+def best_of(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
+    """Return the lowest log-loss among those within one standard error of the highest accuracy."""
     highest = max(order, key=lambda name: (judged[name].accuracy, -judged[name].log_loss))
     lost = {name: compare(judged[name], judged[highest]) for name in order if name != highest}
     near = [name for name, gain in lost.items() if gain.difference <= gain.error]
@@ -269,12 +291,18 @@ def _less(gain: Gain, luck: float) -> Gain:
     return Gain(gain.difference - luck, gain.error, gain.n)
 
 
-def _is_above(accuracy: float, n: int, chance: float) -> bool:
-    """Say whether answers are right more often than by naming the commonest class."""
+def _is_guessing(accuracy: float, n: int, chance: float) -> bool:
+    """Say whether answers are right no more often than by naming the commonest class.
+
+    They are not shown to be above that, and shown to be near it: so few images that they could as
+    well be far above say nothing.
+    """
     from scipy.stats import binomtest
 
-    test = binomtest(round(accuracy * n), n, chance, alternative="greater")
-    return bool(test.pvalue < 1 - _LEVEL)
+    right = round(accuracy * n)
+    above = binomtest(right, n, chance, alternative="greater").pvalue < 1 - _LEVEL
+    highest = binomtest(right, n).proportion_ci(_LEVEL, method="wilson").high
+    return bool(not above and highest < chance + _NEAR * (1 - chance))
 
 
 def _labels_needed(gain: Gain, margin: float) -> int | None:

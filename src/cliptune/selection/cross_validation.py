@@ -23,6 +23,8 @@ from cliptune.usage import Usage
 
 __all__ = ["cross_validate", "held_out_loss"]
 
+_MANY = 12_000  # images, from which on linear learns from the features that suit discriminants
+
 
 def cross_validate(
     pool: Pool,
@@ -41,19 +43,29 @@ def cross_validate(
             to learn from.
     """
     subspace = cache(lambda features: span(pool.columns(features)))
-    liked: str | None = None
+    favourite = cache(lambda: _favourite(pool, folds, subspace))
     for method in dict.fromkeys(("zero-shot", *methods)):
         own = {} if method == "zero-shot" else dict(options)
         wanted = own.pop("features", None)
         features = pool.all_features if on_features(method) else (_elsewhere(method),)
         if wanted is not None:
             features = (wanted,)
-        elif method == "linear" and folds.n_folds == 1 and liked is not None:
-            features = (liked,)  # of many images it would take minutes on each
+        elif method == "linear" and len(pool.labels) > _MANY:
+            features = (favourite(),)
         found = [_candidate(pool, folds, method, one, own, subspace) for one in features]
-        if method == "discriminant":
-            liked = min(found, key=lambda one: held_out_loss(one, pool, folds)).features
         yield found
+
+
+def _favourite(pool: Pool, folds: Folds, subspace: Callable[[str], Subspace]) -> str:
+    """Return the features that suit discriminants best: of many images, linear would take long."""
+    losses = {
+        features: calibrated_log_loss(
+            discriminants(pool, folds, features, subspace(features)).logits,
+            pool.labels[folds.rows],
+        )
+        for features in pool.all_features
+    }
+    return min(losses, key=lambda features: losses[features])
 
 
 def _elsewhere(method: str) -> str:

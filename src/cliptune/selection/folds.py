@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 __all__ = ["Folds", "plan_folds"]
 
 _SMALL = 300  # images, up to which ten folds are affordable and lose little of what can be learned
-_ANSWERS = 1000  # how many held-out answers repeats are made for, where there are fewer images
-_MOST_REPEATS = 10
+_ANSWERS = 600  # how many held-out answers repeats are made for, where there are fewer images
+_MOST_REPEATS = 6
 _ONE_CUT = 12_000  # images, above which a single fold tells the accuracy to half a point
 
 
@@ -87,7 +87,7 @@ def plan_folds(
 ) -> Folds:
     """Divide labelled images: stratified, groups on one side, more often where there are few.
 
-    Up to 300 images ten folds, above five, repeated until there are about 1,000 answers, ten times
+    Up to 300 images ten folds, above five, repeated until there are about 600 answers, six times
     at most; above 12,000 images one cut of a fifth. A class can have fewer images than there are
     folds. An image whose class would be gone without it is never left out.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cliptune.heads.logistic_batch import Problems, solve_batch
+from cliptune.heads.logistic_batch import Problems, Solutions, solve_batch
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.selection.candidates import Pool, Setting, best_setting
 from cliptune.selection.folds import Folds
@@ -61,7 +61,7 @@ def _path(
         (_problems(pool, subspace, offset, splits[start : start + at_once]), start)
         for start in range(0, len(splits), at_once)
     ]
-    solved = [None for _ in batches]
+    solved: list[Solutions | None] = [None for _ in batches]
     for multiple in PENALTIES:
         logits = np.empty((len(folds.rows), pool.n_classes), np.float32)
         for number, (problems, start) in enumerate(batches):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["KEEPS_IMAGES", "METHODS", "TRAINED", "affordable", "needed_rows", "on_features"]
+__all__ = ["COMPARED", "METHODS", "TRAINED", "affordable", "needed_rows", "on_features"]
 
 # From the least to the most that has to be fitted, kept and explained: among methods that are
 # as good as each other, the earlier one is taken.
@@ -23,11 +23,13 @@ METHODS = (
     "cache",
     "attention",
 )
+# What is compared where no method is named. The others are trained by gradient, would be trained
+# anew for every fold, and never did better in the benchmark (docs/choice.md).
+COMPARED = ("zero-shot", "prototype", "discriminant", "linear", "knn", "cache")
 _ON_FEATURES = ("prototype", "discriminant", "linear")
-KEEPS_IMAGES = ("knn", "cache")
-_MOST_KEPT = 12_000
 TRAINED = ("linear-sgd", "dual-linear", "attention")
-_MOST_TRAINED = 1_000
+_KEEPS_IMAGES = ("knn", "cache")
+_MOST_KEPT = 12_000
 
 
 def on_features(method: str) -> bool:
@@ -37,20 +39,14 @@ def on_features(method: str) -> bool:
 
 def affordable(methods: Sequence[str], n: int) -> tuple[list[str], list[str]]:
     """Return the methods worth comparing for n images, and a sentence for those left out."""
-    notes = []
-    left_out = set()
-    for names, most, why in (
-        (TRAINED, _MOST_TRAINED, "would be trained again for every fold"),
-        (KEEPS_IMAGES, _MOST_KEPT, "keep every image"),
-    ):
-        out = [name for name in names if name in methods and n > most]
-        if out:
-            notes.append(
-                f"not compared with {n:,} images, because they {why}: {', '.join(out)}; "
-                "name one as --method to fit it"
-            )
-            left_out |= set(out)
-    return [name for name in methods if name not in left_out], notes
+    out = [name for name in methods if name in _KEEPS_IMAGES and n > _MOST_KEPT]
+    if not out or len(methods) == len(out):
+        return list(methods), []
+    note = (
+        f"not compared, because they keep every image and there are {n:,}: {', '.join(out)}; name "
+        "one as --method to fit it"
+    )
+    return [name for name in methods if name not in out], [note]
 
 
 def needed_rows(method: str, options: Mapping[str, Any]) -> set[str]:  # Any: arguments of a head

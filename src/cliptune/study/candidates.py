@@ -5,6 +5,7 @@ It knows how to keep and score them, and nothing about how they were chosen.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.atomic import atomic_path
 from cliptune.classifier import Classifier, EncoderRecord
-from cliptune.fitting import ON_TRUNK, Fitted
+from cliptune.fitting import Fitted
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.prompts import TemplateSet
 from cliptune.report import Section
@@ -26,9 +28,45 @@ from cliptune.study.subject import Progress, Subject, View
 from cliptune.study.words import score_cell
 from cliptune.task import join_tokens
 
-__all__ = ["Candidate", "fit_command", "keep_candidate", "read_candidates", "score_candidate"]
+__all__ = [
+    "Candidate",
+    "HeldOut",
+    "fit_command",
+    "held_out_hits",
+    "keep_candidate",
+    "read_candidates",
+    "score_candidate",
+]
 
 _TOKENS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a method answered for images that it had not learned from.
+
+    Attributes:
+        rows: int64 (n,), rows of the table, ascending.
+        hits: float64 (n,), how often each was right.
+    """
+
+    rows: NDArray[np.int64]
+    hits: NDArray[np.float64]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        values = {name: array.tolist() for name, array in vars(self).items()}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(values), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> HeldOut:
+        """Read what ``save`` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            np.asarray(values["rows"], np.int64),
+            np.asarray(values["hits"], np.float64),
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +83,8 @@ class Candidate:
         seconds: What fitting took.
         n_train: Training images used.
         own_encoder: The run holds an encoder whose weights were changed.
+        held_out: A file beside the run, with its answers for images that it was fitted on, each
+            given by a fit that had not seen it; empty where it has not learned from validation.
     """
 
     model: str
@@ -56,6 +96,7 @@ class Candidate:
     seconds: float
     n_train: int
     own_encoder: bool = False
+    held_out: str = ""
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return the fields as plain JSON values."""
@@ -63,7 +104,12 @@ class Candidate:
 
 
 def keep_candidate(
-    subject: Subject, view: View, fitted: Fitted, desk: Desk, template_set: TemplateSet
+    subject: Subject,
+    view: View,
+    fitted: Fitted,
+    desk: Desk,
+    template_set: TemplateSet,
+    held_out: HeldOut | None = None,
 ) -> Candidate:
     """Write a fitted head as a run of its own.
 
@@ -73,6 +119,7 @@ def keep_candidate(
         fitted: The head.
         desk: Of the section that fitted it.
         template_set: The texts that class names were put into.
+        held_out: Its answers for images that it was fitted on, where it has learned from all.
     """
     name = f"{slug(view.name)}-{fitted.name}"
     record = EncoderRecord.of(view.encoder)
@@ -86,6 +133,10 @@ def keep_candidate(
         temperature=fitted.temperature,
     ).save(run)
     run.finish({"seed": subject.seed, "encoder": asdict(record)})
+    if held_out is not None:
+        held_out.save(desk.folder / f"{name}.held_out.json")
+    assert fitted.val is not None, "a study compares on held-out images"
+    learned = subject.partition.train if held_out is None else subject.open_rows
     return Candidate(
         model=view.name,
         method=fitted.name,
@@ -94,20 +145,19 @@ def keep_candidate(
         accuracy=score_cell(fitted.val),
         parameters=fitted.head.n_parameters_,
         seconds=fitted.seconds,
-        n_train=0 if fitted.name == "zero-shot" else len(subject.partition.train),
+        n_train=0 if fitted.name == "zero-shot" else len(learned),
+        held_out="" if held_out is None else desk.file(f"{name}.held_out.json"),
     )
 
 
 def fit_command(subject: Subject, view: View, method: str, templates: str) -> str:
     """Return the command that fits a method as the study did."""
     words = ["cliptune", "fit", subject.data, "--method", method, "--templates", templates]
-    if method in ON_TRUNK:
-        words += ["--features", "embedding"]  # alone, fit would choose them on validation
     if view.name != "lite":
         words += ["--model", view.name]
     if subject.seed:
         words += ["--seed", str(subject.seed)]
-    if subject.val_fraction != 0.2:
+    if method == "attention" and subject.val_fraction != 0.2:
         words += ["--val", f"{subject.val_fraction:g}"]
     return shlex.join(words)
 
@@ -119,6 +169,31 @@ def read_candidates(sections: Mapping[str, Section]) -> list[Candidate]:
         for section in sections.values()
         for values in section.numbers.get("candidates", ())
     ]
+
+
+def held_out_hits(
+    subject: Subject, candidate: Candidate, *, folder: Path, progress: Progress
+) -> NDArray[np.float64]:
+    """Return how often a classifier was right on each validation image without having seen it.
+
+    Args:
+        subject: The data.
+        candidate: The classifier.
+        folder: The study's.
+        progress: Shows (what, done, total).
+
+    Returns:
+        float64 (V,), in the order of the table's rows.
+    """
+    rows = np.sort(subject.partition.val)
+    if candidate.held_out:
+        found = HeldOut.load(folder / candidate.held_out)
+        hits = np.zeros(len(subject.table))
+        hits[found.rows] = found.hits
+        return hits[rows]
+    _, probabilities = score_candidate(subject, candidate, rows, folder=folder, progress=progress)
+    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == subject.table.labels[rows]
+    return right.astype(np.float64)
 
 
 def score_candidate(
@@ -166,6 +241,9 @@ def _predict(
     """Predict on a view's own vectors; patches take much memory, so only some at once."""
     if classifier.needs == "pooled":
         return classifier.predict_proba(view.vectors[rows])
+    if classifier.needs == "trunk":
+        assert view.trunk is not None, "the head was fitted on it"
+        return classifier.predict_proba(view.trunk[rows])
     parts = [
         rows[start : start + _TOKENS_AT_ONCE] for start in range(0, len(rows), _TOKENS_AT_ONCE)
     ]

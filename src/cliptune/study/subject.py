@@ -36,6 +36,8 @@ class View:
         table: N images.
         vectors: float32 (N, D), unit rows.
         truncate: Cut texts that are too long for the encoder.
+        trunk: float32 (N, D + E), with the features before the projection behind the vectors, or
+            None where the encoder has none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class View:
     table: ImageTable
     vectors: NDArray[np.float32]
     truncate: bool = False
+    trunk: NDArray[np.float32] | None = None
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """Return texts as unit rows, float32 (T, D), through the store."""
@@ -170,6 +173,7 @@ class Subject:
             train=self.partition.train,
             val=self.partition.val,
             seed=self.seed,
+            trunk=view.trunk,
         )
 
 

@@ -22,9 +22,9 @@ from cliptune.report import Column, Table
 from cliptune.report.charts import Dot, plot_dots
 from cliptune.study.candidates import (
     Candidate,
+    held_out_hits,
     keep_candidate,
     read_candidates,
-    score_candidate,
 )
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject, View, spread_classes
@@ -71,6 +71,7 @@ def study_beyond(subject: Subject, desk: Desk) -> Finding:
             kept = keep_candidate(subject, view, fitted, desk, desk.template_set(view.name))
             n_train = desk.settings["attention"][view.name]
             kept = replace(kept, n_train=min(n_train, kept.n_train))
+            assert fitted.val is not None, "it was fitted with validation images"
             attempts.append(compare(kept, fitted.val, fitted.val_correct))
             records[f"{view.name}, attention"] = fitted.to_dict()
         if view.name in desk.settings["recipe"]:
@@ -110,11 +111,8 @@ def _best_simple(subject: Subject, view: View, desk: Desk) -> tuple[str, NDArray
     if not own:
         return "zero-shot", subject.zero_shot_hits(view, desk.template_set(view.name))
     best = max(own, key=lambda candidate: candidate.accuracy["value"])
-    rows = subject.partition.val
-    _, probabilities = score_candidate(
-        subject, best, rows, folder=desk.folder.parent.parent, progress=desk.progress
-    )
-    return best.method, probabilities.argmax(axis=1) == subject.table.labels[rows]
+    hits = held_out_hits(subject, best, folder=desk.folder.parent.parent, progress=desk.progress)
+    return best.method, hits >= 0.5
 
 
 def _fit_attention(subject: Subject, view: View, desk: Desk) -> Fitted:
@@ -124,7 +122,7 @@ def _fit_attention(subject: Subject, view: View, desk: Desk) -> Fitted:
     most = max(_MOST_TOKEN_BYTES // per_image - len(val), 1)
     n_train = min(desk.settings["attention"][view.name], most)
     train = spread_classes(subject, subject.partition.train, n_train)
-    rows = np.concatenate([train, val])
+    rows = np.concatenate([train, np.sort(val)])
     tokens = view.tokens(rows, desk.progress)
     whole = subject.task(view, desk.template_set(view.name))
     task = replace(

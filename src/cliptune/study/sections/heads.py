@@ -6,48 +6,51 @@ Every image was encoded once; what is timed here is the fitting alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from cliptune.fitting import Fitted, fit_methods
+from cliptune.choosing import Chosen, choose_methods
+from cliptune.fitting import Fitted
 from cliptune.formatting import count, duration, percent, points, span
-from cliptune.ladder import LADDER, Recommendation, recommend
+from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Section, Table
 from cliptune.report.charts import Dot, plot_cost, plot_dots
-from cliptune.study.candidates import Candidate, keep_candidate
-from cliptune.study.desk import Desk, Finding
+from cliptune.selection.answer import Answer
+from cliptune.selection.methods import COMPARED
+from cliptune.study.candidates import Candidate, HeldOut, keep_candidate
+from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject
 from cliptune.study.words import comparison_cell, is_better, score_cell
 
 __all__ = ["study_heads"]
 
-_METHODS = tuple(name for name in LADDER if name != "attention")
-
 
 def study_heads(subject: Subject, desk: Desk) -> Finding:
-    """Fit every head that needs no tokens, on every encoder, and compare on validation."""
-    fitted: dict[str, dict[str, Fitted]] = {}
+    """Compare heads on every encoder as ``fit`` does, and fit each on all images."""
+    chosen: dict[str, Chosen] = {}
     candidates: list[Candidate] = []
-    total = len(_METHODS) * len(subject.views)
-    for view in subject.views:
+    total = len(COMPARED) * len(subject.views)
+    for number, view in enumerate(subject.views):
         template_set = desk.template_set(view.name)
-        own: dict[str, Fitted] = {}
-        fits = fit_methods(
-            subject.task(view, template_set), _METHODS, options={}, abstain_precision=None
+        before = number * len(COMPARED)
+        found = choose_methods(
+            subject.task(view, template_set),
+            COMPARED,
+            options={},
+            progress=partial(_show, desk, before, total),
         )
-        for one in fits:
-            own[one.name] = one
-            desk.progress("heads", len(own) + sum(len(found) for found in fitted.values()), total)
-        fitted[view.name] = own
-        candidates += [
-            keep_candidate(subject, view, one, desk, template_set)
-            for name, one in own.items()
-            if name != "zero-shot"  # the section of that name has kept it
-        ]
-    choices = {
-        model: recommend({name: f.val_correct for name, f in own.items()}, seed=subject.seed)
-        for model, own in fitted.items()
-    }
+        if not found.judged:
+            raise TooSmallError("a class needs two images for heads to be compared")
+        chosen[view.name] = found
+        for name, one in found.fitted.items():
+            judged = found.judged[name]
+            held_out = HeldOut(found.rows[judged.images], judged.hits)
+            candidates.append(
+                keep_candidate(subject, view, one, desk, template_set, held_out=held_out)
+            )
+    fitted = {model: found.fitted for model, found in chosen.items()}
+    choices = {model: found.answer for model, found in chosen.items()}
     changes = {
         model: {
             name: compare_correct(own["zero-shot"].val_correct, f.val_correct, seed=subject.seed)
@@ -55,15 +58,14 @@ def study_heads(subject: Subject, desk: Desk) -> Finding:
         }
         for model, own in fitted.items()
     }
+    n_images = {model: len(found.rows) for model, found in chosen.items()}
     numbers = {
-        "n_train": len(subject.partition.train),
-        "n_val": len(subject.partition.val),
+        "n_train": next(iter(n_images.values())),
         "models": {
             model: {
                 "methods": {name: f.to_dict() for name, f in own.items()},
                 "against_zero_shot": {name: vars(c) for name, c in changes[model].items()},
-                "simplest_as_good": choices[model].method,
-                "best": choices[model].best,
+                **choices[model].to_dict(),
             }
             for model, own in fitted.items()
         },
@@ -74,10 +76,10 @@ def study_heads(subject: Subject, desk: Desk) -> Finding:
         for model, own in fitted.items()
     ]
     sentences += _compare_with_tuning(fitted, choices, desk.done.get("fine-tuning"))
+    first = next(iter(chosen.values()))
     notes = (
-        f"Chosen and compared on {len(subject.partition.val):,} validation images; heads learn "
-        f"from {len(subject.partition.train):,}. The time is that of the fit, with every image "
-        "encoded before.",
+        *(f"{note[0].upper()}{note[1:]}." for note in first.notes),
+        "The time is that of comparing and fitting, with every image encoded before.",
     )
     blocks = tuple(_blocks(desk, fitted, choices, changes))
     return Finding(" ".join(sentences), numbers, blocks, notes)
@@ -86,7 +88,7 @@ def study_heads(subject: Subject, desk: Desk) -> Finding:
 def _blocks(
     desk: Desk,
     fitted: Mapping[str, Mapping[str, Fitted]],
-    choices: Mapping[str, Recommendation],
+    choices: Mapping[str, Answer],
     changes: Mapping[str, Mapping[str, Comparison]],
 ) -> list[Any]:  # Any: blocks of a report
     dots: list[Dot] = []
@@ -95,7 +97,7 @@ def _blocks(
     several = len(fitted) > 1
     for model, own in fitted.items():
         for name, one in own.items():
-            accuracy, chosen = one.val.accuracy, name == choices[model].method
+            accuracy, chosen = _held_out(one).accuracy, name == choices[model].method
             label = f"{name}, {model}" if several else name
             dots.append(Dot(label, accuracy.value, accuracy.low, accuracy.high, model, chosen))
             if chosen and marked is None:
@@ -104,15 +106,15 @@ def _blocks(
     seconds = [one.seconds for own in fitted.values() for one in own.values()]
     return [
         desk.chart(
-            plot_dots(dots, label="validation accuracy in %, 95 % interval"),
+            plot_dots(dots, label="accuracy on held-out images in %, 95 % interval"),
             "accuracy",
-            alt="Validation accuracy of every head with its interval",
-            caption="The diamond is the simplest head that cannot be told from the best.",
+            alt="Held-out accuracy of every head with its interval",
+            caption="The diamond is the head that is recommended.",
         ),
         desk.chart(
-            plot_cost(dots, seconds, label="validation accuracy in %"),
+            plot_cost(dots, seconds, label="accuracy on held-out images in %"),
             "cost",
-            alt="Validation accuracy of every head against the seconds its fit took",
+            alt="Held-out accuracy of every head against the seconds its fit took",
             caption="What each head reaches and what its fit costs.",
         ),
         _table(rows, marked),
@@ -123,10 +125,10 @@ def _row(model: str, one: Fitted, change: Comparison) -> tuple[Any, ...]:  # Any
     return (
         model,
         one.name,
-        score_cell(one.val),
+        score_cell(_held_out(one)),
         comparison_cell(change),
         change.p_value,
-        one.val.log_loss.value,
+        _held_out(one).log_loss.value,
         one.head.n_parameters_,
         one.seconds,
     )
@@ -136,7 +138,7 @@ def _table(rows: list[tuple[Any, ...]], marked: int | None) -> Table:  # Any: ce
     columns = (
         Column("model", "model"),
         Column("method", "head"),
-        Column("validation", "validation", "percent"),
+        Column("held_out", "held out", "percent"),
         Column("difference", "against zero-shot", "points"),
         Column("p_value", "p", "p"),
         Column("log_loss", "log-loss", "number"),
@@ -149,11 +151,12 @@ def _table(rows: list[tuple[Any, ...]], marked: int | None) -> Table:  # Any: ce
 def _conclude(
     model: str,
     fitted: Mapping[str, Fitted],
-    choice: Recommendation,
+    choice: Answer,
     changes: Mapping[str, Comparison],
     several: bool,
 ) -> str:
     best, where = fitted[choice.best], f"On {model}, " if several else ""
+    reached = _held_out(best).accuracy
     change = changes[choice.best]
     if not is_better(change):
         lead = (
@@ -162,22 +165,31 @@ def _conclude(
         )
         return lead[0].upper() + lead[1:]
     lead = (
-        f"{where}{choice.best} reaches {span(best.val.accuracy)}, {points(change)} against "
+        f"{where}{choice.best} reaches {span(reached)}, {points(change)} against "
         f"zero-shot, in {duration(best.seconds)} with {count(best.head.n_parameters_)} parameters."
     )
     lead = lead[0].upper() + lead[1:]
-    if choice.method != choice.best:
-        simple = fitted[choice.method]
+    if choice.method not in (None, choice.best):
+        simple = fitted[str(choice.method)]
         lead += (
-            f" The simpler {choice.method} cannot be told from it "
-            f"({percent(simple.val.accuracy.value)}, {duration(simple.seconds)})."
+            f" The simpler {choice.method} is as good within {100 * choice.margin:g} point "
+            f"({percent(_held_out(simple).accuracy.value)}, {duration(simple.seconds)})."
         )
     return lead
 
 
+def _show(desk: Desk, before: int, total: int, done: int, _: int) -> None:
+    desk.progress("heads", before + done, total)
+
+
+def _held_out(fitted: Fitted) -> Metrics:
+    assert fitted.val is not None, "heads are compared on held-out images"
+    return fitted.val
+
+
 def _compare_with_tuning(
     fitted: Mapping[str, Mapping[str, Fitted]],
-    choices: Mapping[str, Recommendation],
+    choices: Mapping[str, Answer],
     tuning: Section | None,
 ) -> list[str]:
     """Set time and accuracy against fine-tuning of the same encoder, where that was done."""

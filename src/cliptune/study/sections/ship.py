@@ -1,4 +1,4 @@
-"""What to ship and why: chosen on validation, scored on the locked test, which is opened here.
+"""What to ship and why: chosen on held-out images, scored on the locked test, which is opened here.
 
 It sees the classifiers that other sections have kept, and nothing about how they were made.
 """
@@ -13,14 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.checks.features import chance_accuracy
-from cliptune.formatting import percent, points, span
-from cliptune.ladder import Recommendation, recommend
+from cliptune.formatting import points, span
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
 from cliptune.report.blocks import per_class_table
 from cliptune.report.charts import Dot, plot_dots
-from cliptune.study.candidates import Candidate, read_candidates, score_candidate
+from cliptune.selection.answer import Answer
+from cliptune.selection.sentence import recommendation
+from cliptune.study.candidates import (
+    Candidate,
+    held_out_hits,
+    read_candidates,
+    score_candidate,
+)
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject
 from cliptune.study.words import SIGNIFICANT, comparison_cell, is_worse, score_cell
@@ -32,28 +38,28 @@ _CERTAINTY = 0.99
 
 @dataclass(frozen=True)
 class _Choice:
-    """What validation says.
+    """What held-out images say.
 
     Attributes:
-        index: Number of the recommended candidate; nothing where none is above chance.
-        best: Number of the candidate with the highest validation accuracy.
-        chance: Accuracy that guessing stays below on validation.
-        within: The ladder's choice within the recommended model.
+        index: Number of the recommended candidate; nothing where none is better than guessing.
+        answer: Of the comparison of heads within the recommended model; None where there was none.
+        over: Where something else is better than the recommended head: from that head to it.
+        head: The number of that head.
     """
 
     index: int | None
-    best: int
-    chance: float
-    within: Recommendation
+    answer: Answer | None
+    over: Comparison | None = None
+    head: int | None = None
 
 
 def study_shipping(subject: Subject, desk: Desk) -> Finding:
-    """Choose on validation, open the test once, and score every candidate on it."""
+    """Choose on held-out images, open the test once, and score every candidate on it."""
     candidates = read_candidates(desk.done)
     if not candidates:
         raise TooSmallError("no other section has left a classifier to choose from")
     folder = desk.folder.parent.parent
-    labels, val = subject.table.labels, subject.partition.val
+    labels = subject.table.labels
 
     def score(rows: NDArray[np.int64]) -> list[tuple[Metrics, NDArray[np.bool_]]]:
         found = []
@@ -65,40 +71,36 @@ def study_shipping(subject: Subject, desk: Desk) -> Finding:
             found.append((metrics, probabilities.argmax(axis=1) == labels[rows]))
         return found
 
-    on_val = score(val)
-    choice = _choose(
-        candidates,
-        [hits for _, hits in on_val],
-        labels[val],
-        seed=subject.seed,
-        knows=_zero_shot_knows(subject, desk, len(candidates)),
-    )
+    hits = [
+        held_out_hits(subject, candidate, folder=folder, progress=desk.progress) >= 0.5
+        for candidate in candidates
+    ]
+    choice = _choose(subject, desk, candidates, hits)
     on_test = score(subject.partition.test.open())
     first = next(k for k, c in enumerate(candidates) if c.method == "zero-shot")
     base = first if choice.index is None else _zero_shot_of(candidates, choice.index, first)
     changes = [compare_correct(on_test[base][1], hits, seed=subject.seed) for _, hits in on_test]
     numbers = {
         "recommended": None if choice.index is None else candidates[choice.index].to_dict(),
-        "chance_below": choice.chance,
-        "n_val": len(val),
+        "n_val": len(hits[0]),
         "n_test": subject.partition.test.n,
         "methods": [
             {
                 **candidate.to_dict(),
-                "val": val_metrics.summary(),
+                "held_out": candidate.accuracy,
                 "test": test_metrics.to_dict(),
                 "against_zero_shot": vars(change),
             }
-            for candidate, (val_metrics, _), (test_metrics, _), change in zip(
-                candidates, on_val, on_test, changes, strict=True
+            for candidate, (test_metrics, _), change in zip(
+                candidates, on_test, changes, strict=True
             )
         ],
     }
-    conclusion = _conclude(candidates, on_val, on_test, choice, changes, base)
-    blocks = tuple(_blocks(desk, candidates, on_val, on_test, changes, choice))
+    conclusion = _conclude(candidates, on_test, choice, changes, base)
+    blocks = tuple(_blocks(desk, candidates, on_test, changes, choice))
     notes = (
         f"The test of {subject.partition.test.n:,} images was opened once, after everything had "
-        f"been chosen on {len(val):,} validation images.",
+        "been chosen on images that no fit had seen that answered for them.",
         *_flattered(subject),
     )
     return Finding(conclusion, numbers, blocks, notes)
@@ -112,48 +114,55 @@ def _flattered(subject: Subject) -> Sequence[str]:
 
 
 def _choose(
+    subject: Subject,
+    desk: Desk,
     candidates: Sequence[Candidate],
     hits: Sequence[NDArray[np.bool_]],
-    labels: NDArray[np.int64],
-    *,
-    seed: int,
-    knows: bool,
 ) -> _Choice:
-    """Within each model take the ladder's choice, then the model that validation cannot beat.
+    """Take what ``fit`` recommends among a model's heads, and then only what is shown to be better.
 
-    The earlier named of two models that cannot be told apart is taken. Nothing is taken unless
-    zero-shot or some candidate beats what guessing reaches.
+    Another model's head, or a method that moves the weights, costs more than the first model's
+    head; it takes that one's place where a paired test on the validation images says so.
     """
-    best = max(range(len(candidates)), key=lambda k: (hits[k].mean(), -k))
-    chance = _chance(labels, len(candidates))
-    per_model: dict[str, tuple[int, Recommendation]] = {}
-    for model in dict.fromkeys(c.model for c in candidates):
-        own = {c.method: k for k, c in enumerate(candidates) if c.model == model}
-        found = recommend({name: hits[k] for name, k in own.items()}, seed=seed)
-        per_model[model] = (own[found.method], found)
-    index, within = next(iter(per_model.values()))
-    for other, found in per_model.values():
-        change = compare_correct(hits[index], hits[other], seed=seed)
-        if change.difference > 0 and change.p_value < SIGNIFICANT:
-            index, within = other, found
-    above = knows or float(hits[best].mean()) > chance
-    return _Choice(index if above else None, best, chance, within)
+    heads = desk.done.get("heads")
+    models = dict.fromkeys(c.model for c in candidates)
+    answers = {m: Answer.from_dict(heads.numbers["models"][m]) for m in models} if heads else {}
+    index: int | None = None
+    for model in models:
+        method = answers[model].method if answers else _zero_shot_alone(subject, desk, candidates)
+        found = next(
+            (k for k, c in enumerate(candidates) if (c.model, c.method) == (model, method)), None
+        )
+        if index is None or (found is not None and _beats(hits[found], hits[index], subject.seed)):
+            index = found
+    if index is None:
+        return _Choice(None, next(iter(answers.values()), None))
+    head, answer = index, answers.get(candidates[index].model)
+    for k, candidate in enumerate(candidates):
+        if not candidate.held_out and candidate.method != "zero-shot":
+            index = k if _beats(hits[k], hits[index], subject.seed) else index
+    if index == head:
+        return _Choice(index, answer)
+    over = compare_correct(hits[head], hits[index], seed=subject.seed)
+    return _Choice(index, answer, over, head)
 
 
-def _chance(labels: NDArray[np.int64], n_candidates: int) -> float:
-    """Return what guessing stays below, at a level divided by the number of candidates."""
-    certainty = 1 - (1 - _CERTAINTY) / n_candidates
-    return chance_accuracy(labels, int(labels.max()) + 1, certainty=certainty)
+def _beats(hits: NDArray[np.bool_], others: NDArray[np.bool_], seed: int) -> bool:
+    change = compare_correct(others, hits, seed=seed)
+    return change.difference > 0 and change.p_value < SIGNIFICANT
 
 
-def _zero_shot_knows(subject: Subject, desk: Desk, n_candidates: int) -> bool:
-    """Whether zero-shot beats guessing on all images outside the test: it learned from none."""
+def _zero_shot_alone(subject: Subject, desk: Desk, candidates: Sequence[Candidate]) -> str | None:
+    """Return zero-shot where it beats guessing on all images outside the test, else nothing."""
     section = desk.done.get("zero-shot")
     if section is None:
-        return False
-    chance = _chance(subject.table.labels[subject.open_rows], n_candidates)
+        return None
+    labels = subject.table.labels[subject.open_rows]
+    certainty = 1 - (1 - _CERTAINTY) / len(candidates)
+    chance = chance_accuracy(labels, int(labels.max()) + 1, certainty=certainty)
     models = section.numbers["models"].values()
-    return any(m["template_sets"][m["chosen"]]["accuracy"] > chance for m in models)
+    knows = any(m["template_sets"][m["chosen"]]["accuracy"] > chance for m in models)
+    return "zero-shot" if knows else None
 
 
 def _zero_shot_of(candidates: Sequence[Candidate], index: int, otherwise: int) -> int:
@@ -167,29 +176,29 @@ Scored = Sequence[tuple[Metrics, NDArray[np.bool_]]]
 
 def _conclude(
     candidates: Sequence[Candidate],
-    on_val: Scored,
     on_test: Scored,
     choice: _Choice,
     changes: Sequence[Comparison],
     base: int,
 ) -> str:
     if choice.index is None:
-        best = on_val[choice.best][0].accuracy
+        nearest = f"; {choice.answer.best} comes nearest" if choice.answer else ""
         return (
-            f"Ship nothing: no method is better than guessing. The best on validation, "
-            f"{_name(candidates, choice.best)}, reaches {percent(best.value)} of {best.n} images; "
-            f"guessing reaches up to {percent(choice.chance)}. For what was tried here the labels "
-            "do not follow from the images."
+            f"Ship nothing: no method is better than guessing{nearest}. For what was tried here "
+            "the labels do not follow from the images."
         )
-    zero_shot = on_val[base][0].accuracy
     test = on_test[choice.index][0].accuracy
-    if zero_shot.value == 1.0 and candidates[choice.index].method == "zero-shot":
+    if choice.over is not None:
+        assert choice.head is not None, "it comes with the comparison"
         lead = (
-            f"Do not train: zero-shot is perfect on all {zero_shot.n} validation images, so "
-            f"nothing can be better; it reaches {span(test)} on the locked test."
+            f"Use {_name(candidates, choice.index)}: {points(choice.over)} against "
+            f"{_name(candidates, choice.head)} on validation images; it reaches {span(test)} on "
+            "the locked test."
         )
+    elif choice.answer is not None:
+        lead = recommendation(choice.answer, test)
     else:
-        lead = choice.within.sentence(test)
+        lead = f"Zero-shot reaches {span(test)} on the locked test; nothing else was tried."
     if len({c.model for c in candidates}) > 1:
         lead = f"{candidates[choice.index].model}. {lead}"
     change = changes[choice.index]
@@ -209,7 +218,6 @@ def _name(candidates: Sequence[Candidate], index: int) -> str:
 def _blocks(
     desk: Desk,
     candidates: Sequence[Candidate],
-    on_val: Scored,
     on_test: Scored,
     changes: Sequence[Comparison],
     choice: _Choice,
@@ -224,7 +232,7 @@ def _blocks(
     columns = (
         Column("model", "model"),
         Column("method", "method"),
-        Column("validation", "validation", "percent"),
+        Column("held_out", "held out", "percent"),
         Column("test", "locked test", "percent"),
         Column("difference", "against zero-shot", "points"),
         Column("p_value", "p", "p"),
@@ -234,9 +242,7 @@ def _blocks(
         Column("parameters", "parameters", "integer"),
         Column("seconds", "fit", "seconds"),
     )
-    rows = [
-        _row(c, v, t, d) for c, v, t, d in zip(candidates, on_val, on_test, changes, strict=True)
-    ]
+    rows = [_row(c, t, d) for c, t, d in zip(candidates, on_test, changes, strict=True)]
     blocks: list[Any] = [  # Any: as above
         desk.chart(
             plot_dots(dots, label="accuracy on the locked test in %, 95 % interval"),
@@ -256,15 +262,14 @@ def _blocks(
 
 def _row(
     candidate: Candidate,
-    on_val: tuple[Metrics, Any],  # Any: hits, which are not shown
-    on_test: tuple[Metrics, Any],  # Any: likewise
+    on_test: tuple[Metrics, Any],  # Any: hits, which are not shown
     change: Comparison,
 ) -> tuple[Any, ...]:  # Any: cells
     test = on_test[0]
     return (
         candidate.model,
         candidate.method,
-        score_cell(on_val[0]),
+        candidate.accuracy,
         score_cell(test),
         comparison_cell(change),
         change.p_value,
