@@ -46,15 +46,14 @@ def run_all(task, partition, shots=(1, 8), n_seeds=3, methods=("prototype", "knn
     return [fit_trial(draw, methods, options={}) for draw in draws]
 
 
-def test_each_draw_takes_its_shots_from_training_and_few_from_validation(task, partition):
+def test_each_draw_takes_its_shots_from_all_outside_the_test(task, partition):
     draws = draw_trials(task, partition, shots=(2, 8), n_seeds=2)
     assert [(d.shots, d.seed) for d in draws] == [(2, 0), (2, 1), (8, 0), (8, 1)]
     for draw in draws:
         own = draw.task
         assert np.bincount(own.labels[own.train]).tolist() == [draw.shots] * 3
-        assert np.bincount(own.labels[own.val]).tolist() == [min(draw.shots, 4)] * 3
-        assert set(own.train) <= set(task.train)
-        assert set(own.val) <= set(task.val)
+        assert set(own.train) <= set(task.train) | set(task.val)
+        assert len(own.val) == 0
     assert draws[0].task.train.tolist() != draws[1].task.train.tolist()
 
 
@@ -66,7 +65,11 @@ def test_means_and_deviations_are_those_of_the_runs(task, partition):
     for by_shots in scored["methods"].values():
         for at in by_shots.values():
             for part in ("val", "test"):
-                values = [run[part]["accuracy"] for run in at["runs"]]
+                values = [run[part]["accuracy"] for run in at["runs"] if run[part]]
+                if not values:  # a single image a class leaves none to hold out
+                    assert at is by_shots["1"]
+                    assert at[part]["accuracy"] == {"mean": None, "std": None}
+                    continue
                 assert at[part]["accuracy"]["mean"] == pytest.approx(np.mean(values))
                 assert at[part]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
     zero_shot = scored["methods"]["zero-shot"]
@@ -79,10 +82,11 @@ def test_means_and_deviations_are_those_of_the_runs(task, partition):
 
 def test_more_shots_help_class_means(task, partition):
     scored = score_trials(
-        run_all(task, partition, shots=(1, 30), methods=("prototype",)), partition.test.open()
+        run_all(task, partition, shots=(1, 30), n_seeds=6, methods=("prototype",)),
+        partition.test.open(),
     )
     one, many = (scored["methods"]["prototype"][n]["test"]["accuracy"]["mean"] for n in ("1", "30"))
-    assert many > one + 0.05
+    assert many > one + 0.02
 
 
 def test_one_seed_has_no_deviation(task, partition):
@@ -108,9 +112,9 @@ def test_the_curve_and_its_table_show_the_means(task, partition, tmp_path):
 
 
 def test_a_class_with_fewer_images_than_shots_is_named_before_any_fit(task, partition):
-    few = np.concatenate([task.train[task.labels[task.train] != 2], task.train[:0]])
+    few = task.train[task.labels[task.train] != 2]
     some = task.train[task.labels[task.train] == 2][:3]
-    scarce = replace(partition, train=np.concatenate([few, some]))
+    scarce = replace(partition, train=np.concatenate([few, some]), val=few[:0])
     with pytest.raises(DataError, match="class 'wasp' has 3 images to draw from, 8 are needed"):
         draw_trials(task, scarce, shots=(1, 8), n_seeds=1)
     with pytest.raises(InputError, match="--seeds 0"):

@@ -106,23 +106,29 @@ def test_the_locked_test_opens_once():
         locked.open()
 
 
-def test_shots_are_drawn_per_class_and_validation_is_small(tmp_path):
+def test_shots_are_drawn_per_class_from_training_and_validation(tmp_path):
     table = make_table(tmp_path, ["train", "test"], n=40)
     partition = partition_table(table, directions(160), val_fraction=0.2, seed=0)
     names = table.class_names
-    train, val = draw_shots(table.labels, partition, shots=8, class_names=names, seed=0)
-    assert np.bincount(table.labels[train]).tolist() == [8, 8]
-    assert np.bincount(table.labels[val]).tolist() == [4, 4]
-    assert set(train) <= set(partition.train)
-    assert set(val) <= set(partition.val)
-    other, _ = draw_shots(table.labels, partition, shots=8, class_names=names, seed=1)
-    assert other.tolist() != train.tolist()
+    drawn = draw_shots(table.labels, partition, shots=8, class_names=names, seed=0)
+    assert np.bincount(table.labels[drawn]).tolist() == [8, 8]
+    assert set(drawn) <= set(partition.train) | set(partition.val)
+    other = draw_shots(table.labels, partition, shots=8, class_names=names, seed=1)
+    assert other.tolist() != drawn.tolist()
 
 
 def test_more_shots_than_images_names_the_class(tmp_path):
     table = make_table(tmp_path, ["train", "test"])
     partition = partition_table(table, directions(80), val_fraction=0.2, seed=0)
-    with pytest.raises(DataError, match="class 'ant' has 16 images"):
-        draw_shots(table.labels, partition, shots=17, class_names=table.class_names, seed=0)
+    with pytest.raises(DataError, match="class 'ant' has 20 images"):
+        draw_shots(table.labels, partition, shots=21, class_names=table.class_names, seed=0)
     with pytest.raises(InputError, match="--shots 0"):
         draw_shots(table.labels, partition, shots=0, class_names=table.class_names, seed=0)
+
+
+def test_without_validation_all_outside_the_test_is_learned_from(tmp_path):
+    table = make_table(tmp_path, ["train", "val", "test"])
+    partition = partition_table(table, directions(len(table)), val_fraction=None, seed=0)
+    assert len(partition.val) == 0
+    assert sorted(partition.train.tolist()) == np.flatnonzero(table.splits != "test").tolist()
+    assert any("val" in note and "learned from" in note for note in partition.notes)

@@ -130,7 +130,7 @@ def partition_table(
     return Partition(pool, val, LockedRows(test), tuple(notes), pairs)
 
 
-def rehearse_partition(table: ImageTable, *, val_fraction: float, seed: int) -> Partition:
+def rehearse_partition(table: ImageTable, *, val_fraction: float | None, seed: int) -> Partition:
     """Divide a table as if no two images were alike, before any of them is embedded.
 
     What numbers of images alone rule out is found so. Near-duplicates stay on one side later,
@@ -153,10 +153,13 @@ def rehearse_partition(table: ImageTable, *, val_fraction: float, seed: int) -> 
         pool, _ = _cut(table, everything, everything, _TEST_FRACTION, seed)
     else:
         pool = assigned.train
-    if assigned is None or assigned.val is None:
-        train, val = _cut(table, pool, np.arange(len(pool)), val_fraction, seed)
+    val = pool[:0] if assigned is None or assigned.val is None else assigned.val
+    if val_fraction is None:
+        train, val = np.sort(np.concatenate([pool, val])), val[:0]
+    elif len(val):
+        train = pool
     else:
-        train, val = pool, assigned.val
+        train, val = _cut(table, pool, np.arange(len(pool)), val_fraction, seed)
     _require_all_classes(table, train, "training")
     empty = np.zeros(0, np.int64)
     nothing = DuplicatePairs(empty, empty, np.zeros(0, np.float32))

@@ -1,4 +1,4 @@
-"""``cliptune fit`` on real images: the protocol, the ladder, the classifier it leaves."""
+"""``cliptune fit`` on real images: the protocol, the choice, the classifier it leaves."""
 
 import csv
 import json
@@ -11,22 +11,30 @@ import pytest
 from cliptune.classifier import Classifier
 from cliptune.cli import run_command_line
 from cliptune.errors import NoTrunkError
-from cliptune.heads import HEADS
 from cliptune.report.runs import fit_document
 from cliptune.runs import RunDir
+from cliptune.selection.methods import COMPARED
 
 
-def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tmp_path, answer):
+def test_heads_are_compared_and_one_is_recommended(small_data, cache, tmp_path, answer):
     out = tmp_path / "run"
     arguments = ["fit", str(small_data), "--json", "--cache-dir", str(cache), "--out", str(out)]
     result, messages = answer(arguments)
     assert "val (40 images) is the locked test" in messages
-    assert set(result["methods"]) == set(HEADS)
-    assert result["recommended"] in HEADS
-    assert result["recommendation"].startswith(("Use ", "Do not train"))
+    assert set(result["methods"]) == set(COMPARED)
+    assert result["recommended"] in COMPARED
+    assert result["answer"] in ("train", "do-not-train", "undecided")
+    opening = {"train": "Use ", "do-not-train": "Do not train", "undecided": "Too few labels"}
+    assert result["recommendation"].startswith(opening[result["answer"]])
+    assert result["margin"] == 0.01
+    assert (result["labels_needed"] is None) or result["answer"] == "undecided"
     for name, scores in result["methods"].items():
         assert scores["test"]["n"] == 40, name
-        assert scores["val"]["n"] == 16, name
+        held_out = scores["cross_validation"]
+        assert held_out["n"] == 80, name
+        assert (held_out["folds"], held_out["repeats"]) == (10, 6)
+        assert held_out["interval"][0] <= held_out["accuracy"] <= held_out["interval"][1]
+        assert set(scores) >= {"features", "settings", "seconds"}
         low, high = scores["test"]["interval"]
         assert low <= scores["test"]["accuracy"] <= high
         linear = result["methods"]["linear"]["test"]["accuracy"]
@@ -40,20 +48,20 @@ def test_the_ladder_compares_every_head_and_recommends_one(small_data, cache, tm
     check_classifier(out, result)
 
 
-def test_the_ladder_s_table_holds_each_method_against_linear(small_data, cache, tmp_path, capsys):
+def test_a_table_holds_each_method_against_linear(small_data, cache, tmp_path, capsys):
     arguments = ["fit", str(small_data), "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
     assert run_command_line(arguments) == 0
     _, table = capsys.readouterr().out.split("Differences on the locked test")
     rows = {line.split()[0]: line for line in table.splitlines() if line.split()}
     assert "from linear" in rows["method"]
     result = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    change = result["methods"]["attention"]["against_linear"]
+    change = result["methods"]["knn"]["against_linear"]
     low, high = (f"{100 * change[key]:+.1f}" for key in ("low", "high"))
-    assert f"{100 * change['difference']:+.1f} ({low} to {high})" in rows["attention"]
+    assert f"{100 * change['difference']:+.1f} ({low} to {high})" in rows["knn"]
     (section,) = fit_document(RunDir.open(tmp_path / "run")).sections
     tables = {table.name: table for table in section.tables}
     cells = {row[0]: row[1]["value"] for row in tables["against_linear"].rows}
-    assert cells["attention"] == change["difference"]
+    assert cells["knn"] == change["difference"]
     assert "linear" not in cells
 
 
@@ -71,7 +79,7 @@ def check_classifier(out, result):
     assert right.mean() == pytest.approx(result["test"]["accuracy"])
     parts = list(csv.DictReader((out / "partition.csv").read_text().splitlines()))
     counts = {p: sum(row["part"] == p for row in parts) for p in ("train", "val", "test")}
-    assert counts == {"train": 64, "val": 16, "test": 40}
+    assert counts == {"train": 80, "val": 0, "test": 40}
     assert len({row["id"] for row in parts}) == 120
     card = (out / "model_card.md").read_text()
     assert f"| {result['method']} | 40 |" in card
@@ -87,7 +95,7 @@ def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, answer):
     zero, _ = answer(zero_shot)
     start = result["epochs"][0]
     assert start["epoch"] == 0
-    assert start["val_accuracy"] == pytest.approx(zero["val"]["accuracy"], abs=1e-6)
+    assert start["train_accuracy"] == pytest.approx(zero["val"]["accuracy"], abs=1e-6)
     assert result["zero_shot"] == {
         k: v for k, v in zero["test"].items() if k not in ("per_class", "confusion")
     }
@@ -105,7 +113,7 @@ def test_a_threshold_for_a_wanted_precision_is_kept(fitted_linear):
     [
         (["--method", "liner"], "nearest: linear"),
         (["--method", "linear", "--lr", "0.1"], "has no option lr"),
-        (["--lr", "0.1"], "ladder takes no --lr"),
+        (["--lr", "0.1"], "--method all takes no --lr"),
         (["--method", "dual-linear", "--lr", "-1"], "--lr -1 came"),
         (["--method", "linear", "--val", "1.5"], "1.5"),
         (["--method", "linear", "--abstain-precision", "2"], "precision 2"),
@@ -158,10 +166,9 @@ def test_a_run_over_trunk_features_scores_and_classifies(
     assert fitted["options"] == {"features": "trunk"}
     assert fitted["trained_parameters"] == 2 * (384 + 1280 + 1)
     assert fitted["test"]["accuracy"] >= 0.85
-    for record in fitted["epochs"][:1]:
-        assert record["val_accuracy"] >= 0.85  # zero-shot, which lite is good at here
+    assert fitted["features"] == "both"
     head = Classifier.load(run).head
-    assert head.get_params()["features"] == "trunk"
+    assert head.get_params()["features"] == "both"
     assert head.weight_.shape == (2, 384 + 1280)
     arguments = ["evaluate", str(small_data), "--run", run, "--json", "--cache-dir", str(cache)]
     scores, _ = answer([*arguments, "--out", str(tmp_path / "scores")])
@@ -174,18 +181,19 @@ def test_a_run_over_trunk_features_scores_and_classifies(
 
 
 @pytest.mark.parametrize("method", ["linear", "discriminant"])
-def test_features_are_chosen_on_validation(small_data, cache, tmp_path, answer, method):
+def test_features_are_chosen_on_held_out_images(small_data, cache, tmp_path, answer, method):
     common = ["fit", str(small_data), "--method", method, "--json", "--cache-dir", str(cache)]
     found = {
         name: answer([*common, *options, "--out", str(tmp_path / name)])[0]
         for name, options in {
             "auto": [],
             "embedding": ["--features", "embedding"],
-            "trunk": ["--features", "trunk"],
+            "penultimate": ["--features", "penultimate"],
+            "both": ["--features", "trunk"],
         }.items()
     }
-    losses = {name: found[name]["val"]["log_loss"] for name in ("embedding", "trunk")}
-    assert found["auto"]["feature_losses"] == pytest.approx(losses, abs=1e-4)
+    losses = found["auto"]["feature_losses"]
+    assert set(losses) == {"embedding", "penultimate", "both"}
     best = found[min(losses, key=losses.get)]
     assert best["feature_losses"] == {}
     assert found["auto"]["features"] == best["features"]
@@ -209,23 +217,21 @@ def test_an_encoder_without_a_projection_gets_the_embedding(
     captured = capsys.readouterr()
     assert "no features before a projection" in captured.err
     result = json.loads(captured.out)
-    assert result["features"] == "pooled"
-    assert list(result["feature_losses"]) == ["embedding"]
+    assert result["features"] == "embedding"
+    assert result["feature_losses"] == {}
     asked = [*common, "--features", "trunk", "--out", str(tmp_path / "trunk")]
     assert run_command_line(asked) == 2
     assert not (tmp_path / "trunk").exists()
 
 
-def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, tmp_path, answer):
+def test_a_few_images_over_features_before_the_projection(small_data, cache, tmp_path, answer):
     arguments = ["fit", str(small_data), "--method", "linear", "--features", "trunk"]
     arguments += ["--shots", "2,4", "--json", "--cache-dir", str(cache)]
     result, _ = answer([*arguments, "--out", str(tmp_path / "few")])
-    (start, _) = result["epochs"]
-    assert start["epoch"] == 0
     few = result["few_shot"]["methods"]
     assert set(few) == {"zero-shot", "linear"}
-    zero_shot = few["zero-shot"]["4"]["runs"][0]
-    assert start["val_accuracy"] == pytest.approx(zero_shot["val"]["accuracy"], abs=1e-6)
+    assert few["linear"]["4"]["runs"][0]["features"] == "both"
+    assert result["features"] == "both"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +239,7 @@ def test_a_few_images_over_trunk_features_start_at_zero_shot(small_data, cache, 
     [
         ("knn", "method 'knn' has no option features"),
         ("zero-shot", "method 'zero-shot' has no option features"),
+        ("all", "takes no --features"),
         ("ladder", "takes no --features"),
         ("lora", "method lora trains the model and takes no --features"),
         ("dual-linear", "method 'dual-linear' has no option features"),

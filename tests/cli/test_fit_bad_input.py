@@ -16,38 +16,29 @@ def complain(arguments, capsys):
     return captured.err.splitlines()[-1]
 
 
-@pytest.fixture
-def fit_arguments(cache, tmp_path):
-    out = tmp_path / "refused"
-    return ["--method", "prototype", "--cache-dir", str(cache), "--out", str(out)], out
-
-
-def test_a_class_with_one_image_leaves_nothing_to_validate(
-    small_data, tmp_path, fit_arguments, capsys
-):
-    arguments, out = fit_arguments
-    data = tmp_path / "data"
-    shutil.copytree(small_data, data)
-    for image in sorted((data / "train" / "ants").iterdir())[1:]:
+def one_image(ants):
+    for image in ants[1:]:
         image.unlink()
-    line = complain(["fit", str(data), *arguments], capsys)
-    assert "the class 'ant' has 1 training image; expected at least 2" in line
-    assert not out.exists()
 
 
-def test_a_class_of_one_picture_would_leave_validation_empty(
-    small_data, tmp_path, fit_arguments, capsys
+def copies_of_one(ants):
+    for image in ants[1:]:
+        shutil.copy(ants[0], image)
+
+
+@pytest.mark.parametrize("change", [one_image, copies_of_one])
+def test_a_class_that_cannot_be_divided_is_never_held_out(
+    change, small_data, cache, tmp_path, capsys
 ):
-    """Near-duplicates stay on one side, so a class of copies cannot be divided."""
-    arguments, out = fit_arguments
+    """A single image, or copies of one, which stay on one side: what is done is said."""
     data = tmp_path / "data"
     shutil.copytree(small_data, data)
-    first, *rest = sorted((data / "train" / "ants").iterdir())
-    for image in rest:
-        shutil.copy(first, image)
-    line = complain(["fit", str(data), *arguments], capsys)
-    assert "'ant' would have no validation image" in line
-    assert not out.exists()
+    change(sorted((data / "train" / "ants").iterdir()))
+    arguments = ["fit", str(data), "--method", "prototype", "--cache-dir", str(cache)]
+    assert run_command_line([*arguments, "--out", str(tmp_path / "run"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "never held out, because their class would be gone without them: ant" in captured.err
+    assert json.loads(captured.out)["cross_validation"]["n"] == 40
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def _fit(request: HeadRequest, place: Path) -> None:
     table = open_whole_table(request.data, request.dataset)
     require_labels(table)
     require_classes(table)
-    rehearsed = rehearse_partition(table, val_fraction=request.val, seed=request.output.seed)
+    rehearsed = rehearse_partition(table, val_fraction=None, seed=request.output.seed)
     for n in counts:
         draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)
     encoder, store = open_encoder(request.model, table), open_store(request.model)

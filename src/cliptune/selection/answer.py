@@ -19,7 +19,7 @@ from cliptune.selection.methods import METHODS
 __all__ = ["Answer", "Gain", "Judged", "answer", "best_of", "compare", "nothing_held_out"]
 
 _LEVEL = 0.95
-_SHOWN = 0.8  # probability from which on a simpler method counts as shown to be as good
+_SHOWN = 0.75  # probability from which on a method counts as shown to be as good
 _NEAR = 0.25  # of the way from guessing to always right
 _DRAWS = 500
 _MOST_LABELS = 1_000_000
@@ -192,7 +192,8 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
     The best is the one with the lowest log-loss among those whose accuracy is within one standard
     error of the highest: on few images accuracy is coarse, and the highest of many is often the
     luckiest. A simpler one is taken in its place where it is shown to be as good: where it is at
-    most ``margin`` worse with a probability of 80 %. What the best gains is what it gained on
+    most ``margin`` worse with a probability of 75 %, by a comparison whose standard error is no
+    larger than the margin; a coarser one shows nothing. What the best gains is what it gained on
     images that did not choose it.
 
     Args:
@@ -209,10 +210,10 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
         name: _less(compare(judged[name], judged[best]), luck) for name in order if name != best
     }
     gain = to_best.get("zero-shot") or Gain(0.0, 0.0, len(judged[best].images))
-    as_good = [name for name, lost in to_best.items() if lost.below(margin) >= _SHOWN]
+    as_good = [name for name, lost in to_best.items() if _is_shown(lost, margin)]
     method: str | None = next(iter([*as_good, best]))
     kind: Literal["train", "do-not-train", "undecided"] = "train" if gain.low > 0 else "undecided"
-    if "zero-shot" in (*as_good, best) and gain.below(margin) >= _SHOWN:
+    if best == "zero-shot" or "zero-shot" in as_good:
         kind, method = "do-not-train", "zero-shot"
     if _is_guessing(accuracy, len(judged[best].images), chance):
         kind, method = "do-not-train", None
@@ -287,6 +288,11 @@ def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: i
     return max(judged[best].accuracy - fair, 0.0)
 
 
+def _is_shown(lost: Gain, margin: float) -> bool:
+    """Say whether a method is shown to lose no more than a margin."""
+    return lost.error <= margin and lost.below(margin) >= _SHOWN
+
+
 def _less(gain: Gain, luck: float) -> Gain:
     return Gain(gain.difference - luck, gain.error, gain.n)
 
@@ -315,6 +321,8 @@ def _labels_needed(gain: Gain, margin: float) -> int | None:
         room, half = gain.difference, gain.high - gain.difference
     else:
         room, half = margin - gain.difference, _one_sided(gain)
+    if not (room > 0 and math.isfinite(half)):
+        return None
     needed = math.ceil(gain.n * (half / room) ** 2)
     return needed if needed <= _MOST_LABELS else None
 

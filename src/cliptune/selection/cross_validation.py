@@ -49,7 +49,7 @@ def cross_validate(
         wanted = own.pop("features", None)
         features = pool.all_features if on_features(method) else (_elsewhere(method),)
         if wanted is not None:
-            features = (wanted,)
+            features = ("both" if wanted == "trunk" else wanted,)
         elif method == "linear" and len(pool.labels) > _MANY:
             features = (favourite(),)
         found = [_candidate(pool, folds, method, one, own, subspace) for one in features]

@@ -1,0 +1,59 @@
+"""Many logistic regressions at once: each the minimum that scikit-learn finds for it."""
+
+import numpy as np
+import pytest
+import torch
+from head_rows import make_clusters
+from sklearn.linear_model import LogisticRegression
+
+from cliptune.heads.logistic_batch import Problems, solve_batch
+from cliptune.selection.subspace import span
+
+CLUSTERS = make_clusters(n_classes=4, n_per_class=30, dim=20, noise=1.2, seed=3)
+
+
+def problems(weights, offset=None):
+    rows = span(CLUSTERS.X)
+    labels = torch.from_numpy(CLUSTERS.y)
+    return Problems(rows.rows, rows.variances, labels, 4, torch.tensor(weights).float(), offset)
+
+
+def masks(n, folds=3):
+    weights = np.ones((folds, n), np.float32)
+    for fold in range(folds):
+        weights[fold, fold::folds] = 0
+    return weights
+
+
+@pytest.mark.parametrize("C", [0.3, 10.0])
+def test_each_problem_has_its_own_minimum(C):
+    weights = masks(len(CLUSTERS.y))
+    batch = problems(weights)
+    found = solve_batch(batch, 1 / (C * batch.counts))
+    for number, kept in enumerate(weights.astype(bool)):
+        theirs = LogisticRegression(C=C, tol=1e-8, max_iter=5000)
+        theirs.fit(CLUSTERS.X[kept], CLUSTERS.y[kept])
+        expected = theirs.predict_log_proba(CLUSTERS.X)
+        logits = found.logits(batch, number, torch.arange(len(CLUSTERS.y)))
+        assert np.abs(torch.log_softmax(logits, 1).numpy() - expected).max() < 0.02
+        loss = -expected[kept, CLUSTERS.y[kept]].mean()
+        best = loss + (theirs.coef_**2).sum() / (2 * C * kept.sum())
+        assert float(found.objective[number]) <= best * (1 + 1e-4)
+
+
+def test_an_offset_is_added_to_the_logits():
+    offset = torch.randn(len(CLUSTERS.y), 4, generator=torch.Generator().manual_seed(0))
+    batch = problems(masks(len(CLUSTERS.y)), offset)
+    found = solve_batch(batch, torch.full((3,), 1e9))
+    rows = torch.arange(10)
+    bare = found.logits(batch, 0, rows) - found.bias[0]
+    assert torch.allclose(bare, offset[rows], atol=1e-4)
+
+
+def test_a_neighbouring_solution_is_a_shorter_way():
+    batch = problems(masks(len(CLUSTERS.y)))
+    first = solve_batch(batch, torch.full((3,), 1e-3))
+    cold = solve_batch(batch, torch.full((3,), 5e-4))
+    warm = solve_batch(batch, torch.full((3,), 5e-4), start=first)
+    assert warm.n_evaluations < cold.n_evaluations
+    assert warm.objective.numpy() == pytest.approx(cold.objective.numpy(), rel=1e-3)

@@ -1,0 +1,97 @@
+"""Closed forms and batches give what fitting anew without the held images would give."""
+
+import numpy as np
+import pytest
+from pools import make_pool
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression
+
+from cliptune.heads.build import make_head
+from cliptune.selection.candidates import best_setting
+from cliptune.selection.cross_validation import cross_validate
+from cliptune.selection.folds import plan_folds
+from cliptune.selection.linear_paths import linear_heads
+from cliptune.selection.refitted import refitted
+from cliptune.selection.subspace import span
+
+POOLS = {"fewer rows than columns": make_pool(6), "more rows than columns": make_pool(40)}
+METHODS = ("prototype", "discriminant", "linear", "knn", "cache")
+
+
+def folds_of(pool):
+    groups = np.arange(len(pool.labels))
+    return plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=0)
+
+
+def same_decisions(first, second):
+    """Logits that differ by a factor and by what is common to a row's classes."""
+    a, b = (log_softmax(logits.astype(float), axis=1) for logits in (first, second))
+    return np.abs(a - b).max()
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("method", METHODS)
+def test_answers_are_those_of_heads_fitted_without_the_held_images(name, method):
+    pool = POOLS[name]
+    folds = folds_of(pool)
+    *_, candidates = cross_validate(pool, folds, [method], options={})
+    assert candidates[0].method == method
+    for candidate in candidates:
+        options = dict(candidate.options)
+        if method == "linear":  # its penalty falls with the images that are learned from
+            options["penalty"] *= len(pool.labels) / (len(pool.labels) * 0.9)
+        expected = refitted(pool, folds, method, options).logits
+        if method == "linear":  # folds differ by an image, and with it their penalty
+            change = softmax(candidate.logits, axis=1) - softmax(expected, axis=1)
+            assert np.abs(change).max() < 0.01
+        else:
+            assert same_decisions(candidate.logits, expected) < 2e-3, candidate
+
+
+def test_the_objective_is_scikit_learns():
+    pool = POOLS["more rows than columns"]
+    folds = folds_of(pool)
+    found = linear_heads(pool, folds, "embedding", span(pool.vectors))
+    learned, held, place = next(folds.splits())
+    penalty = found.options["penalty"] * len(pool.labels)  # 1 / C
+    if found.options["text"] == 0:
+        theirs = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000)
+        theirs.fit(pool.vectors[learned], pool.labels[learned])
+        expected = theirs.decision_function(pool.vectors[held])
+        assert same_decisions(found.logits[place], expected) < 0.05
+
+
+def test_named_features_are_the_only_ones():
+    pool = POOLS["more rows than columns"]
+    for given, named in (("penultimate", "penultimate"), ("trunk", "both")):
+        *_, found = cross_validate(pool, folds_of(pool), ["linear"], options={"features": given})
+        assert [one.features for one in found] == [named]
+
+
+def test_without_features_before_a_projection_there_is_the_embedding():
+    pool = POOLS["more rows than columns"]
+    alone = type(pool)(pool.vectors, None, None, pool.labels, pool.text_rows, pool.logit_scale)
+    *_, found = cross_validate(alone, folds_of(alone), ["discriminant"], options={})
+    assert [one.features for one in found] == ["embedding"]
+
+
+def test_settings_are_those_with_the_lowest_loss_held_out():
+    pool = POOLS["more rows than columns"]
+    folds = folds_of(pool)
+    weak = refitted(pool, folds, "linear", {"penalty": 1e6, "text": 0.0})
+    good = refitted(pool, folds, "linear", {"penalty": 1e-3, "text": 0.0})
+    assert best_setting([weak, good], pool.labels[folds.rows]) is good
+
+
+def test_a_head_with_the_chosen_settings_learns_from_the_same_columns():
+    pool = POOLS["more rows than columns"]
+    *_, found = cross_validate(pool, folds_of(pool), ["linear"], options={})
+    for candidate in found:
+        head = make_head("linear", candidate.options, seed=0)
+        rows = pool.rows(np.arange(len(pool.labels)), head.needs)
+        head.fit(rows, pool.labels, text_rows=pool.text_rows, logit_scale=pool.logit_scale)
+        behind = head.weight_[:, pool.vectors.shape[1] :]
+        assert (behind.size > 0) == (candidate.features != "embedding")
+        if candidate.features == "penultimate":
+            start = candidate.options["text"] * pool.logit_scale * pool.text_rows
+            assert head.weight_[:, : pool.vectors.shape[1]] == pytest.approx(start, abs=1e-6)
