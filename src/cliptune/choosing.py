@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
-from cliptune.duplicates import find_duplicates, group_duplicates
+from cliptune.duplicates import group_duplicates
 from cliptune.errors import InputError
 from cliptune.fitting import CrossValidation, Fitted
 from cliptune.heads import Head
@@ -89,7 +89,7 @@ def choose_methods(
         logit_scale=task.logit_scale,
         seed=task.seed,
     )
-    groups = group_duplicates(find_duplicates(pool.vectors), len(rows))
+    groups = group_duplicates(pool.vectors)
     folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
     compared, notes = affordable(methods, len(rows))
     total = len(dict.fromkeys(("zero-shot", *compared)))
