@@ -151,7 +151,7 @@ def test_a_run_classifies_new_images(small_data, cache, tmp_path, answer, capsys
         assert expected in captured.err
 
 
-@pytest.fixture(params=["linear", "discriminant"])
+@pytest.fixture(params=["linear", "discriminant", "prototype"])
 def trunk_run(request, small_data, cache, tmp_path, answer):
     run = str(tmp_path / "trunk")
     arguments = ["fit", str(small_data), "--method", request.param, "--features", "trunk"]
@@ -164,12 +164,14 @@ def test_a_run_over_trunk_features_scores_and_classifies(
 ):
     run, fitted = trunk_run
     assert fitted["options"] == {"features": "trunk"}
-    assert fitted["trained_parameters"] == 2 * (384 + 1280 + 1)
+    bias = 0 if fitted["method"] == "prototype" else 1
+    assert fitted["trained_parameters"] == 2 * (384 + 1280 + bias)
     assert fitted["test"]["accuracy"] >= 0.85
     assert fitted["features"] == "both"
     head = Classifier.load(run).head
     assert head.get_params()["features"] == "both"
-    assert head.weight_.shape == (2, 384 + 1280)
+    rows = head.prototypes_ if fitted["method"] == "prototype" else head.weight_
+    assert rows.shape == (2, 384 + 1280)
     arguments = ["evaluate", str(small_data), "--run", run, "--json", "--cache-dir", str(cache)]
     scores, _ = answer([*arguments, "--out", str(tmp_path / "scores")])
     assert scores["accuracy"] == fitted["test"]["accuracy"]

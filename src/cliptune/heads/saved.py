@@ -85,7 +85,8 @@ def check_stored_labels(labels: NDArray[Any], *, n_rows: int, n_classes: int) ->
 def _require_answer(
     head: Head, state: Mapping[str, NDArray[Any]], *, dim: int, n_classes: int
 ) -> None:
-    width = state["weight"].shape[-1] if head.needs == "trunk" else dim
+    rows = state["weight"] if "weight" in state else state.get("prototypes")
+    width = rows.shape[-1] if head.needs == "trunk" and rows is not None else dim
     if head.needs == "trunk" and width <= dim:
         raise ValueError(f"its rows have {width} numbers, those of the encoder more than {dim}")
     shape = (1, 2, dim) if head.needs == "tokens" else (1, width)

@@ -20,7 +20,8 @@ __all__ = ["Answer", "Gain", "Judged", "answer", "best_of", "compare", "nothing_
 
 _LEVEL = 0.95
 _SHOWN = 0.75  # probability from which on a method counts as shown to be as good
-_NEAR = 0.25  # of the way from guessing to always right
+_NEAR = 0.5  # of the way from guessing to always right
+_FEW = 30  # images, up to which nothing shows that labels do not follow from images
 _DRAWS = 500
 _MOST_LABELS = 1_000_000
 
@@ -308,7 +309,7 @@ def _is_guessing(accuracy: float, n: int, chance: float) -> bool:
     right = round(accuracy * n)
     above = binomtest(right, n, chance, alternative="greater").pvalue < 1 - _LEVEL
     highest = binomtest(right, n).proportion_ci(_LEVEL, method="wilson").high
-    return bool(not above and highest < chance + _NEAR * (1 - chance))
+    return bool(n > _FEW and not above and highest < chance + _NEAR * (1 - chance))
 
 
 def _labels_needed(gain: Gain, margin: float) -> int | None:

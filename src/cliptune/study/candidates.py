@@ -78,7 +78,8 @@ class Candidate:
         method: How it was made.
         run: Its run directory, relative to the study's folder.
         command: What makes it again.
-        accuracy: On the validation images.
+        accuracy: On images that no fit had seen that answered for them.
+        n_held_out: How many these were.
         parameters: Numbers that were fitted.
         seconds: What fitting took.
         n_train: Training images used.
@@ -95,6 +96,7 @@ class Candidate:
     parameters: int
     seconds: float
     n_train: int
+    n_held_out: int
     own_encoder: bool = False
     held_out: str = ""
 
@@ -146,6 +148,7 @@ def keep_candidate(
         parameters=fitted.head.n_parameters_,
         seconds=fitted.seconds,
         n_train=0 if fitted.name == "zero-shot" else len(learned),
+        n_held_out=fitted.val.accuracy.n,
         held_out="" if held_out is None else desk.file(f"{name}.held_out.json"),
     )
 
@@ -163,12 +166,17 @@ def fit_command(subject: Subject, view: View, method: str, templates: str) -> st
 
 
 def read_candidates(sections: Mapping[str, Section]) -> list[Candidate]:
-    """Return the classifiers that finished sections have kept, in their order."""
-    return [
-        Candidate(**values)
-        for section in sections.values()
-        for values in section.numbers.get("candidates", ())
-    ]
+    """Return the classifiers that finished sections have kept, in their order.
+
+    What a later section kept of the same model and method takes the place of an earlier one: that
+    of zero-shot among the heads was calibrated on more images.
+    """
+    found: dict[tuple[str, str], Candidate] = {}
+    for section in sections.values():
+        for values in section.numbers.get("candidates", ()):
+            candidate = Candidate(**values)
+            found[candidate.model, candidate.method] = candidate
+    return list(found.values())
 
 
 def held_out_hits(

@@ -30,7 +30,7 @@ from cliptune.study.subject import Progress, Subject
 
 __all__ = ["Event", "Finished", "Planned", "Postponed", "Started", "Study", "run_study"]
 
-_FORMAT = 1  # of sections; raise it when they change, so that kept ones are made again
+_FORMAT = 2  # of sections; raise it when they change, so that kept ones are made again
 
 
 @dataclass(frozen=True)

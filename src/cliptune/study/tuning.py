@@ -159,6 +159,7 @@ def tune(
             parameters=_n_trained(plan),
             seconds=seconds,
             n_train=len(train),
+            n_held_out=kept.val.accuracy.n,
             own_encoder=True,
         ),
         val=kept.val,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.checks.features import chance_accuracy
-from cliptune.formatting import points, span
+from cliptune.formatting import count, points, span
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
@@ -87,7 +87,7 @@ def study_shipping(subject: Subject, desk: Desk) -> Finding:
         "methods": [
             {
                 **candidate.to_dict(),
-                "held_out": candidate.accuracy,
+                "val": _summary(candidate),
                 "test": test_metrics.to_dict(),
                 "against_zero_shot": vars(change),
             }
@@ -165,6 +165,19 @@ def _zero_shot_alone(subject: Subject, desk: Desk, candidates: Sequence[Candidat
     return "zero-shot" if knows else None
 
 
+def _summary(candidate: Candidate) -> dict[str, Any]:  # Any: plain JSON values
+    score = candidate.accuracy
+    return {
+        "accuracy": score["value"],
+        "interval": [score["low"], score["high"]],
+        "n": candidate.n_held_out,
+    }
+
+
+def _is_perfect(candidate: Candidate) -> bool:
+    return candidate.accuracy["value"] == 1.0
+
+
 def _zero_shot_of(candidates: Sequence[Candidate], index: int, otherwise: int) -> int:
     model = candidates[index].model
     matches = (k for k, c in enumerate(candidates) if c.model == model and c.method == "zero-shot")
@@ -194,6 +207,12 @@ def _conclude(
             f"Use {_name(candidates, choice.index)}: {points(choice.over)} against "
             f"{_name(candidates, choice.head)} on validation images; it reaches {span(test)} on "
             "the locked test."
+        )
+    elif candidates[choice.index].method == "zero-shot" and _is_perfect(candidates[choice.index]):
+        n = count(candidates[choice.index].n_held_out)
+        lead = (
+            f"Do not train: zero-shot is perfect on all {n} held-out images, so nothing can be "
+            f"better; it reaches {span(test)} on the locked test."
         )
     elif choice.answer is not None:
         lead = recommendation(choice.answer, test)
