@@ -3,14 +3,14 @@
     python bench/choice.py DATA_ROOT                 every set, 4 to 100 labels a class, 3 seeds
     python bench/choice.py DATA_ROOT --shots 8,16 --seeds 1 --only pacs
 
-DATA_ROOT holds hymenoptera_data, cifar10, cifar100 and pacs; textile comes with its package. Labels
-are drawn, methods compared and one recommended by ``choose_methods``, as ``fit`` does; the test,
-which takes no part in that, says what each method really reaches. Beside it, on the same features
-before the projection and the same labels, ten lines of scikit-learn: LogisticRegression, C by 5-fold
-GridSearchCV, fitted again on all. Embeddings are those of ``lite``.
+DATA_ROOT holds hymenoptera_data, cifar10, cifar100 and pacs; textile comes with its package.
+Labels are drawn, methods compared and one recommended by ``choose_methods``, as ``fit`` does; the
+test, which takes no part in that, says what each method really reaches. Beside it, on the same
+features before the projection and the same labels, ten lines of scikit-learn: LogisticRegression,
+C by 5-fold GridSearchCV, fitted again on all. Embeddings are those of ``lite``.
 
-The rule's three constants (one standard error, 75 %, precision of the margin) were looked at on these
-sets while it was made; other data are a fairer judge.
+The three constants of the rule (one standard error, 75 %, the precision of the margin) were looked
+at on these sets while it was made; other data are a fairer judge.
 """
 
 import argparse
