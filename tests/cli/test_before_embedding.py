@@ -41,7 +41,7 @@ def refused(data, tiny_model, tmp_path, monkeypatch, capsys):
     ("command", "options", "expected"),
     [
         ("fit", ("--shots", "1000"), "1000 are needed"),
-        ("fit", ("--shots", "1,4"), "3 images to draw from, 4 are needed"),
+        ("fit", ("--shots", "1,5"), "4 images to draw from, 5 are needed"),
         ("fit", ("--method", "full", "--batch-size", "500"), "larger than the 8 images"),
         ("fit", ("--method", "full", "--train", "image.last99"), "the image tower has 2 blocks"),
         ("fit", ("--method", "full", "--train", "picture"), "unknown group 'picture'"),
@@ -58,8 +58,8 @@ def test_it_is_refused_before_an_image_is_embedded(refused, command, options, ex
     assert expected in refused(command, *options)
 
 
-@pytest.mark.parametrize("command", ["fit", "check", "sweep"])
+@pytest.mark.parametrize("command", [("fit", "--method", "full"), ("check",), ("sweep",)])
 def test_a_class_of_one_image_is_found_before_any_is_embedded(refused, data, command):
     for image in sorted((data / "train" / "ant").iterdir())[1:]:
         image.unlink()
-    assert "the class 'ant' has 1 training image" in refused(command)
+    assert "the class 'ant' has 1 training image" in refused(*command)

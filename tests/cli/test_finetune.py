@@ -210,7 +210,7 @@ def test_a_run_of_a_version_that_recorded_no_images_is_refused(
         (["--freeze", "image", "--lr", "image=1e-3"], "for a group that is frozen"),
         (["--freeze", "all"], "nothing is left to train"),
         (["--batch-size", "1"], "without negatives"),
-        (["--batch-size", "100"], "larger than the 64 training images"),
+        (["--batch-size", "100"], "larger than the 80 images"),
         (["--batch-size", "many"], "expected a whole number"),
         (["--lr", "image=fast"], "not of the form GROUP=NUMBER"),
         (["--rank", "4"], "they belong to --method lora"),

