@@ -216,12 +216,17 @@ def main():
                     f"regret {100 * case['regret']:.1f}, over the script {100 * case['gain']:+.1f}",
                     file=sys.stderr, flush=True,
                 )  # fmt: skip
+                keep(cases)
+    print((RESULTS / "choice.md").read_text())
+
+
+def keep(cases):
+    """Write what is known so far: the whole takes half an hour."""
     total = summarise(cases)
     RESULTS.mkdir(exist_ok=True)
     kept = json.dumps({"total": total, "cases": cases}, indent=1, default=float)
     (RESULTS / "choice.json").write_text(kept + "\n")
     (RESULTS / "choice.md").write_text(render(cases))
-    print((RESULTS / "choice.md").read_text())
 
 
 if __name__ == "__main__":
