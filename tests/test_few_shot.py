@@ -134,3 +134,12 @@ def test_shots_that_are_no_positive_numbers_are_refused(text):
 def test_a_number_of_shots_counts_once():
     with pytest.raises(InputError, match="twice"):
         parse_shots("4,4")
+
+
+def test_one_image_a_class_leaves_a_guess(task, partition):
+    (draw,) = draw_trials(task, partition, shots=(1,), n_seeds=1)
+    trial = fit_trial(draw, ("prototype", "discriminant", "linear"), options={})
+    assert trial.chosen.answer.method == "linear"
+    assert trial.chosen.answer.answer == "undecided"
+    assert all(fitted.val is None for fitted in trial.chosen.fitted.values())
+    assert "no image can be held out" in trial.chosen.notes[0]

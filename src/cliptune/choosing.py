@@ -19,10 +19,11 @@ from cliptune.fitting import CrossValidation, Fitted
 from cliptune.heads import Head
 from cliptune.heads.build import make_head
 from cliptune.metrics import Score, compute_metrics, wilson_interval
-from cliptune.selection.answer import Answer, Judged, answer, nothing_held_out
+from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
 from cliptune.selection.cross_validation import cross_validate, held_out_loss
 from cliptune.selection.folds import Folds, plan_folds
+from cliptune.selection.judging import Judged
 from cliptune.selection.methods import affordable
 from cliptune.task import Task, head_input
 from cliptune.usage import Usage
@@ -191,7 +192,7 @@ class _HeldOut:
                 features=str(own.get("features", "embedding")),
                 settings=own,
             )
-        guess = "discriminant" if "discriminant" in fitted else list(fitted)[-1]
+        guess = "linear" if "linear" in fitted else list(fitted)[-1]
         note = (
             "no image can be held out: every class has a single image, or look-alikes only; usual "
             "settings, no temperature, and nothing is compared"

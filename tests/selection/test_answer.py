@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from cliptune.selection.answer import Answer, Judged, answer, compare, nothing_held_out
+from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.folds import plan_folds
+from cliptune.selection.judging import Judged, compare
 from cliptune.selection.sentence import recommendation
 
 

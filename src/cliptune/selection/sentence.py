@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from cliptune.formatting import change, change_interval, count, interval, percent
 from cliptune.metrics import Score
-from cliptune.selection.answer import Answer, Gain
+from cliptune.selection.answer import Answer
+from cliptune.selection.judging import Gain
 
 __all__ = ["recommendation"]
 

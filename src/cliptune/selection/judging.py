@@ -1,0 +1,136 @@
+"""What methods answered for the same held-out images, and how far two of them differ.
+
+It sees hits and losses, and knows nothing about what is done with a difference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.selection.folds import Folds
+
+__all__ = ["Gain", "Judged", "compare"]
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method answered for held-out images, calibrated.
+
+    Attributes:
+        images: int64 (n,), which images were held out.
+        hits: float64 (n,), how often each was right over the repeats, 0 to 1.
+        losses: float64 (n,), its mean negative log-probability of the label likewise.
+        folds: J, how often a share of the images was left out.
+        overlap: n_held / n_learned of one fold.
+    """
+
+    images: NDArray[np.int64]
+    hits: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    folds: int
+    overlap: float
+
+    @classmethod
+    def of(
+        cls, probabilities: NDArray[np.float64], labels: NDArray[np.int64], folds: Folds
+    ) -> Judged:
+        """Judge answers.
+
+        Args:
+            probabilities: float64 (H, C), calibrated, for the folds' held-out rows in their order;
+                fewer where only the first repeat was answered.
+            labels: int64 (n,), of all images.
+            folds: What was left out.
+        """
+        h = len(probabilities)
+        rows = folds.rows[:h]
+        own = labels[rows]
+        right = (probabilities.argmax(axis=1) == own).astype(np.float64)
+        losses = -np.log(np.maximum(probabilities[np.arange(h), own], 1e-300))
+        images, place, times = np.unique(rows, return_inverse=True, return_counts=True)
+        n_folds = int(folds.fold_of[h - 1]) + 1
+        held = h / n_folds
+        return cls(
+            images,
+            np.bincount(place, right) / times,
+            np.bincount(place, losses) / times,
+            n_folds,
+            held / max(folds.n - held, 1),
+        )
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(self.hits.mean())
+
+    @property
+    def log_loss(self) -> float:
+        """Mean negative log-probability of the labels, in nats."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """From one method to another, in accuracy on the same held-out images.
+
+    Attributes:
+        difference: Accuracy of the second minus accuracy of the first.
+        error: Its standard error.
+        n: Images.
+    """
+
+    difference: float
+    error: float
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.difference - self._quantile((1 + _LEVEL) / 2) * self.error
+
+    @property
+    def high(self) -> float:
+        """Upper end of it."""
+        return self.difference + self._quantile((1 + _LEVEL) / 2) * self.error
+
+    def below(self, margin: float) -> float:
+        """Return the probability that the difference is at most ``margin``."""
+        from scipy.stats import t
+
+        if self.error == 0:
+            return float(self.difference <= margin)
+        return float(t.cdf((margin - self.difference) / self.error, max(self.n - 1, 1)))
+
+    def _quantile(self, share: float) -> float:
+        from scipy.stats import t
+
+        return float(t.ppf(share, max(self.n - 1, 1)))
+
+
+def compare(first: Judged, second: Judged) -> Gain:
+    """Compare two methods on the same held-out images by the corrected resampled t-test.
+
+    Folds share what they learn from, so that their differences vary less than independent ones
+    would: the variance s^2 / J of the mean of J folds becomes (1 / J + n_held / n_learned) s^2
+    (Nadeau & Bengio, Machine Learning 52, 2003, equation 9; as a posterior: arXiv:1606.04316,
+    equation 3). Departure: s^2, the variance of one fold's difference, is that of one image's
+    divided by the images of a fold, since folds of two images tell little of their own; and half
+    an image more than came is thought to differ, so that few images never prove equality.
+
+    Args:
+        first: A method.
+        second: Another; where one was asked for the first repeat alone, J is that repeat's.
+    """
+    change = second.hits - first.hits
+    n, folds = len(change), min(first.folds, second.folds)
+    mean = float(change.mean())
+    held = n * max(first.overlap, second.overlap) / (1 + max(first.overlap, second.overlap))
+    variance = max((float((change**2).sum()) + 0.5) / (n + 1) - mean**2, 0.0)
+    overlap = 1 / folds + max(first.overlap, second.overlap)
+    return Gain(mean, math.sqrt(overlap * variance / max(held, 1.0)), n)
