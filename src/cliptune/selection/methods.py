@@ -23,8 +23,8 @@ METHODS = (
     "cache",
     "attention",
 )
-# What is compared where no method is named. The others are trained by gradient, and would be trained
-# anew for every fold.
+# What is compared where no method is named. The others are trained by gradient, and would be
+# trained anew for every fold.
 COMPARED = ("zero-shot", "prototype", "discriminant", "linear", "knn", "cache")
 _ON_FEATURES = ("prototype", "discriminant", "linear")
 TRAINED = ("linear-sgd", "dual-linear", "attention")
