@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from cliptune.errors import DataError, InputError
-from cliptune.images import ImageTable, list_captions, require_classes, sample_rows
+from cliptune.images import (
+    ImageTable,
+    list_captions,
+    refuse_label_sets,
+    require_classes,
+    sample_rows,
+)
 from cliptune.usage import available_memory
 
 __all__ = ["check_mappable", "choose_images", "describes_images"]
@@ -40,6 +46,7 @@ def check_mappable(table: ImageTable) -> None:
     if describes_images(table):
         list_captions(table)
         return
+    refuse_label_sets(table)
     require_classes(table)
     present = np.unique(table.labels[table.labels >= 0])
     if len(present) < 2:

@@ -62,6 +62,8 @@ class RunScores:
 def match_classes(table: ImageTable, class_names: tuple[str, ...]) -> ImageTable:
     """Number the labels of a data set as a classifier numbers its classes.
 
+    Classes of the classifier may have no image in the data.
+
     Args:
         table: N labelled images.
         class_names: The C names of the classifier.
@@ -70,24 +72,21 @@ def match_classes(table: ImageTable, class_names: tuple[str, ...]) -> ImageTable
         The table with the classifier's names and numbers.
 
     Raises:
-        DataError: The names differ; the message says which ones.
+        DataError: Images have a class that the classifier does not know; the message says which.
     """
-    unknown = [name for name in table.class_names if name not in class_names]
-    missing = [name for name in class_names if name not in table.class_names]
-    if unknown or missing:
-        parts = [
-            f"{len(names)} {what} ({_listed(names)})"
-            for what, names in (
-                ("unknown to the classifier", unknown),
-                ("missing in the data", missing),
-            )
-            if names
-        ]
+    number_of = {name: number for number, name in enumerate(class_names)}
+    present = np.unique(table.labels[table.labels >= 0]).tolist()
+    unknown = [table.class_names[c] for c in present if table.class_names[c] not in number_of]
+    if unknown:
+        missing = [name for name in class_names if name not in table.class_names]
+        parts = [f"{len(unknown)} unknown to the classifier ({_listed(unknown)})"]
+        if missing:
+            parts.append(f"{len(missing)} missing in the data ({_listed(missing)})")
         raise DataError(
             f"the classes of {table.root!r} are not those of the classifier: {', '.join(parts)}; "
             "rename folders or give --class-names"
         )
-    number = np.array([class_names.index(name) for name in table.class_names])
+    number = np.array([number_of.get(name, -1) for name in table.class_names], dtype=np.int64)
     labels = np.where(table.labels >= 0, number[table.labels], -1)
     return replace(table, labels=labels, class_names=class_names)
 

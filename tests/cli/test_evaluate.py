@@ -140,7 +140,6 @@ def test_a_corrupt_image_stops_the_run_or_is_left_out(data_root, cache, tmp_path
     [
         (lambda f: shutil.rmtree(f), [], "data"),
         (lambda f: [p.unlink() for p in f.rglob("*.jpg")], [], "no image"),
-        (lambda f: [p.unlink() for p in f.glob("ants/*")], [], "ants"),
         (lambda f: shutil.rmtree(f / "ants"), [], "at least 2"),
         (lambda f: (f / "ANTS").mkdir(), [], "ANTS"),
         (lambda f: None, ["--split", "test"], "split"),
@@ -196,3 +195,14 @@ def test_what_a_killed_run_left_of_other_data_does_not_stay_among_new_files(
     next((data / "ants").iterdir()).unlink()
     assert run_command_line(words) == 2
     assert "data_digest (" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_class_without_images_is_an_answer_and_said(data_root, cache, tmp_path, capsys):
+    folder = small_set(tmp_path / "data", data_root)
+    for image in (folder / "ants").iterdir():
+        image.unlink()
+    arguments = ["evaluate", str(folder), "--cache-dir", str(cache), "--json"]
+    assert run_command_line([*arguments, "--out", str(tmp_path / "run")]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["class_names"] == ["ant", "bee"]
+    assert "no image here is of 'ant'" in captured.err

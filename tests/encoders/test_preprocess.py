@@ -97,3 +97,30 @@ def test_pictures_come_in_one_piece(photographs, mode):
     pictures = [Preprocess(resize_mode=mode)(photograph) for photograph in photographs[:2]]
     assert all(picture.flags.c_contiguous for picture in pictures)
     assert np.stack(pictures).flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(1, 12_000), (12_000, 1), (3, 30_000)])
+def test_a_thin_picture_takes_no_more_memory_than_any_other(shape):
+    made = []
+    original = Image.Image.resize
+
+    def watched(image, size, *rest, **options):
+        made.append(size[0] * size[1])
+        return original(image, size, *rest, **options)
+
+    image = Image.new("RGB", shape, (10, 200, 30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", watched)
+        pixels = Preprocess()(image)
+    assert max(made) <= 256 * 224 * 224
+    assert np.abs(pixels.reshape(3, -1).astype(int) - [[10], [200], [30]]).max() <= 1
+
+
+def test_a_thin_picture_is_cut_where_it_would_be(photographs):
+    from cliptune.encoders import preprocess as module
+
+    image = photographs[0].resize((400, 3))
+    whole = Preprocess()(image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_THIN", 0)
+        assert np.abs(Preprocess()(image).astype(int) - whole).max() <= 1

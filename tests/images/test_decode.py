@@ -324,3 +324,67 @@ def test_real_photographs_decode_as_pillow_does(data_root):
         data = path.read_bytes()
         expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         assert (np.asarray(decode(data)) == expected).all()
+
+
+def exif_block(*entries):
+    """An EXIF block of entries as (tag, type, count, value)."""
+    offset, extra, body = 8 + 2 + 12 * len(entries) + 4, b"", struct.pack("<H", len(entries))
+    for tag, kind, count, value in entries:
+        body += struct.pack("<HHI", tag, kind, count)
+        if len(value) > 4:
+            body += struct.pack("<I", offset + len(extra))
+            extra += value
+        else:
+            body += value.ljust(4, b"\0")
+    return b"Exif\0\0II*\0\x08\0\0\0" + body + b"\0\0\0\0" + extra
+
+
+TURNED = (0x112, 3, 1, b"\6\0")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x11A, 2, 8, b"72/1 in\0"),
+        (0x11A, 1, 1, b"\5"),
+        (0x829A, 10, 1, struct.pack("<ii", -1, 0)),
+        (0x8769, 2, 8, b"no block"),
+        (0x132, 3, 1, b"\5\0"),
+    ],
+)
+def test_a_mistyped_tag_costs_nothing(kind, entry, make_picture, encode_picture):
+    data = encode_picture(make_picture(), kind, exif=exif_block(TURNED, entry))
+    assert decode(data).size == (32, 48)
+
+
+@pytest.mark.parametrize("value", [(5, 1, struct.pack("<II", 6, 0)), (7, 1, b"\6")])
+def test_an_orientation_that_cannot_be_read_is_said(value, make_picture, encode_picture, caplog):
+    data = encode_picture(make_picture(), "JPEG", exif=exif_block((0x112, *value)))
+    assert decode(data).size == (48, 32)
+    assert "x.png: its EXIF block cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"tEXt"])
+def test_large_texts_and_profiles_do_not_cost_the_picture(kind, make_picture, encode_picture):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    whole = encode_picture(make_picture(), exif=exif)
+    packed = zlib.compress(bytes(3 << 20))
+    body = {
+        b"zTXt": b"note\0\0" + packed,
+        b"iTXt": b"note\0\1\0\0\0" + packed,
+        b"iCCP": b"icc\0\0" + packed,
+        b"tEXt": b"note\0" + b"x" * (20 << 20),
+    }[kind]
+    chunk = struct.pack(">I", len(body)) + kind + body
+    chunk += struct.pack(">I", zlib.crc32(kind + body))
+    data = whole[:33] + chunk * 5 + whole[33:]
+    assert (as_array(decode(data)) == as_array(decode(whole))).all()
+    assert decode(data).size == (32, 48)
+
+
+def test_a_chunk_that_ends_too_soon_is_a_bad_image(make_picture, encode_picture):
+    whole = encode_picture(make_picture())
+    with pytest.raises(BadImageError, match="corrupt or truncated"):
+        decode(whole[:33] + struct.pack(">I", 1 << 30) + b"zTXt" + whole[33:])

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cliptune.errors import DataError, InputError, UnavailableError
-from cliptune.images import ImageTable, require_classes, require_labels
+from cliptune.images import ImageTable, learnable_part, require_classes, require_labels
 
 
 def labels_of(table):
@@ -103,17 +103,22 @@ def test_what_is_meant_as_an_image_is_kept_for_the_scan(make_tree):
     )
 
 
-def test_empty_classes_are_named(make_tree):
+def test_empty_folders_are_classes_without_images_and_folders_of_notes_are_not(make_tree):
     folder = make_tree("ant/1.jpg", "bee/1.jpg")
     (folder / "wasp").mkdir()
     (folder / "fly").mkdir()
     (folder / "fly/notes.txt").touch()
-    with pytest.raises(DataError, match="without any image: fly, wasp"):
-        ImageTable.open(folder)
-    splits = make_tree("train/ant/1.jpg", "val/ant/2.jpg", root="splits")
+    table = ImageTable.open(folder)
+    assert table.class_names == ("ant", "bee", "wasp")
+    assert [i.example for i in table.reading.ignored if i.what == "folders without images"] == [
+        "fly"
+    ]
+    part, notes = learnable_part(table)
+    assert part.class_names == ("ant", "bee")
+    assert "no image of 'wasp'" in notes[0]
+    splits = make_tree("train/ant/1.jpg", "train/bee/1.jpg", "val/ant/2.jpg", root="splits")
     (splits / "val/bee").mkdir()
-    with pytest.raises(DataError, match="without any image: val/bee"):
-        ImageTable.open(splits)
+    assert ImageTable.open(splits).class_names == ("ant", "bee")
 
 
 def test_images_beside_class_folders_are_refused(make_tree):
@@ -237,8 +242,9 @@ def test_hymenoptera_has_names_for_prompts(data_root):
     assert table.split("validation").ids[0].startswith("val/ants/")
 
 
-def test_a_class_that_is_a_link_to_the_whole_is_empty(make_tree):
+def test_a_link_to_the_whole_is_no_class(make_tree):
     folder = make_tree("ant/1.jpg", "bee/1.jpg")
     (folder / "all").symlink_to(".", target_is_directory=True)
-    with pytest.raises(DataError, match="without any image: all"):
-        ImageTable.open(folder)
+    table = ImageTable.open(folder)
+    assert table.class_names == ("ant", "bee")
+    assert [i.what for i in table.reading.ignored] == ["links to folders above them"]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cliptune.errors import DataError, InputError
-from cliptune.images import ImageTable, require_labels
+from cliptune.images import ImageTable, labelled_part, require_labels
 
 
 @pytest.fixture
@@ -106,12 +106,13 @@ def test_labels_outside_the_given_names_are_refused(pictures):
 
 
 def test_a_missing_column_lists_those_there_are(pictures):
-    path = write(pictures, "m.csv", CSV.replace("image,label", "where,kind"))
-    with pytest.raises(DataError, match=r"no image column .*: where, kind; .*--image-column"):
+    text = CSV.replace("image,label", "where,kind,zone").replace(",ant", ",ant,1")
+    path = write(pictures, "m.csv", text.replace(",bee", ",bee,2"))
+    with pytest.raises(DataError, match=r"no image column .*: where, kind, zone; .*--image-column"):
         ImageTable.open(path)
-    with pytest.raises(DataError, match=r"no label column .*: where, kind; .*--label-column"):
+    with pytest.raises(DataError, match=r"no label column .*: where, kind, zone; .*--label-column"):
         ImageTable.open(path, image_column="where")
-    with pytest.raises(DataError, match="no column 'sort'; its columns are: where, kind"):
+    with pytest.raises(DataError, match="no column 'sort'; its columns are: where, kind, zone"):
         ImageTable.open(path, image_column="where", label_column="sort")
     table = ImageTable.open(path, image_column="where", label_column="kind")
     assert named_labels(table) == ["ant", "bee", "ant"]
@@ -171,8 +172,8 @@ def test_a_split_column_divides_the_rows(pictures):
     text = "image,label,split\nimg/a.jpg,x,train\nimg/b 1.png,y,Validation\nimg/ç.jpg,x,\n"
     table = ImageTable.open(write(pictures, "m.csv", text))
     assert table.splits.tolist() == ["train", "val", ""]
-    with pytest.raises(DataError, match=r"row 1 .* the split 'holdout'; expected train, val or"):
-        ImageTable.open(write(pictures, "m.csv", text.replace("Validation", "holdout")))
+    with pytest.raises(DataError, match=r"row 1 .* the split 'fold 3'; expected train, val or"):
+        ImageTable.open(write(pictures, "m.csv", text.replace("Validation", "fold 3")))
 
 
 @pytest.mark.parametrize("name", ["test.csv", "test-0001.csv", "TEST_b.csv"])
@@ -283,3 +284,71 @@ def test_metadata_may_lie_in_the_folders_of_splits(make_tree):
     assert table.ids == ("train/1.jpg", "train/2.jpg", "validation/1.jpg")
     assert table.splits.tolist() == ["train", "train", "val"]
     assert named_labels(table) == ["x", "y", "y"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([["ant", "bee"], ["ant"], []], ((0, 1), (0,), ())),
+        ([["ant", "bee"], ["ant"], None], ((0, 1), (0,), None)),
+        ([{"ant": True, "bee": True}, {"ant": 1, "bee": 0}, {"ant": 0}], ((0, 1), (0,), ())),
+        (['["ant", "bee"]', '["ant"]', ""], ((0, 1), (0,), None)),
+        (["['ant', 'bee']", "ant", "nan"], ((0, 1), (0,), None)),
+        ([[{"name": "ant"}, {"name": "bee"}], [{"name": "ant"}], -1], ((0, 1), (0,), None)),
+        ([["ant", "bee", "ant"], ["ant"], float("nan")], ((0, 1), (0,), None)),
+    ],
+)
+def test_several_labels_an_image_are_a_set_each(cells, expected, pictures):
+    images = ("img/a.jpg", "img/b 1.png", "img/ç.jpg")
+    lines = [json.dumps({"image": i, "label": c}) for i, c in zip(images, cells, strict=True)]
+    table = ImageTable.open(write(pictures, "m.jsonl", "\n".join(lines)))
+    assert table.class_names == ("ant", "bee")
+    assert table.label_sets == expected
+    assert table.labels.tolist() == [-1, -1, -1]
+    with pytest.raises(DataError, match=r"1 of the 3 images .* have several labels.*'ant', 'bee'"):
+        require_labels(table)
+    assert table.select([0]).label_sets == expected[:1]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [["ant"], ["bee"], ["ant"]],
+        [{"name": "ant", "id": 7}, {"name": "bee", "id": 8}, {"name": "ant", "id": 7}],
+        ['["ant"]', '["bee"]', '["ant"]'],
+        [{"ant": True, "bee": False}, {"ant": False, "bee": True}, {"ant": True, "bee": False}],
+    ],
+)
+def test_one_label_in_a_list_or_an_object_is_one_label(cells, pictures):
+    images = ("img/a.jpg", "img/b 1.png", "img/ç.jpg")
+    lines = [json.dumps({"image": i, "label": c}) for i, c in zip(images, cells, strict=True)]
+    table = ImageTable.open(write(pictures, "m.jsonl", "\n".join(lines)))
+    assert named_labels(table) == ["ant", "bee", "ant"]
+    assert table.label_sets is None
+
+
+def test_lists_of_flags_are_places_of_classes(pictures):
+    lines = [
+        json.dumps({"image": i, "label": c})
+        for i, c in [("img/a.jpg", [1, 0, 0]), ("img/b 1.png", [0, 1, 1])]
+    ]
+    path = write(pictures, "m.jsonl", "\n".join(lines))
+    table = ImageTable.open(path, class_names=["ant", "bee", "wasp"])
+    assert table.label_sets == ((0,), (1, 2))
+
+
+@pytest.mark.parametrize("nothing", ["-1", "nan", "NaN", "", " "])
+def test_what_tools_write_for_nothing_among_words_is_no_label(nothing, pictures):
+    text = CSV.replace("img/ç.jpg,ant", f"img/ç.jpg,{nothing}")
+    table = ImageTable.open(write(pictures, "m.csv", text))
+    assert named_labels(table) == ["ant", "bee", None]
+    part, notes = labelled_part(table)
+    assert part.ids == ("img/a.jpg", "img/b 1.png")
+    assert "1 of the 3 images have no label, such as 'img/ç.jpg'" in notes[0]
+
+
+def test_numbers_against_words_are_refused(pictures):
+    write(pictures, "train.csv", "image,label\nimg/a.jpg,0\nimg/b 1.png,1\n")
+    write(pictures, "test.csv", "image,label\nimg/ç.jpg,ant\n")
+    with pytest.raises(DataError, match=r"numbers as labels \('0'\) and some words \('ant'\)"):
+        ImageTable.open(pictures)

@@ -125,7 +125,12 @@ def test_files_of_names(name, text, expected, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b'{"a": 1}', "expected a JSON list"), (b"[1, 2]", "expected"), (b"{", "no valid JSON")],
+    [
+        (b'{"a": 1, "b": "x"}', "expected a JSON list"),
+        (b'{"a": 1, "b": 1}', "gives two names one number"),
+        (b"[1, 2]", "expected"),
+        (b"{", "no valid JSON"),
+    ],
 )
 def test_files_that_hold_something_else_are_refused(content, message, tmp_path):
     (tmp_path / "n.json").write_bytes(content)

@@ -142,6 +142,66 @@ def test_contradicting_members_are_refused(picture, tmp_path):
         ImageTable.open(write_tar(tmp_path / "broken.tar", broken))
     unlabelled = ImageTable.open(write_tar(tmp_path / "u.tar", [("a.jpg", picture(0))]))
     assert unlabelled.labels.tolist() == [-1]
-    with pytest.raises(DataError, match="are in 'image', not in 'cls'"):
+    with pytest.raises(DataError, match=r"no image of .* is named ...\.cls"):
         path = write_tar(tmp_path / "c.tar", [("a.jpg", picture(0)), ("a.cls", "x")])
         ImageTable.open(path, image_column="cls")
+
+
+def test_keys_with_dots_keep_their_labels(picture, tmp_path):
+    members = []
+    for key in ("v1.0", "v1.1", "plain", "x/2020.01.02"):
+        members += [(f"{key}.jpg", picture(0)), (f"{key}.cls", key[-1])]
+    table = ImageTable.open(write_tar(tmp_path / "t.tar", members))
+    assert named_labels(table) == ["0", "1", "n", "2"]
+    assert table.groups is None
+
+
+@pytest.mark.parametrize("label", ["k{}.cls", "k{}.output.cls", "k{}.input.cls", "k{}.label.json"])
+def test_parts_of_a_sample_may_have_names(label, picture, tmp_path):
+    members = []
+    for n in range(3):
+        text = "ab"[n % 2] if label.endswith("cls") else json.dumps({"label": "ab"[n % 2]})
+        members += [(f"k{n}.input.jpg", picture(n)), (label.format(n), text)]
+    table = ImageTable.open(write_tar(tmp_path / "t.tar", members))
+    assert named_labels(table) == ["a", "b", "a"]
+    assert table.ids[0] == "t.tar/k0.input.jpg"
+
+
+def test_views_of_a_sample_share_its_label_and_are_one_group(picture, tmp_path):
+    members = []
+    for n in range(2):
+        members += [(f"{n}.aug{v}.jpg", picture(v)) for v in (1, 2)] + [(f"{n}.cls", "ab"[n])]
+    table = ImageTable.open(write_tar(tmp_path / "t.tar", members))
+    assert named_labels(table) == ["a", "a", "b", "b"]
+    assert table.groups.tolist() == ["0", "0", "1", "1"]
+    assert "4 images are views of 2 samples" in table.reading.notes[0]
+
+
+def test_an_image_and_its_mask_are_asked_about(picture, tmp_path):
+    members = [("k.image.jpg", picture(0)), ("k.mask.png", picture(1)), ("k.cls", "a")]
+    path = write_tar(tmp_path / "t.tar", members)
+    with pytest.raises(DataError, match=r"2 images under 'k'.*--image-column image\.jpg"):
+        ImageTable.open(path)
+    table = ImageTable.open(path, image_column="image.jpg")
+    assert table.ids == ("t.tar/k.image.jpg",)
+    assert [(i.n, i.example) for i in table.reading.ignored] == [(1, "k.mask.png")]
+
+
+def test_labels_without_an_image_are_counted(picture, tmp_path):
+    members = [("a.jpg", picture(0)), ("a.cls", "x"), ("b.cls", "y"), ("c.pth", b"1")]
+    table = ImageTable.open(write_tar(tmp_path / "t.tar", members))
+    assert [(i.n, i.example) for i in table.reading.ignored] == [(1, "b"), (1, "c.pth")]
+
+
+def test_a_label_may_stand_anywhere_in_the_shard(picture, tmp_path):
+    members = [("a.jpg", picture(0)), ("b.jpg", picture(1)), ("a.cls", "x"), ("b.cls", "y")]
+    assert named_labels(ImageTable.open(write_tar(tmp_path / "t.tar", members))) == ["x", "y"]
+
+
+def test_shards_may_have_one_class_each(picture, tmp_path):
+    for shard, (number, name) in enumerate([(2, "wasp"), (0, "ant")]):
+        cells = json.dumps({"label": number, "class_name": name})
+        write_tar(tmp_path / f"s-{shard}.tar", [("a.jpg", picture(0)), ("a.json", cells)])
+    table = ImageTable.open(tmp_path)
+    assert table.class_names == ("ant", "wasp")
+    assert named_labels(table) == ["wasp", "ant"]

@@ -34,8 +34,9 @@ def write_lines(folder, rows):
         ({"image": f"{HALF}.png", "label": "a"}, "names no image"),
         ({"image": f"{LONG}.png", "label": "a"}, "not there"),
         ({"image": "a.png", "label": HALF}, "is no text"),
-        ({"image": "a.png", "label": ["a", "b"]}, "expected one label"),
-        ({"image": "a.png", "label": {"a": 1}}, "expected one label"),
+        ({"image": "a.png", "label": ["a", ["b"]]}, "a list among the labels"),
+        ({"image": "a.png", "label": {"a": 0.3}}, "neither one label by its name nor 0 and 1"),
+        ({"image": "a.png", "label": [HALF]}, "is no text"),
         ({"image": "a.png", "caption": HALF}, "is no text"),
     ],
 )

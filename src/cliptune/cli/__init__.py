@@ -24,6 +24,7 @@ from cliptune.redaction import hide_passwords
 __all__ = ["build_app", "main", "run_command_line"]
 
 _COMMANDS = {
+    "data": "Say how a data set is read: layout, classes, splits, labels, what is left out.",
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification, a fitted classifier, or retrieval, on a data set.",
     "fit": "Learn a classifier on cached features, compare all methods, or train the model.",

@@ -12,13 +12,13 @@ from cliptune.cli.console import note, print_json, print_table, progress_bar
 from cliptune.cli.early import require_class_names, require_trainable
 from cliptune.cli.finetune_options import TuningOptions, make_finetune_options, refuse_for_head
 from cliptune.cli.numbers import number
+from cliptune.cli.open_data import open_learnable
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     choose_one_template_set,
     embed_table,
     open_store,
     open_trainable_encoder,
-    open_whole_table,
 )
 from cliptune.errors import DataError, InputError, UnknownNameError
 from cliptune.finetune.options import METHODS
@@ -113,13 +113,10 @@ def _check(
 ) -> Sequence[CheckResult]:
     """Look at data and set-up, show what was found and keep it where that was asked for."""
     from cliptune.finetune.preflight import require_model_fits
-    from cliptune.images import require_classes, require_labels
     from cliptune.protocol import partition_table, rehearse_partition
     from cliptune.runs import RunDir
 
-    table = open_whole_table(data, dataset)
-    require_labels(table)
-    require_classes(table)
+    table = open_learnable(data, dataset)
     rehearse_partition(table, val_fraction=val, seed=output.seed)
     encoder, store = open_trainable_encoder(model), open_store(model)
     if options is not None:

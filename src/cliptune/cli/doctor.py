@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.early import require_class_names, require_compute
+from cliptune.cli.open_data import open_whole_table
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import open_whole_table
 from cliptune.errors import UnavailableError
 from cliptune.formatting import per_second, percent
 

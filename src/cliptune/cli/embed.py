@@ -10,8 +10,9 @@ from cyclopts import Parameter
 
 from cliptune.cli.console import print_json, print_text
 from cliptune.cli.early import require_class_names, require_compute
+from cliptune.cli.open_data import open_whole_table
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import embed_table, open_encoder, open_store, open_whole_table
+from cliptune.cli.session import embed_table, open_encoder, open_store
 
 __all__ = ["embed"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.early import require_class_names, require_compute
+from cliptune.cli.open_data import note_absent_classes, open_labelled
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     Embedded,
@@ -17,7 +18,6 @@ from cliptune.cli.session import (
     note_equal_classes,
     open_encoder,
     open_store,
-    open_table,
     text_encoder,
 )
 from cliptune.errors import InputError
@@ -95,13 +95,11 @@ def _evaluate(
     """Score zero-shot classification with every template set that was asked for."""
     from cliptune.evaluation import compare_with_first
     from cliptune.features import describe_computing
-    from cliptune.images import require_classes, require_labels
 
     start = time.perf_counter()
     sets = choose_template_sets(prompts)
-    table = open_table(data, dataset)
-    require_labels(table)
-    require_classes(table)
+    table = open_labelled(data, dataset, n_classes=2)
+    note_absent_classes(table)
     encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     scores = _score(embedded, encoder, store, sets, model, output.seed)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.early import refuse_beside_run, require_runs
 from cliptune.cli.fitted import open_run
+from cliptune.cli.open_data import note_absent_classes, open_labelled
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
-from cliptune.cli.session import open_store, open_table, text_encoder
+from cliptune.cli.session import open_store, text_encoder
 from cliptune.formatting import change as write_change
 from cliptune.formatting import decimal, interval, percent, with_p
 
@@ -53,14 +54,13 @@ def _evaluate(
     output: OutputOptions,
 ) -> None:
     from cliptune.features import describe_computing
-    from cliptune.images import require_labels
     from cliptune.run_evaluation import count_learned_from, match_classes, score_classifier
 
     start = time.perf_counter()
-    table = open_table(data, dataset)
-    require_labels(table)
+    table = open_labelled(data, dataset)
     opened = open_run(run, model, table)
     table = match_classes(table, opened.classifier.class_names)
+    note_absent_classes(table)
     learned_from = count_learned_from(opened.run, data, table)
     if learned_from:
         note(

@@ -19,14 +19,9 @@ from cliptune.cli.finetune_start import (
     open_start,
 )
 from cliptune.cli.finetune_tables import note_event, show_finetune
+from cliptune.cli.open_data import open_labelled
 from cliptune.cli.options import DataOptions
-from cliptune.cli.session import (
-    embed_table,
-    open_store,
-    open_table,
-    open_trainable_encoder,
-    text_encoder,
-)
+from cliptune.cli.session import embed_table, open_store, open_trainable_encoder, text_encoder
 from cliptune.finetune.processes import launched_as, leave_processes, require_tracker
 
 if TYPE_CHECKING:
@@ -146,12 +141,10 @@ def _train(
 
 def _open_watched(request: FinetuneRequest) -> dict[str, WatchData]:
     from cliptune.finetune.data import WatchData
-    from cliptune.images import require_labels
 
     watched = {}
     for name in request.around.watch:
-        table: ImageTable = open_table(name, DataOptions())
-        require_labels(table)
+        table: ImageTable = open_labelled(name, DataOptions())
         watched[name] = WatchData(table, request.template_set.templates)
     return watched
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from cliptune.cli.check import collect_checks, require_none_failed
 from cliptune.cli.console import note
 from cliptune.cli.finetune_options import RunOptions
+from cliptune.cli.open_data import open_learnable
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import embed_table, open_whole_table
+from cliptune.cli.session import embed_table
 from cliptune.cli.tasks import make_task
 from cliptune.errors import InputError, RunError
 from cliptune.finetune.processes import launched_as
@@ -99,13 +100,10 @@ def open_start(request: FinetuneRequest, encoder: TorchEncoder, store: FeatureSt
     from cliptune.finetune.preflight import require_model_fits
     from cliptune.finetune_run import Start
     from cliptune.fitting import fit_head
-    from cliptune.images import require_classes, require_labels
     from cliptune.protocol import partition_table, rehearse_partition
 
     require_model_fits(encoder.model, request.options)
-    table = open_whole_table(request.data, request.dataset)
-    require_labels(table)
-    require_classes(table)
+    table = open_learnable(request.data, request.dataset)
     rehearsed = rehearse_partition(table, val_fraction=request.val, seed=request.output.seed)
     _require_batch(request.options.batch_size, len(rehearsed.train) + len(rehearsed.val))
     embedded = embed_table(encoder, table, store, on_bad_image=request.dataset.on_bad_image)

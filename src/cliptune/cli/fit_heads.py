@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from cliptune.cli.console import note, print_json, progress_bar
 from cliptune.cli.few_shot import read_shots, run_trials
 from cliptune.cli.fit_tables import show_fit
+from cliptune.cli.open_data import open_learnable
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import (
-    Embedded,
-    embed_table,
-    open_encoder,
-    open_store,
-    open_whole_table,
-)
+from cliptune.cli.session import Embedded, embed_table, open_encoder, open_store
 from cliptune.cli.tasks import make_task
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetune.options import METHODS
@@ -87,13 +82,10 @@ def _fit(request: HeadRequest, place: Path) -> None:
     methods = _methods(request.method, request.options)
     options = {k: v for k, v in request.options.items() if (k, v) != ("features", "auto")}
 
-    from cliptune.images import require_classes, require_labels
     from cliptune.protocol import draw_shots, rehearse_partition
 
     needs = {row for name in methods for row in needed_rows(name, options)}
-    table = open_whole_table(request.data, request.dataset)
-    require_labels(table)
-    require_classes(table)
+    table = open_learnable(request.data, request.dataset)
     rehearsed = rehearse_partition(table, val_fraction=None, seed=request.output.seed)
     for n in counts:
         draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from cliptune.cli.console import note, print_json, print_table, print_text, progress_bar
 from cliptune.cli.early import require_class_names, require_compute, require_runs
 from cliptune.cli.numbers import whole
+from cliptune.cli.open_data import open_table
 from cliptune.cli.options import ComputeOptions, DataOptions, OutputOptions, TemplateOptions
 from cliptune.cli.session import (
     choose_template_sets,
@@ -20,7 +21,6 @@ from cliptune.cli.session import (
     embed_tokens,
     engine_loader,
     open_store,
-    open_table,
     text_encoder,
 )
 from cliptune.errors import InputError
@@ -130,8 +130,7 @@ def _draw(
     from cliptune.map_run import write_map_run
     from cliptune.map_views import load_viewers, make_inputs
 
-    table = open_table(data, dataset)
-    check_mappable(table)
+    table = open_table(data, dataset, check=check_mappable)
     viewers = load_viewers(
         *views_of,
         templates=templates,

@@ -34,6 +34,18 @@ class DataOptions:
     caption_column: str | None = None
     """Column of the manifest with captions; found by its name otherwise."""
 
+    group_column: str | None = None
+    """Column of the manifest that says what an image belongs with, such as a patient."""
+
+    labels_from: str | None = None
+    """folders, table, or a table's path in DATA, where several of them say labels."""
+
+    folder: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """What a folder is: NAME=train|val|test|unlabelled|class|ignore; can be given several times."""
+
+    class_level: Annotated[int | None, whole(1)] = None
+    """How many levels below DATA the folders of classes are; found by the folders otherwise."""
+
     class_names: Path | None = None
     """File with the class names for prompts: JSON (list or folder-to-name object) or lines."""
 

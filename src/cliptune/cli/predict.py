@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -197,19 +197,18 @@ def _fitted(
 
 
 def _read_labels(labels: str) -> list[str]:
-    """Split and check ``--labels``; a file holds one label a line."""
-    from cliptune.file_kinds import is_file, read_regular
+    """Split and check ``--labels``: words, JSON, or a file of one label a line or of JSON."""
+    from cliptune.file_kinds import is_file
+    from cliptune.images.names import parse_names, read_class_names
     from cliptune.plain_text import require_text
 
     shown = labels if len(labels) <= 100 else f"{labels[:100]}..."
+    given: Sequence[str] | Mapping[str, str] = labels.split(",")
     if is_file(labels):
-        try:
-            lines = read_regular(labels).decode("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the labels file {labels!r} ({error})") from error
-        names = [line.strip() for line in lines]
-    else:
-        names = [name.strip() for name in labels.split(",")]
+        given = read_class_names(Path(labels))
+    elif labels.lstrip().startswith(("[", "{")):
+        given = parse_names(labels, "--labels")
+    names = [name.strip() for name in (given.values() if isinstance(given, Mapping) else given)]
     if not all(names):
         raise InputError(f"--labels {shown!r} has an empty label; expected e.g. --labels ant,bee")
     for name in names:

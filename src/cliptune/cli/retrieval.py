@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.cli.console import print_json, print_table, print_text
+from cliptune.cli.open_data import open_table
 from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
-from cliptune.cli.session import embed_table, open_encoder, open_store, open_table, text_encoder
+from cliptune.cli.session import embed_table, open_encoder, open_store, text_encoder
 from cliptune.errors import InputError
 from cliptune.formatting import interval, percent
 
@@ -49,8 +50,7 @@ def _evaluate(
     from cliptune.retrieval_run import CaptionedVectors, write_retrieval_run
 
     start = time.perf_counter()
-    table = open_table(data, dataset)
-    list_captions(table)
+    table = open_table(data, dataset, check=list_captions)
     encoder, store = open_encoder(model, table), open_store(model)
     embedded = embed_table(encoder, table, store, on_bad_image=dataset.on_bad_image)
     captions, _ = list_captions(embedded.table)

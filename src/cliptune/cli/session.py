@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.cli.console import note, progress_bar
-from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, TemplateOptions
+from cliptune.cli.options import ComputeOptions, ModelOptions, TemplateOptions
 from cliptune.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ __all__ = [
     "note_equal_classes",
     "open_encoder",
     "open_store",
-    "open_table",
     "open_trainable_encoder",
-    "open_whole_table",
     "text_encoder",
 ]
 
@@ -76,46 +74,6 @@ def _import_ahead(module: str) -> None:
             import_module(module)
 
     Thread(target=work, daemon=True).start()
-
-
-def open_table(data: str, options: DataOptions) -> ImageTable:
-    """Open a data set at one split: as asked, else test, else val, else all of it."""
-    table = open_whole_table(data, options)
-    if options.split is None:
-        for name in ("test", "val"):
-            if (table.splits == name).any() and not (table.splits == name).all():
-                note(f"using the {name} split; choose another with --split")
-                return table.split(name)
-    return table
-
-
-def open_whole_table(data: str, options: DataOptions) -> ImageTable:
-    """Open a data set with all its splits, or at the one that was asked for."""
-    from cliptune.images import ImageTable
-
-    with progress_bar(f"fetching {data}", "bytes") as show:
-        return ImageTable.open(
-            data,
-            split=options.split,
-            image_column=options.image_column,
-            label_column=options.label_column,
-            caption_column=options.caption_column,
-            class_names=options.class_names,
-            where=_parse_where(options.where),
-            progress=show,
-        )
-
-
-def _parse_where(conditions: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    parsed = {}
-    for condition in conditions:
-        column, equals, values = condition.partition("=")
-        if not (column and equals and values):
-            raise InputError(
-                f"--where {condition!r} is no condition; expected COLUMN=VALUE[,VALUE...]"
-            )
-        parsed[column] = tuple(values.split(","))
-    return parsed
 
 
 def open_encoder(

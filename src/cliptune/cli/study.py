@@ -16,8 +16,9 @@ from cyclopts import Parameter
 from cliptune.cli.console import note, print_json, print_table, print_text
 from cliptune.cli.early import require_class_names, require_compute
 from cliptune.cli.numbers import number
+from cliptune.cli.open_data import open_whole_table
 from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import embed_table, open_encoder, open_store, open_whole_table
+from cliptune.cli.session import embed_table, open_encoder, open_store
 from cliptune.formatting import duration
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _prepare(
 
     ``held`` keeps the study's folder for this process.
     """
-    from cliptune.images import open_images
+    from cliptune.images import open_images, refuse_label_sets
     from cliptune.paths import cache_dir
     from cliptune.run_place import hold_place
     from cliptune.study.ledger import Ledger
@@ -140,7 +141,9 @@ def _prepare(
         held.enter_context(hold_place(out))
     if options.image is not None:
         open_images([str(options.image)])  # what is not there is said before anything is written
-    table, n_unlabelled = labelled_part(open_whole_table(options.data, dataset))
+    table, n_unlabelled = labelled_part(
+        open_whole_table(options.data, dataset, check=refuse_label_sets)
+    )
     encoders = {
         name: open_encoder(ModelOptions(model=name, **vars(compute)), table)
         for name in options.models

@@ -13,14 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli.console import note, progress_bar
+from cliptune.cli.open_data import open_learnable
 from cliptune.cli.options import DataOptions, ModelOptions
-from cliptune.cli.session import (
-    embed_table,
-    open_encoder,
-    open_store,
-    open_trainable_encoder,
-    open_whole_table,
-)
+from cliptune.cli.session import embed_table, open_encoder, open_store, open_trainable_encoder
 from cliptune.cli.sweep_tables import show_interrupted
 from cliptune.cli.tasks import make_task
 
@@ -144,15 +139,12 @@ def run_sweep(request: SweepRequest, place: Path) -> dict[str, Any]:  # Any: pla
 
 def _prepare(request: SweepRequest) -> _Prepared:
     from cliptune.features import describe_computing
-    from cliptune.images import require_classes, require_labels
     from cliptune.protocol import rehearse_partition
     from cliptune.sweep.data import cut_seen, rows_to_embed, sweep_identity
     from cliptune.sweep.options import TOWER_METHODS
 
     seed = request.options.seed
-    whole = open_whole_table(request.data, request.dataset)
-    require_labels(whole)
-    require_classes(whole)
+    whole = open_learnable(request.data, request.dataset)
     rehearse_partition(whole, val_fraction=request.val_fraction, seed=seed)
     table = whole.select(rows_to_embed(whole, n_images=request.n_images, seed=seed))
     moves = request.options.method in TOWER_METHODS

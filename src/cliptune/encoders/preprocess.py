@@ -21,6 +21,7 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+_THIN = 256  # a resized picture of so many times the crop's area is not made whole
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Preprocess:
             return image.resize((width, height), resampling)
         if self.resize_mode == "shortest":
             cover = (int(height / self.crop_fraction), int(width / self.crop_fraction))
-            return _center_crop(_resize_shortest(image, cover, resampling), height, width)
+            return _resize_and_crop(image, cover, (height, width), resampling)
         fitted = image.resize(
             _scale_down(image, max(image.height / height, image.width / width)), resampling
         )
@@ -121,19 +122,37 @@ class Preprocess:
         return canvas
 
 
-def _resize_shortest(
-    image: Image.Image, size: tuple[int, int], resampling: Image.Resampling
+def _resize_and_crop(
+    image: Image.Image,
+    cover: tuple[int, int],
+    crop: tuple[int, int],
+    resampling: Image.Resampling,
 ) -> Image.Image:
-    """Scale so that the image just covers ``size``, with torchvision's truncation."""
+    """Scale to just cover a size and cut out the centre.
+
+    What a thin picture would be scaled to may be thousands of times larger than what is cut out
+    of it: of such a one only that part is scaled, which gives the same pixels but for the rounding
+    between the two directions.
+    """
+    height, width = crop
+    whole = _covering_size(image, cover)
+    if whole[0] * whole[1] <= _THIN * height * width:
+        resized = image if whole == image.size else image.resize(whole, resampling)
+        return _center_crop(resized, height, width)
+    left, top = round((whole[0] - width) / 2.0), round((whole[1] - height) / 2.0)
+    x, y = image.width / whole[0], image.height / whole[1]
+    box = (left * x, top * y, (left + width) * x, (top + height) * y)
+    return image.resize((width, height), resampling, box=box)
+
+
+def _covering_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the width and height that just cover ``size``, with torchvision's truncation."""
     height, width = size
-    if height == width:
-        if image.width <= image.height:
-            new_size = (width, int(width * image.height / image.width))
-        else:
-            new_size = (int(height * image.width / image.height), height)
-    else:
-        new_size = _scale_down(image, min(image.height / height, image.width / width))
-    return image if new_size == image.size else image.resize(new_size, resampling)
+    if height != width:
+        return _scale_down(image, min(image.height / height, image.width / width))
+    if image.width <= image.height:
+        return width, int(width * image.height / image.width)
+    return int(height * image.width / image.height), height
 
 
 def _scale_down(image: Image.Image, ratio: float) -> tuple[int, int]:

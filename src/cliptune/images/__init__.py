@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from cliptune.images.captions import list_captions, number_texts
 from cliptune.images.decode import MAX_PIXELS, decode_image
+from cliptune.images.labelled import (
+    labelled_part,
+    learnable_part,
+    refuse_label_sets,
+    require_classes,
+    require_labels,
+)
 from cliptune.images.loose import open_images
+from cliptune.images.reading import Ignored, Reading
 from cliptune.images.sample import sample_rows
 from cliptune.images.scan import (
     BadImage,
@@ -18,20 +26,25 @@ from cliptune.images.scan import (
 )
 from cliptune.images.sources import Source
 from cliptune.images.split import split_validation
-from cliptune.images.table import ImageTable, require_classes, require_labels
+from cliptune.images.table import ImageTable
 
 __all__ = [
     "MAX_PIXELS",
     "BadImage",
+    "Ignored",
     "ImageTable",
+    "Reading",
     "ScanReport",
     "Source",
     "apply_bad_image_policy",
     "decode_image",
     "drop_bad",
+    "labelled_part",
+    "learnable_part",
     "list_captions",
     "number_texts",
     "open_images",
+    "refuse_label_sets",
     "require_classes",
     "require_labels",
     "sample_rows",

@@ -6,15 +6,19 @@ It knows nothing about tables or models, and neither reads nor changes Pillow's 
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
 from cliptune.errors import BadImageError
 from cliptune.images.grey import WIDE_MODES, wide_grey_to_rgb
+from cliptune.images.png_chunks import without_large_texts
 
 __all__ = ["MAX_PIXELS", "bad_image", "check_image", "decode_image", "reason_of"]
+
+_log = logging.getLogger(__name__)
 
 # Pillow's own hard limit: half a gigabyte of RGB.
 MAX_PIXELS = 178_956_970
@@ -43,6 +47,13 @@ _DECODER_ERRORS = (
     Image.DecompressionBombError,
 )
 
+# What an image's EXIF orientation, from 1 to 8, asks for; 1 asks for nothing.
+_UPRIGHT = (
+    *(None, None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+)
+
 _OTHER_FORMATS = {
     b"ftyphei": "HEIC",
     b"ftyphev": "HEIC",
@@ -63,8 +74,9 @@ def decode_image(
 ) -> Image.Image:
     """Decode one image.
 
-    Orientation from EXIF is applied. Transparency is laid on white, the first frame or page
-    stands for animations and documents, grey of more than 8 bits is scaled as ``grey`` says.
+    Orientation from EXIF is applied; EXIF that cannot be read costs the orientation, with a
+    warning, and not the picture. Transparency is laid on white, the first frame or page stands
+    for animations and documents, grey of more than 8 bits is scaled as ``grey`` says.
 
     Args:
         data: The bytes of the file.
@@ -103,8 +115,9 @@ def check_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None
 def _finish(image: ImageFile.ImageFile, name: str) -> Image.Image:
     try:
         image.load()
-        _turn_upright(image)
-        return _to_rgb(image)
+        turn = _turn_of(image, name)
+        upright = _to_rgb(image)
+        return upright if turn is None else upright.transpose(turn)
     except _DECODER_ERRORS as error:
         raise bad_image(name, _describe(error)) from error
 
@@ -123,6 +136,11 @@ def _open_header(data: bytes, *, name: str, max_pixels: int) -> ImageFile.ImageF
     """Identify an image and judge its size without decoding it."""
     if not data:
         raise bad_image(name, "the file is empty")
+    data, n_dropped = without_large_texts(data)
+    if n_dropped:
+        _log.info(
+            "%s: %d texts or profiles that unpack to megabytes were left out", name, n_dropped
+        )
     try:
         image = _identify(data)
     except _DECODER_ERRORS as error:
@@ -170,12 +188,14 @@ def _describe_unknown(data: bytes) -> str:
     return "not an image of a known format, or its header is broken"
 
 
-def _turn_upright(image: Image.Image) -> None:
+def _turn_of(image: Image.Image, name: str) -> Image.Transpose | None:
+    """Read what brings the picture upright; a broken EXIF block says nothing about pixels."""
     try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except (SyntaxError, ValueError, TypeError, LookupError, struct.error):
-        # Broken EXIF says nothing about orientation; the pixels are whole.
-        return
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except _DECODER_ERRORS as error:
+        _log.warning("%s: its EXIF block cannot be read (%s); it stays as stored", name, error)
+        return None
+    return _UPRIGHT[orientation] if 0 < orientation < len(_UPRIGHT) else None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

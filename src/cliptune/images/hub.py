@@ -18,9 +18,9 @@ from cliptune.images.records import (
     Filter,
     LabelledImages,
     Records,
-    split_of,
 )
 from cliptune.images.sources import Source
+from cliptune.images.split_words import split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -6,31 +6,26 @@ It knows the words that data sets use for columns, and no file formats.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError, InputError
-from cliptune.images.label_values import read_labels
-from cliptune.images.records import (
-    Columns,
-    Filter,
-    LabelledImages,
-    Records,
-    join_splits,
-    split_of,
+from cliptune.images.label_columns import (
+    CAPTION_NAMES,
+    IMAGE_NAMES,
+    SPLIT_NAMES,
+    find_column,
+    label_column,
+    read_label_columns,
 )
+from cliptune.images.label_values import Labels
+from cliptune.images.reading import Reading
+from cliptune.images.records import VIEWS, Columns, Filter, LabelledImages, Records, join_splits
+from cliptune.images.split_words import split_of
 from cliptune.plain_text import require_text
 
-__all__ = ["label_all", "label_images"]
-
-_IMAGE_NAMES = (
-    *("image", "img", "image_path", "image_file", "path", "file", "filename", "file_name"),
-    *("filepath", "file_path", "images", "picture", "photo", "jpg", "png"),
-)
-_LABEL_NAMES = (
-    *("label", "labels", "cls", "class", "category", "target", "y", "class_name", "fine_label"),
-)
-_CAPTION_NAMES = ("captions", "caption", "text", "txt", "sentences")
-_SPLIT_NAMES = ("split", "partition", "subset")
+__all__ = ["label_all", "label_images", "merge_repeats"]
 
 
 def label_all(
@@ -50,7 +45,15 @@ def label_all(
     """
     _check_filter([records for records, _ in parts], where or {}, name)
     labelled = [label_images(records, columns, split, where) for records, split in parts]
-    return join_splits(labelled, name) if len(labelled) > 1 else labelled[0]
+    if len(labelled) == 1:
+        return labelled[0]
+    joined = join_splits(labelled, name)
+    if joined.reading is None:
+        return joined
+    names = [Path(records.name).name for records, _ in parts]
+    listed = ", ".join(names[:3]) + (f", ... {names[-1]}" if len(names) > 3 else "")
+    layout = f"{len(parts)} {parts[0][0].kind}s ({listed})"
+    return replace(joined, reading=replace(joined.reading, layout=layout))
 
 
 def _check_filter(parts: Sequence[Records], where: Filter, name: str) -> None:
@@ -77,6 +80,8 @@ def label_images(
     columns: Columns,
     split: str = "",
     where: Filter | None = None,
+    *,
+    may_lack_labels: bool = False,
 ) -> LabelledImages:
     """Find the columns of a manifest and read labels, splits and captions.
 
@@ -85,40 +90,49 @@ def label_images(
         columns: Which columns hold what.
         split: The split of rows that name none.
         where: Keep only rows whose cell in each of these columns is one of the values.
+        may_lack_labels: It need not have a column of labels or captions.
 
     Raises:
         DataError: A column is missing, or labels and names contradict each other.
     """
-    image = _find(records, columns.image, _IMAGE_NAMES, "image")
+    image = find_column(records, columns.image, IMAGE_NAMES, "image")
     if image is None:
         raise _missing(records, "image")
-    caption = _find(records, columns.caption, _CAPTION_NAMES, "caption")
-    label = _find(records, columns.label, _LABEL_NAMES, "label") or _only_class_label(records)
-    if label is None and caption is None and len(records.columns) > 1:
+    caption = find_column(records, columns.caption, CAPTION_NAMES, "caption")
+    labels = read_label_columns(records, columns, image, caption)
+    lacks = labels is None and caption is None and len(records.columns) > 1
+    if lacks and not may_lack_labels:
         raise _missing(records, "label")
-    labels, classes, numbered = read_labels(records, label)
+    found = labels or Labels([None] * records.n_rows)
     captions = [_as_texts(c) for c in records.read_column(caption)] if caption else None
+    group = find_column(records, columns.group, (VIEWS,), "group")
     images = LabelledImages(
         sources=records.read_sources(image),
-        labels=labels,
+        labels=found.words,
         splits=_read_splits(records, split),
-        classes=classes,
-        numbered=numbered,
+        classes=found.classes,
+        numbered=found.numbered,
         captions=captions,
+        label_sets=found.sets,
+        numbers=found.numbers,
+        groups=[str(c) for c in records.read_column(group)] if group else None,
+        reading=_describe(records, labels, columns, image, caption),
     )
-    return _merge_repeats(_keep_rows(images, _matching_rows(records, where)), records.name)
+    rows = _matching_rows(records, where)
+    return merge_repeats(images if rows is None else images.keep(rows), records.name)
 
 
-def _find(records: Records, asked: str | None, usual: tuple[str, ...], kind: str) -> str | None:
-    if asked is not None:
-        if asked not in records.columns:
-            raise DataError(
-                f"{records.name!r} has no column {asked!r}; its columns are: "
-                f"{', '.join(records.columns)}; name the {kind} column with --{kind}-column"
-            )
-        return asked
-    by_lower = {name.strip().lower(): name for name in records.columns}
-    return next((by_lower[name] for name in usual if name in by_lower), None)
+def _describe(
+    records: Records, labels: Labels | None, columns: Columns, image: str, caption: str | None
+) -> Reading:
+    column = label_column(records, columns)
+    origin = f"the column {column!r}" if column else "the columns of classes"
+    return Reading(
+        layout=f"a {records.kind} ({Path(records.name).name}) with images in {image!r}",
+        labels_from=origin if labels is not None else "",
+        notes=(*(labels.notes if labels else ()), *records.notes),
+        ignored=records.ignored,
+    )
 
 
 def _missing(records: Records, kind: str) -> DataError:
@@ -128,12 +142,8 @@ def _missing(records: Records, kind: str) -> DataError:
     )
 
 
-def _only_class_label(records: Records) -> str | None:
-    return next(iter(records.label_names)) if len(records.label_names) == 1 else None
-
-
 def _read_splits(records: Records, default: str) -> list[str]:
-    column = _find(records, None, _SPLIT_NAMES, "split")
+    column = find_column(records, None, SPLIT_NAMES, "split")
     if column is None:
         return [default] * records.n_rows
     splits = []
@@ -166,20 +176,7 @@ def _matching_rows(records: Records, where: Filter | None) -> list[int] | None:
     return rows
 
 
-def _keep_rows(images: LabelledImages, rows: list[int] | None) -> LabelledImages:
-    if rows is None:
-        return images
-    return LabelledImages(
-        sources=[images.sources[r] for r in rows],
-        labels=[images.labels[r] for r in rows],
-        splits=[images.splits[r] for r in rows],
-        classes=images.classes,
-        numbered=images.numbered,
-        captions=None if images.captions is None else [images.captions[r] for r in rows],
-    )
-
-
-def _merge_repeats(images: LabelledImages, name: str) -> LabelledImages:
+def merge_repeats(images: LabelledImages, name: str) -> LabelledImages:
     """Gather the captions of an image that has a row for each; refuse other repeated rows."""
     first: dict[str, int] = {}
     captions = None if images.captions is None else list(images.captions)
@@ -187,19 +184,20 @@ def _merge_repeats(images: LabelledImages, name: str) -> LabelledImages:
         earlier = first.setdefault(source.id, row)
         if earlier == row:
             continue
-        same = (images.labels[row], images.splits[row]) == (
-            images.labels[earlier],
-            images.splits[earlier],
+        same = all(
+            values is None or values[row] == values[earlier]
+            for values in (images.labels, images.splits, images.label_sets)
         )
         if captions is None or not same:
+            labels = [images.labels[earlier], images.labels[row]]
+            told = (
+                "" if labels[0] == labels[1] else f" with the labels {labels[0]!r}, {labels[1]!r}"
+            )
             raise DataError(
-                f"{name!r} lists the image {source.id!r} in rows {earlier} and {row}; "
+                f"{name!r} lists the image {source.id!r} in rows {earlier} and {row}{told}; "
                 "keep one of them"
             )
         captions[earlier] += captions[row]
     if len(first) == len(images.sources):
         return images
-    merged = LabelledImages(
-        images.sources, images.labels, images.splits, images.classes, images.numbered, captions
-    )
-    return _keep_rows(merged, list(first.values()))
+    return replace(images, captions=captions).keep(list(first.values()))

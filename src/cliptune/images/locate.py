@@ -6,23 +6,26 @@ It knows which reader takes what, and nothing about what the readers do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cliptune.catalog import find_dataset
 from cliptune.errors import DataError, InputError, UnavailableError
-from cliptune.images.folders import read_image_folder
+from cliptune.images.asked import Asked, refuse_columns, refuse_folder_options
+from cliptune.images.folder_data import read_folder
 from cliptune.images.labelling import label_all
-from cliptune.images.manifests import MANIFEST_SUFFIXES, read_manifest
-from cliptune.images.parquet_rows import BatchCache
-from cliptune.images.records import (
-    Columns,
-    Filter,
-    LabelledImages,
-    Records,
-    split_of,
+from cliptune.images.manifests import (
+    MANIFEST_SUFFIXES,
+    TABLE_SUFFIXES,
+    holds_images,
+    read_manifest,
 )
+from cliptune.images.parquet_rows import BatchCache
+from cliptune.images.records import LabelledImages, Records
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
 from cliptune.images.sources import FileSource
+from cliptune.images.table_search import find_tables, split_of_file
+from cliptune.images.tree import list_tree
 
 __all__ = ["read_data"]
 
@@ -30,13 +33,14 @@ Progress = Callable[[int, int], None]
 
 
 def read_data(
-    data: str | Path,
-    columns: Columns,
-    *,
-    where: Filter | None = None,
-    progress: Progress | None = None,
+    data: str | Path, asked: Asked, *, progress: Progress | None = None
 ) -> LabelledImages:
     """Read a folder, a manifest, shards, a data set of a hub, or one that has a name.
+
+    Args:
+        data: What the user calls it.
+        asked: How the user wants it read.
+        progress: Called with (bytes so far, bytes in all) while a named set is fetched.
 
     Raises:
         InputError: There is nothing of this name, or nothing that is known.
@@ -46,9 +50,10 @@ def read_data(
     if str(data).startswith("hf:"):
         from cliptune.images.hub import read_hub
 
-        return read_hub(str(data), columns, where)
+        refuse_folder_options(str(data), asked)
+        return read_hub(str(data), asked.columns, asked.where)
     try:
-        return _read_local(data, columns, where, progress)
+        return _read_local(data, asked, progress)
     except UnavailableError:
         raise
     except OSError as error:
@@ -56,20 +61,18 @@ def read_data(
         raise UnavailableError(f"cannot read {str(error.filename or data)!r} ({reason})") from error
 
 
-def _read_local(
-    data: str | Path, columns: Columns, where: Filter | None, progress: Progress | None
-) -> LabelledImages:
+def _read_local(data: str | Path, asked: Asked, progress: Progress | None) -> LabelledImages:
     text, path = str(data), Path(data)
     if _is_there(path):
-        return _read_path(path, columns, where)
+        return _read_path(path, asked)
     if "{" in text:
-        return _read_shards(expand_braces(text), columns, where)
+        return _read_shards(expand_braces(text), asked)
     if isinstance(data, Path) or len(path.parts) != 1 or path.suffix:
         raise InputError(f"there is no file or folder {text!r}; check the path")
     located = find_dataset(text, progress=progress)
     if located.files is None:
-        return _read_path(located.path, columns, where)
-    _refuse_columns(text, columns, where)
+        return _read_path(located.path, asked)
+    refuse_columns(text, asked)
     return _read_files(located.path, located.files)
 
 
@@ -97,97 +100,65 @@ def _read_files(folder: Path, files: Mapping[str, str]) -> LabelledImages:
     )
 
 
-def _read_path(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:
+def _read_path(path: Path, asked: Asked) -> LabelledImages:
     if path.is_file():
-        return _read_file(path, columns, where)
-    manifests = _manifests_in(path)
-    if manifests:
+        return _read_file(path, asked)
+    if parquet := _parquet_in(path):
         cache = BatchCache()
-        return _label_all(manifests, path, columns, where, lambda p: read_manifest(p, path, cache))
-    images = read_image_folder(path)
-    if images is not None:
-        _refuse_columns(str(path), columns, where)
-        return images
-    shards = find_shards(path)
-    if shards:
-        return _read_shards(shards, columns, where)
+        return _label_all(parquet, path, asked, lambda p: read_manifest(p, path, cache))
+    tree = list_tree(path)
+    if tree.top.n_images or tree.outside:
+        return read_folder(tree, asked)
+    if shards := find_shards(path):
+        return _read_shards(shards, asked)
+    if tables := find_tables(tree):
+        cache, files = BatchCache(), [path / table for table in tables]
+        return _label_all(files, path, asked, lambda p: read_manifest(p, path, cache))
     raise DataError(
         f"{str(path)!r} holds no images; expected class folders with images, a manifest "
         f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
     )
 
 
-def _refuse_columns(name: str, columns: Columns, where: Filter | None) -> None:
-    if where:
-        raise InputError(f"{name!r} has no columns to filter by; filters need a manifest")
-    for kind in ("image", "label", "caption"):
-        if getattr(columns, kind) is not None:
-            raise InputError(
-                f"--{kind}-column {getattr(columns, kind)} came, but {name!r} has only images, "
-                "no columns; leave it out, or name a manifest"
-            )
-
-
-def _read_file(path: Path, columns: Columns, where: Filter | None) -> LabelledImages:
+def _read_file(path: Path, asked: Asked) -> LabelledImages:
     if is_shard(path):
-        return _read_shards([path], columns, where)
-    if path.suffix.lower() not in MANIFEST_SUFFIXES:
+        return _read_shards([path], asked)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
         raise InputError(
             f"{str(path)!r} is no data set; expected a folder, a manifest "
             f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
         )
+    refuse_folder_options(str(path), asked)
     cache, root = BatchCache(), path.parent
-    return _label_all([path], root, columns, where, lambda p: read_manifest(p, root, cache))
+    return _label_all([path], root, asked, lambda p: read_manifest(p, root, cache))
 
 
-def _read_shards(paths: Sequence[Path], columns: Columns, where: Filter | None) -> LabelledImages:
+def _read_shards(paths: Sequence[Path], asked: Asked) -> LabelledImages:
     parents = [path.parent for path in paths]
     root = parents[0] if len(set(parents)) == 1 else min(parents, key=lambda p: len(p.parts)).parent
-    return _label_all(paths, root, columns, where, lambda p: read_shard(p, root))
+    refuse_folder_options(str(root), asked)
+    image = asked.columns.image if asked.columns.image != "image" else None
+    columns = replace(asked.columns, image="image")
+    asked = replace(asked, columns=columns)
+    return _label_all(paths, root, asked, lambda p: read_shard(p, root, image))
 
 
 def _label_all(
-    paths: Sequence[Path],
-    root: Path,
-    columns: Columns,
-    where: Filter | None,
-    read: Callable[[Path], Records],
+    paths: Sequence[Path], root: Path, asked: Asked, read: Callable[[Path], Records]
 ) -> LabelledImages:
-    parts = [(read(path), _split_of_file(path, root)) for path in paths]
+    parts = [(read(path), split_of_file(path, root)) for path in paths]
     name = str(paths[0] if len(paths) == 1 else root)
-    return label_all(parts, columns, where, name)
+    return label_all(parts, asked.columns, asked.where, name)
 
 
-def _split_of_file(path: Path, root: Path) -> str:
-    """Read the split off names such as ``test.parquet``, ``train-00000-of-00002.parquet``.
-
-    A file whose name says nothing is in the split that its folder is named after.
-    """
-    stem = path.name.lower().partition(".")[0]
-    head = stem.replace("_", "-").partition("-")[0].rstrip("0123456789")
-    above = "" if path.parent == root else path.parent.name
-    return split_of(stem) or split_of(head) or split_of(above) or ""
-
-
-def _manifests_in(folder: Path) -> list[Path]:
-    """Return the manifests that make a folder a data set.
-
-    These are ``metadata.*``, also in folders of splits, Parquet files, or text manifests named
-    after splits where no folder is; the same in a folder ``data``, as hubs lay them out. Other
-    tables beside class folders are not data sets.
-    """
+def _parquet_in(folder: Path) -> list[Path]:
+    """Return the Parquet files with pictures in a folder, or in a folder ``data`` as hubs have."""
     for place in (folder, folder / "data"):
-        if not place.is_dir():
-            continue
-        splits = sorted(p for p in place.iterdir() if p.is_dir() and split_of(p.name))
-        described = [p for d in (place, *splits) for p in _tables(d) if p.stem == "metadata"]
-        parquet = [p for p in _tables(place) if p.suffix.lower() == ".parquet"]
-        named = [p for p in _tables(place) if not splits and _split_of_file(p, place)]
-        if found := described or [p for p in parquet if p in named] or parquet or named:
-            return found
+        if place.is_dir():
+            files = sorted(p for p in place.iterdir() if p.suffix.lower() == ".parquet")
+            files = [p for p in files if p.is_file() and p.name[0] != "." and holds_images(p)]
+            if named := [p for p in files if split_of_file(p, place)]:
+                return named
+            if files:
+                return files
     return []
-
-
-def _tables(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    return [p for p in files if p.suffix.lower() in MANIFEST_SUFFIXES]

@@ -15,13 +15,14 @@ import numpy as np
 
 from cliptune.errors import InputError, UnavailableError
 from cliptune.file_kinds import exists, is_file, is_folder
-from cliptune.images.folders import is_image_name, list_images
+from cliptune.images.asked import Asked
+from cliptune.images.folders import list_images
 from cliptune.images.locate import read_data
 from cliptune.images.manifests import MANIFEST_SUFFIXES
-from cliptune.images.records import Columns
 from cliptune.images.shards import is_shard
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.table import ImageTable
+from cliptune.images.tree import is_image_name
 
 __all__ = ["open_images"]
 
@@ -74,7 +75,7 @@ def _list_folder(path: Path) -> list[str]:
 
 def _in_data_set(name: str) -> Iterator[Source]:
     parent = os.path.dirname(name) if is_file(name) else name  # noqa: PTH120  keeps "./"
-    for source in read_data(name, Columns()).sources:
+    for source in read_data(name, Asked()).sources:
         fields: Any = source  # Any: every source is a dataclass, which a Protocol cannot say
         yield replace(fields, id=readable(_join(parent, source.id)))
 

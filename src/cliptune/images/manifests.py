@@ -19,9 +19,10 @@ from cliptune.images.records import Records, Values
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.json_files import parse_value
 
-__all__ = ["MANIFEST_SUFFIXES", "read_manifest"]
+__all__ = ["MANIFEST_SUFFIXES", "TABLE_SUFFIXES", "holds_images", "read_manifest"]
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLE_SUFFIXES = (*MANIFEST_SUFFIXES, ".json")
 
 
 def read_manifest(path: Path, root: Path, cache: BatchCache) -> Records:
@@ -39,7 +40,10 @@ def read_manifest(path: Path, root: Path, cache: BatchCache) -> Records:
     if suffix == ".parquet":
         return _read_parquet(path, root, cache)
     try:
-        rows = _read_jsonl(path) if suffix in (".jsonl", ".ndjson") else _read_csv(path)
+        if suffix == ".json":
+            rows = _read_json(path)
+        else:
+            rows = _read_jsonl(path) if suffix in (".jsonl", ".ndjson") else _read_csv(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{str(path)!r} is not UTF-8 text ({error.reason}); save it so") from error
     if not rows:
@@ -98,6 +102,40 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
                 raise DataError(f"line {number} of {str(path)!r} is no JSON object")
             rows.append(row)
     return rows
+
+
+def _read_json(path: Path) -> list[dict[str, Any]]:
+    """Read a list of objects, or an object from image to label."""
+    try:
+        value = parse_value(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise DataError(f"{str(path)!r} is no JSON ({error})") from error
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return value
+    if isinstance(value, dict) and value and all(_is_label(label) for label in value.values()):
+        return [{"image": image, "label": label} for image, label in value.items()]
+    raise DataError(
+        f"{str(path)!r} is no table; expected a JSON list of objects, one for each image, or an "
+        "object from image to label"
+    )
+
+
+def _is_label(value: Any) -> bool:  # Any: a JSON value of a stranger
+    return isinstance(value, (str, int)) or (
+        isinstance(value, list) and all(isinstance(label, (str, int)) for label in value)
+    )
+
+
+def holds_images(path: Path) -> bool:
+    """Tell whether a Parquet file has a column of pictures, and not only paths of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path, memory_map=True)
+    except (pa.ArrowException, OSError):
+        return True  # so that opening it says what is wrong
+    return any(_holds_images(field.type) for field in schema)
 
 
 def _file_sources(cells: Iterable[Any], manifest: Path, root: Path) -> list[Source]:

@@ -1,8 +1,9 @@
-"""WebDataset shards: tar archives in which files of one base name make a sample.
+"""WebDataset shards: tar archives in which files of one name make a sample.
 
 It lists each archive once and reads images by their place in it; what labels mean is left to
-``labelling``. Own code instead of the ``webdataset`` library because that one streams samples
-and can neither count them nor read one by its number.
+``labelling``, and which members belong together to ``shard_samples``. Own code instead of the
+``webdataset`` library because that one streams samples and can neither count them nor read one
+by its number.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from cliptune.errors import DataError, InputError
 from cliptune.file_kinds import is_file
-from cliptune.images.folders import is_image_name
-from cliptune.images.records import Records
-from cliptune.images.sources import Source, TarSource, readable
+from cliptune.images.reading import Ignored
+from cliptune.images.records import VIEWS, Records, Values
+from cliptune.images.shard_samples import Cells, Member, Samples, join_samples
+from cliptune.images.sources import TarSource, readable
+from cliptune.images.tree import is_image_name
 from cliptune.json_files import parse_value
 
 __all__ = ["expand_braces", "find_shards", "is_shard", "read_shard"]
@@ -30,8 +31,6 @@ _BRACES = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}", re.ASC
 _MAX_SHARDS = 100_000
 # What tarfile raises on headers that are not what they promise, besides its own errors.
 _BROKEN_HEADERS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, EOFError)
-
-Cells = dict[str, Any]  # Any: a cell as the archive has it
 
 
 def is_shard(path: Path) -> bool:
@@ -81,15 +80,7 @@ def _expand(pattern: str) -> Iterator[str]:
         yield from _expand(pattern[: found.start()] + option + pattern[found.end() :])
 
 
-@dataclass
-class _Sample:
-    """The files of one base name: at most one image, and cells for labels and captions."""
-
-    image: TarSource | None = None
-    cells: Cells = field(default_factory=dict)
-
-
-def read_shard(path: Path, root: Path) -> Records:
+def read_shard(path: Path, root: Path, image: str | None = None) -> Records:
     """List a shard.
 
     The columns are ``image``, the suffixes of text members (``cls``, ``txt``) and the keys of
@@ -98,6 +89,7 @@ def read_shard(path: Path, root: Path) -> Records:
     Args:
         path: An uncompressed tar archive.
         root: The folder that ids are relative to.
+        image: What the names of images end in where samples hold several, e.g. ``input.jpg``.
 
     Raises:
         DataError: It is compressed, damaged, or holds no images.
@@ -108,58 +100,68 @@ def read_shard(path: Path, root: Path) -> Records:
             ".tar: decompress it"
         )
     try:
-        samples = _list_samples(path, root)
+        samples = _list_samples(path, root, image)
     except DataError:
         raise
     except _BROKEN_HEADERS as error:
         raise DataError(f"{str(path)!r} is no whole tar archive ({error})") from error
-    rows = [sample for sample in samples.values() if sample.image is not None]
-    if not rows:
+    if not samples.rows:
         raise DataError(f"{str(path)!r} holds no images; expected members such as 0001.jpg")
-    columns = ("image", *dict.fromkeys(name for sample in rows for name in sample.cells))
+    rows = samples.rows
+    columns = ["image", *dict.fromkeys(name for sample in rows for name in sample.cells)]
+    has_views = any(sample.key for sample in rows)
+    if has_views:
+        columns.append(VIEWS)
 
-    def read_sources(name: str) -> list[Source]:
-        if name != "image":
-            raise DataError(f"the images of {str(path)!r} are in 'image', not in {name!r}")
-        return [sample.image for sample in rows if sample.image is not None]
+    def read_column(name: str) -> Values:
+        if name == VIEWS:
+            return [sample.key or sample.source.member for sample in rows]
+        return [sample.cells.get(name) for sample in rows]
 
     return Records(
         name=str(path),
-        columns=columns,
+        columns=tuple(columns),
         n_rows=len(rows),
-        read_column=lambda name: [sample.cells.get(name) for sample in rows],
-        read_sources=read_sources,
+        read_column=read_column,
+        read_sources=lambda name: [sample.source for sample in rows],
+        kind="WebDataset shard",
+        notes=tuple(samples.notes),
+        ignored=tuple(samples.ignored),
     )
 
 
-def _list_samples(path: Path, root: Path) -> dict[str, _Sample]:
-    samples: dict[str, _Sample] = {}
+def _list_samples(path: Path, root: Path, image: str | None) -> Samples:
+    images: list[Member] = []
+    cells: dict[str, Cells] = {}
+    others: list[str] = []
     shard = path.relative_to(root).as_posix()
     with tarfile.open(path, "r:") as archive:
         for member in archive:
-            folder, _, name = member.name.removeprefix("./").rpartition("/")
-            # A sample's name ends at the first dot of its files' names.
-            stem, dot, suffix = name.partition(".")
-            if not (member.isfile() and stem and dot):
-                continue
-            sample = samples.setdefault(f"{folder}/{stem}", _Sample())
+            name = member.name.removeprefix("./")
+            stem, dot, suffix = name.rpartition(".")
             suffix = suffix.lower()
-            if is_image_name(f"x.{suffix}") and "." not in suffix:
-                if sample.image is not None:
-                    raise DataError(
-                        f"{str(path)!r} has two images of the name {stem!r}; keep one or rename it"
-                    )
-                sample.image = TarSource(
-                    id=readable(f"{shard}/{member.name.removeprefix('./')}"),
+            base = name.rpartition("/")[2]
+            if not (member.isfile() and dot and stem.rpartition("/")[2]) or base.startswith("."):
+                continue
+            if is_image_name(f"x.{suffix}"):
+                source = TarSource(
+                    id=readable(f"{shard}/{name}"),
                     path=str(path),
                     member=member.name,
                     offset=member.offset_data,
                     size=member.size,
                 )
+                images.append(Member(stem, suffix, source))
             elif suffix in ("cls", "txt", "json") and member.size <= _MAX_TEXT_BYTES:
                 file = archive.extractfile(member)
                 assert file is not None, "the member is a regular file"
-                sample.cells.update(_read_cells(file.read(), suffix, f"{path}/{member.name}"))
+                found = _read_cells(file.read(), suffix, f"{path}/{member.name}")
+                cells.setdefault(stem, {}).update(found)
+            else:
+                others.append(member.name)
+    samples = join_samples(images, cells, image, str(path))
+    if others:
+        samples.ignored.append(Ignored(len(others), "members of other kinds", others[0]))
     return samples
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +17,18 @@ from PIL import Image
 
 from cliptune.catalog import known_class_names
 from cliptune.errors import DataError, InputError
+from cliptune.images.asked import Asked
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.locate import read_data
 from cliptune.images.names import GivenNames, name_classes, read_class_names
-from cliptune.images.records import Columns, Filter, LabelledImages, split_of
+from cliptune.images.number_forms import in_class_order
+from cliptune.images.reading import Reading
+from cliptune.images.records import Columns, Filter, LabelledImages
+from cliptune.images.roles import FolderOptions
 from cliptune.images.sources import Source
+from cliptune.images.split_words import split_of
 
-__all__ = ["ImageTable", "require_classes", "require_labels"]
+__all__ = ["ImageTable"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +39,17 @@ class ImageTable:
 
     Attributes:
         sources: N images, not yet read.
-        labels: int64, shape (N,), the class of each, -1 where it is unknown.
-        splits: str, shape (N,), ``train``, ``val``, ``test``, or empty without splits.
+        labels: int64, shape (N,), the class of each, -1 where it is unknown; all -1 where an
+            image may have several.
+        splits: str, shape (N,), ``train``, ``val``, ``test``, ``unlabelled``, or empty without
+            splits.
         class_names: C names, ready for prompts.
         root: What the user named.
         captions: N groups of texts in data sets of captions, else nothing.
+        label_sets: Where an image may have several labels, N groups of classes; nothing for an
+            image of which nothing is known, an empty group where no class applies.
+        groups: N names of what an image belongs with, such as a patient; empty where nobody said.
+        reading: How the data set was read.
     """
 
     sources: Sequence[Source]
@@ -47,6 +58,9 @@ class ImageTable:
     class_names: tuple[str, ...]
     root: str
     captions: tuple[tuple[str, ...], ...] | None = None
+    label_sets: tuple[tuple[int, ...] | None, ...] | None = None
+    groups: NDArray[np.str_] | None = None
+    reading: Reading | None = None
 
     @classmethod
     def open(
@@ -57,8 +71,12 @@ class ImageTable:
         image_column: str | None = None,
         label_column: str | None = None,
         caption_column: str | None = None,
+        group_column: str | None = None,
         class_names: Sequence[str] | Path | None = None,
         where: Filter | None = None,
+        folders: Mapping[str, str] | None = None,
+        class_level: int | None = None,
+        labels_from: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> ImageTable:
         """Find the images of a data set and read their labels, but no image.
@@ -69,8 +87,13 @@ class ImageTable:
             image_column: The manifest's column of images; else it is found by usual names.
             label_column: The same for labels.
             caption_column: The same for captions.
+            group_column: The column that says what an image belongs with; none otherwise.
             class_names: The names of the classes, or a file of them (``read_class_names``).
             where: Keep only rows whose cell in a column is one of some values.
+            folders: What folders are, by name or path: ``train``, ``val``, ``test``,
+                ``unlabelled``, ``class`` or ``ignore``; ``.`` is the data's own folder.
+            class_level: How many levels below ``data`` the folders of classes are.
+            labels_from: ``folders``, ``table``, or the path of a table below ``data``.
             progress: Called with (bytes so far, bytes in all) while a named set is fetched.
 
         Raises:
@@ -78,9 +101,14 @@ class ImageTable:
             DataError: The data set has no images, or contradicts itself.
             UnavailableError: It has to be fetched and cannot be.
         """
-        columns = Columns(image_column, label_column, caption_column)
+        asked = Asked(
+            Columns(image_column, label_column, caption_column, group_column),
+            where,
+            FolderOptions(folders or {}, class_level),
+            labels_from,
+        )
         given = read_class_names(class_names) if isinstance(class_names, Path) else class_names
-        images = read_data(data, columns, where=where, progress=progress)
+        images = read_data(data, asked, progress=progress)
         table = _make_table(images, given, str(data))
         return table if split is None else table.split(split)
 
@@ -105,6 +133,10 @@ class ImageTable:
             labels=self.labels[chosen],
             splits=self.splits[chosen],
             captions=None if self.captions is None else tuple(self.captions[r] for r in chosen),
+            label_sets=None
+            if self.label_sets is None
+            else tuple(self.label_sets[r] for r in chosen),
+            groups=None if self.groups is None else self.groups[chosen],
         )
 
     def split(self, name: str) -> ImageTable:
@@ -133,19 +165,25 @@ class ImageTable:
         return decode_image(source.read(), name=name, max_pixels=max_pixels, min_side=min_side)
 
     def digest(self) -> str:
-        """Return a SHA-256 over ids, labels, splits, names and captions, in hex; reads no image."""
+        """Return a SHA-256 over ids, labels, splits, names, captions and groups, in hex."""
         digest = hashlib.sha256()
         for part in (self.ids, [str(s) for s in self.splits], self.class_names):
             digest.update("\0".join((*part, "")).encode("utf-8", "backslashreplace") + b"\1")
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         for texts in self.captions or ():
             digest.update("\0".join((*texts, "")).encode("utf-8", "backslashreplace") + b"\1")
+        for labels in self.label_sets or ():
+            digest.update(f"{labels}\2".encode())
+        for group in () if self.groups is None else self.groups:
+            digest.update(f"{group}\3".encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
 
 
 def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> ImageTable:
-    seen = {label for label in images.labels if label is not None}
-    classes = images.classes or tuple(sorted(seen, key=int if images.numbered else None))
+    sets = images.label_sets
+    seen = {label for labels in sets or () for label in labels or ()}
+    seen |= {label for label in images.labels if label is not None}
+    classes = images.classes or in_class_order(seen)
     if given is None and (known := known_class_names(classes)) is not None:
         _log.info("%r has the classes of a known data set: %s", root, dict(known))
         given = known
@@ -163,32 +201,27 @@ def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> 
         class_names=names.names,
         root=root,
         captions=None if images.captions is None else tuple(images.captions),
+        label_sets=None
+        if sets is None
+        else tuple(
+            None if labels is None else tuple(sorted(names.code_of[label] for label in labels))
+            for labels in sets
+        ),
+        groups=None if images.groups is None else np.asarray(images.groups, dtype=np.str_),
+        reading=None
+        if images.reading is None
+        else replace(images.reading, order=_order_in_words(classes, given)),
     )
 
 
-def require_labels(table: ImageTable) -> None:
-    """Make sure that every image has a label.
-
-    Raises:
-        DataError: Some have none; the message says how many and names one.
-    """
-    missing = np.flatnonzero(table.labels < 0)
-    if len(missing):
-        raise DataError(
-            f"{len(missing)} of the {len(table)} images of {table.root!r} have no label, such as "
-            f"{table.sources[missing[0]].id!r}; expected class folders or a label column"
-        )
-
-
-def require_classes(table: ImageTable, *, at_least: int = 2) -> None:
-    """Make sure that there are enough classes to tell apart.
-
-    Raises:
-        DataError: There are fewer.
-    """
-    if len(table.class_names) < at_least:
-        names = ", ".join(repr(name) for name in table.class_names) or "none"
-        raise DataError(
-            f"{table.root!r} has {len(table.class_names)} class ({names}); expected at least "
-            f"{at_least}: one class folder or label value for each"
-        )
+def _order_in_words(classes: Sequence[str], given: GivenNames | None) -> str:
+    """Say how classes are ordered: other libraries sort names as text, or numbers within them."""
+    if given is not None and not isinstance(given, Mapping):
+        return "in the order of the names given"
+    if len(classes) < 2:
+        return ""
+    if list(classes) == sorted(classes):
+        return "sorted by name"
+    if tuple(classes) == in_class_order(classes):
+        return "sorted by number"
+    return "in the order that the data give"

@@ -11,7 +11,7 @@ from pathlib import Path
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError, MissingExtraError
 from cliptune.features import DataIdentity, load_identity
-from cliptune.images import ImageTable
+from cliptune.images import ImageTable, learnable_part, refuse_label_sets
 from cliptune.places import file_stem
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.runs import RunDir
@@ -35,11 +35,16 @@ __all__ = [
 
 
 def labelled_part(table: ImageTable) -> tuple[ImageTable, int]:
-    """Return the images with labels, and how many have none; without any label all images."""
+    """Return the images with labels, and how many have none; without any label all images.
+
+    Raises:
+        DataError: Images may have several labels.
+    """
     labelled = table.labels >= 0
     if not labelled.any():
+        refuse_label_sets(table)
         return table, 0
-    return table.select(labelled), int((~labelled).sum())
+    return learnable_part(table)[0], int((~labelled).sum())
 
 
 def study_key(

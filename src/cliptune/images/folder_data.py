@@ -1,0 +1,86 @@
+"""A folder of images, with or without tables in it, as one data set.
+
+It knows in which order folders and tables are asked, and decides nothing between them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from cliptune.errors import DataError
+from cliptune.images.asked import Asked, refuse_columns
+from cliptune.images.folders import read_image_folder
+from cliptune.images.reading import Ignored, Reading
+from cliptune.images.records import LabelledImages
+from cliptune.images.side_tables import Beside, weigh_tables
+from cliptune.images.table_paths import ImageIndex
+from cliptune.images.table_search import NamedImages, find_tables, read_named_images
+from cliptune.images.tree import Tree
+
+__all__ = ["read_folder"]
+
+
+def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
+    """Read the images below a folder, labelled by their folders or by tables among them.
+
+    Args:
+        tree: The folder.
+        asked: How the user wants it read.
+
+    Raises:
+        DataError: It can be read in two ways, or contradicts itself.
+        InputError: An option does not fit.
+    """
+    folders: LabelledImages | None = None
+    refusal: DataError | None = None
+    try:
+        folders = read_image_folder(tree, asked.folders)
+    except DataError as error:
+        refusal = error
+    named, unread = _read_tables(tree, asked, folders)
+    if not named:
+        if refusal is not None:
+            raise refusal
+        refuse_columns(tree.root, asked)
+    every = list(tree.top.image_paths())
+    beside = Beside(tree.root, every, folders, refusal, named)
+    images = weigh_tables(beside, asked.labels_from)
+    reading = images.reading or Reading("a folder of images")
+    used = {table.path for table in named} | {table.example for table in unread}
+    return replace(images, reading=reading.add(ignored=[*unread, *_other_files(tree, used)]))
+
+
+def _other_files(tree: Tree, used: Collection[str]) -> list[Ignored]:
+    """Count the files that are neither images nor tables, by their suffixes."""
+    paths = (f"{f.path}/{name}".lstrip("/") for f in tree.top.walk() for name in f.files)
+    others = [path for path in paths if path not in used]
+    if not others:
+        return []
+    kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in others)
+    listed = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
+    return [Ignored(len(others), "files that are no images", others[0], listed)]
+
+
+def _read_tables(
+    tree: Tree, asked: Asked, folders: LabelledImages | None
+) -> tuple[list[NamedImages], list[Ignored]]:
+    """Read the tables that name images, and say why others do not."""
+    start = len(tree.root) + 1
+    paths = (
+        tree.top.image_paths()
+        if folders is None
+        else (source.location[start:] for source in folders.sources)
+    )
+    index = ImageIndex(paths)
+    named: list[NamedImages] = []
+    unread: list[Ignored] = []
+    for table in find_tables(tree):
+        found = read_named_images(tree, table, index, asked.columns, asked.where)
+        if isinstance(found, str):
+            unread.append(Ignored(1, "tables", table, found))
+        else:
+            named.append(found)
+    return named, unread

@@ -1,0 +1,121 @@
+"""Which column of a manifest holds what, by the words that data sets use.
+
+It knows names of columns and what their cells look like, and no file formats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cliptune.errors import DataError
+from cliptune.images.label_values import Labels, read_labels, read_one_hot
+from cliptune.images.records import VIEWS, Columns, Records
+
+__all__ = [
+    "CAPTION_NAMES",
+    "IMAGE_NAMES",
+    "SPLIT_NAMES",
+    "find_column",
+    "label_column",
+    "read_label_columns",
+]
+
+IMAGE_NAMES = (
+    *("image", "img", "image_path", "image_file", "path", "file", "filename", "file_name"),
+    *("filepath", "file_path", "images", "picture", "photo", "jpg", "jpeg", "png", "webp"),
+    *("image_name", "img_name", "img_path", "fname", "relpath"),
+)
+_LABEL_NAMES = (
+    *("label", "labels", "cls", "class", "category", "target", "y", "class_name", "fine_label"),
+    *("categories", "classes", "targets", "tag", "tags", "label_name", "category_name"),
+    *("class_id", "label_id", "category_id", "ground_truth", "gt"),
+)
+CAPTION_NAMES = ("captions", "caption", "text", "txt", "sentences")
+SPLIT_NAMES = ("split", "partition", "subset")
+# Facts of a file that are nobody's classes, whatever their values.
+_FACTS = frozenset(
+    [
+        "width",
+        "height",
+        "size",
+        "bytes",
+        "md5",
+        "sha1",
+        "sha256",
+        "hash",
+        "url",
+        "date",
+        "time",
+        "timestamp",
+        "index",
+        "id",
+        "score",
+        "weight",
+        "format",
+        "mode",
+        "source",
+        "license",
+        "author",
+        "confidence",
+    ]
+)
+
+
+def find_column(
+    records: Records, asked: str | None, usual: tuple[str, ...], kind: str
+) -> str | None:
+    """Return the column of the user's word, or else the first of the usual names that is there.
+
+    Raises:
+        DataError: There is no column of the user's word.
+    """
+    if asked is not None:
+        if asked not in records.columns:
+            raise DataError(
+                f"{records.name!r} has no column {asked!r}; its columns are: "
+                f"{', '.join(records.columns)}; name the {kind} column with --{kind}-column"
+            )
+        return asked
+    by_lower = {name.strip().lower(): name for name in records.columns}
+    return next((by_lower[name] for name in usual if name in by_lower), None)
+
+
+def read_label_columns(
+    records: Records, columns: Columns, image: str, caption: str | None = None
+) -> Labels | None:
+    """Find what says the labels of a manifest: a column, or a column for each class.
+
+    Args:
+        records: The manifest.
+        columns: Which columns the user named.
+        image: The column of images.
+        caption: The column of captions.
+
+    Returns:
+        The labels; nothing where no column holds any.
+    """
+    column = label_column(records, columns)
+    if column is not None:
+        return read_labels(records, column)
+    known = {VIEWS, image, caption, find_column(records, None, SPLIT_NAMES, "split"), columns.group}
+    rest = [name for name in records.columns if name not in known and name]
+    if (one_hot := read_one_hot(records, rest)) is not None:
+        return one_hot
+    if len(rest) != 1 or caption or rest[0].strip().lower() in _FACTS:
+        return None
+    cells = records.read_column(rest[0])
+    if len({str(cell) for cell in cells}) > max(1, len(cells) - 1):
+        return None
+    labels = read_labels(records, rest[0])
+    note = f"the labels are in the column {rest[0]!r}, the only one that is left"
+    return replace(labels, notes=(*labels.notes, note))
+
+
+def label_column(records: Records, columns: Columns) -> str | None:
+    """Return the column of labels by the user's word, or by a usual name."""
+    found = find_column(records, columns.label, _LABEL_NAMES, "label")
+    return found or _only_class_label(records)
+
+
+def _only_class_label(records: Records) -> str | None:
+    return next(iter(records.label_names)) if len(records.label_names) == 1 else None

@@ -1,0 +1,127 @@
+"""The part of a table that says what its images show, and whether that is enough.
+
+It knows labels, and nothing about images or methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cliptune.errors import DataError
+from cliptune.images.table import ImageTable
+
+__all__ = [
+    "labelled_part",
+    "learnable_part",
+    "refuse_label_sets",
+    "require_classes",
+    "require_labels",
+]
+
+_SHOWN = 8
+
+
+def labelled_part(table: ImageTable) -> tuple[ImageTable, tuple[str, ...]]:
+    """Return the images that have one label each, and a sentence about the others.
+
+    Args:
+        table: N images.
+
+    Raises:
+        DataError: None has a label, or images may have several.
+    """
+    refuse_label_sets(table)
+    known = table.labels >= 0
+    if known.all():
+        return table, ()
+    require_labels(table.select(known) if known.any() else table)
+    missing = np.flatnonzero(~known)
+    places = sorted({str(split) for split in table.splits[missing]} - {""})
+    whole = [s for s in places if not known[table.splits == s].any()]
+    where = f", among them all of the split {whole[0]}" if whole else ""
+    example = table.sources[missing[0]].id
+    note = (
+        f"{len(missing)} of the {len(table)} images have no label{where}, such as {example!r}: "
+        "they are left out here; 'cliptune predict' takes them"
+    )
+    return table.select(known), (note,)
+
+
+def learnable_part(table: ImageTable) -> tuple[ImageTable, tuple[str, ...]]:
+    """Return what a classifier can learn from: labelled images, and classes that have any.
+
+    Args:
+        table: N images.
+
+    Returns:
+        The table, and a sentence for whatever is left out.
+
+    Raises:
+        DataError: None has a label, or images may have several.
+    """
+    part, notes = labelled_part(table)
+    present = np.unique(part.labels)
+    if len(present) == len(part.class_names):
+        return part, notes
+    absent = [name for code, name in enumerate(part.class_names) if code not in set(present)]
+    number = np.full(len(part.class_names), -1, dtype=np.int64)
+    number[present] = np.arange(len(present))
+    part = replace(
+        part,
+        labels=number[part.labels],
+        class_names=tuple(part.class_names[code] for code in present),
+    )
+    more = f", and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+    listed = ", ".join(map(repr, absent[:_SHOWN])) + more
+    return part, (*notes, f"no image of {listed}: nothing can be learned of it, it is left out")
+
+
+def require_labels(table: ImageTable) -> None:
+    """Make sure that every image has one label.
+
+    Raises:
+        DataError: Some have none, or several; the message says how many and names one.
+    """
+    refuse_label_sets(table)
+    missing = np.flatnonzero(table.labels < 0)
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of the {len(table)} images of {table.root!r} have no label, such as "
+            f"{table.sources[missing[0]].id!r}; expected class folders or a label column"
+        )
+
+
+def refuse_label_sets(table: ImageTable) -> None:
+    """Make sure that images have one label each.
+
+    Raises:
+        DataError: They may have several; the message says how many have and names one.
+    """
+    if table.label_sets is None:
+        return
+    several = [row for row, labels in enumerate(table.label_sets) if labels and len(labels) > 1]
+    example = ""
+    if several:
+        names = [table.class_names[code] for code in table.label_sets[several[0]] or ()]
+        example = f", such as {table.sources[several[0]].id!r} with {', '.join(map(repr, names))}"
+    raise DataError(
+        f"{len(several)} of the {len(table)} images of {table.root!r} have several "
+        f"labels{example}; this command takes one label an image: name a column of single "
+        "labels with --label-column"
+    )
+
+
+def require_classes(table: ImageTable, *, at_least: int = 2) -> None:
+    """Make sure that there are enough classes to tell apart.
+
+    Raises:
+        DataError: There are fewer.
+    """
+    if len(table.class_names) < at_least:
+        names = ", ".join(repr(name) for name in table.class_names) or "none"
+        raise DataError(
+            f"{table.root!r} has {len(table.class_names)} class ({names}); expected at least "
+            f"{at_least}: one class folder or label value for each"
+        )

@@ -1,0 +1,214 @@
+"""Tables beside folders of images: which of them say the labels.
+
+It weighs what tables and folders say against each other, and reads neither. Where both say
+labels and they are not the same, nobody guesses: the message names the option that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cliptune.errors import DataError, InputError
+from cliptune.images.reading import Ignored, Reading
+from cliptune.images.records import LabelledImages, join_splits
+from cliptune.images.table_fill import fill_from_tables, gather_captions, gather_groups
+from cliptune.images.table_search import NamedImages
+
+__all__ = ["Beside", "weigh_tables"]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A folder of images with tables in it.
+
+    Attributes:
+        root: The folder.
+        every: All images below it, by their paths relative to it.
+        folders: The images as their folders label them; nothing where these can be read in two
+            ways.
+        refusal: Why they can.
+        tables: The tables that name some of the images.
+    """
+
+    root: str
+    every: Collection[str]
+    folders: LabelledImages | None
+    refusal: DataError | None
+    tables: Sequence[NamedImages]
+
+    @property
+    def row_of(self) -> dict[str, int]:
+        """From an image's path to its row in ``folders``."""
+        if self.folders is None:
+            return {}
+        start = len(self.root) + 1
+        return {s.location[start:]: row for row, s in enumerate(self.folders.sources)}
+
+
+def weigh_tables(beside: Beside, wanted: str | None) -> LabelledImages:
+    """Take labels from folders, from tables, or from both.
+
+    Args:
+        beside: The folder.
+        wanted: What the user wants labels from: ``folders``, ``table``, or a table's path.
+
+    Raises:
+        DataError: Tables and folders, or two tables, contradict each other.
+        InputError: There is no table of that path.
+    """
+    tables = list(beside.tables)
+    if wanted not in (None, "table", "folders"):
+        tables = [table for table in tables if table.path == wanted]
+    labelled = [table for table in tables if table.images.n_labelled]
+    if wanted not in (None, "folders") and not labelled:
+        raise InputError(
+            f"--labels-from {wanted} came, but {beside.root!r} has no such table with labels of "
+            "its images"
+        )
+    captioned = [table for table in tables if table.images.captions is not None]
+    if wanted == "folders" and beside.refusal is not None:
+        raise beside.refusal
+    if labelled and wanted != "folders":
+        _require_agreement(beside.root, labelled)
+        others = [table for table in tables if table not in labelled]
+        apart = [table for table in others if any(table.images.splits)]
+        return _add_facts(beside, _take_labels(beside, labelled, apart, wanted), others)
+    if beside.folders is not None and beside.folders.n_labelled:
+        return _add_facts(beside, beside.folders, tables)
+    if captioned:
+        others = [table for table in tables if table not in captioned]
+        return _add_facts(beside, _take_rows(beside, captioned), others)
+    if beside.folders is None:
+        raise beside.refusal or DataError(f"{beside.root!r} holds no images")
+    return _add_facts(beside, beside.folders, tables)
+
+
+def _require_agreement(root: str, tables: Sequence[NamedImages]) -> None:
+    first: dict[str, tuple[object, str]] = {}
+    for table in tables:
+        labels: Sequence[object] = table.images.label_sets or table.images.labels
+        for path, label in zip(table.paths, labels, strict=True):
+            known, where = first.setdefault(path, (label, table.path))
+            if known != label and None not in (known, label):
+                raise DataError(
+                    f"{where} and {table.path} of {root!r} give {path!r} the labels {known!r} and "
+                    f"{label!r}; say which is right with --labels-from {where}"
+                )
+
+
+def _take_labels(
+    beside: Beside,
+    tables: Sequence[NamedImages],
+    apart: Sequence[NamedImages],
+    wanted: str | None,
+) -> LabelledImages:
+    """Decide between what folders and tables say; tables apart name images without labels."""
+    folders, names = beside.folders, ", ".join(table.path for table in tables)
+    if folders is None or wanted is not None:
+        return _take_rows(beside, [*tables, *apart])
+    row_of = beside.row_of
+    pairs = [
+        (path, folder, label)
+        for table in tables
+        for path, label in zip(table.paths, _words(table.images), strict=True)
+        if label is not None and (folder := folders.labels[row_of[path]]) is not None
+    ]
+    if not pairs:
+        if not folders.n_labelled:
+            return _take_rows(beside, [*tables, *apart])
+        return fill_from_tables(folders, row_of, tables, f"{names} labels what no folder does")
+    if _is_one_to_one(pairs):
+        return fill_from_tables(folders, row_of, tables, f"{names} says the same as the folders")
+    if len({folder for _, folder, _ in pairs}) > 1:
+        path, folder, label = _difference(pairs)
+        raise DataError(
+            f"the folders of {beside.root!r} and {names} give other labels ({path!r}: {folder!r} "
+            f"and {label!r}); say which are right with --labels-from folders or --labels-from table"
+        )
+    return _take_rows(beside, [*tables, *apart])
+
+
+def _words(images: LabelledImages) -> Sequence[str | None]:
+    if images.label_sets is None:
+        return images.labels
+    return [None if labels is None else ", ".join(labels) for labels in images.label_sets]
+
+
+Pairs = Sequence[tuple[str, str, str]]
+
+
+def _is_one_to_one(pairs: Pairs) -> bool:
+    """Tell whether folders and table divide the images alike, in other words at most."""
+    forward: dict[str, str] = {}
+    backward: dict[str, str] = {}
+    for _, folder, label in pairs:
+        if forward.setdefault(folder, label) != label:
+            return False
+        if backward.setdefault(label, folder) != folder:
+            return False
+    return len(forward) > 1 or all(f.casefold() == b.casefold() for f, b in forward.items())
+
+
+def _difference(pairs: Pairs) -> tuple[str, str, str]:
+    """Return an image that shows the contradiction, not one that only shows other words."""
+    usual: dict[str, str] = {}
+    for path, folder, label in pairs:
+        if usual.setdefault(folder, label) != label:
+            return path, folder, label
+    return pairs[0]
+
+
+def _take_rows(beside: Beside, tables: Sequence[NamedImages]) -> LabelledImages:
+    """Take the tables' rows, and of the other images those that are unlabelled in a split."""
+    joined = _join_tables(tables, beside.root)
+    named = {path for table in tables for path in table.paths}
+    folders, apart = beside.folders, {}
+    if folders is not None:
+        apart = {
+            path: row
+            for path, row in beside.row_of.items()
+            if path not in named and folders.labels[row] is None and folders.splits[row]
+        }
+    left = [path for path in beside.every if path not in named and path not in apart]
+    names = ", ".join(table.path for table in tables)
+    ignored = [Ignored(len(left), "images", min(left), f"not named in {names}")] if left else []
+    reading = (joined.reading or Reading("a table")).add(ignored=ignored)
+    if folders is None or not apart:
+        return replace(joined, reading=reading)
+    rest = replace(folders.keep(list(apart.values())), classes=None, reading=None)
+    if joined.captions is not None:
+        rest = replace(rest, captions=[()] * len(apart))
+    return replace(join_splits([joined, rest], beside.root), reading=reading)
+
+
+def _join_tables(tables: Sequence[NamedImages], root: str) -> LabelledImages:
+    """Put tables together; an image that several name alike is taken once."""
+    seen: set[str] = set()
+    parts = []
+    for table in tables:
+        rows = [row for row, path in enumerate(table.paths) if path not in seen]
+        seen.update(table.paths)
+        part = table.images if len(rows) == len(table.paths) else table.images.keep(rows)
+        reading = (part.reading or Reading("a table")).add(ignored=table.ignored)
+        parts.append(replace(part, reading=reading))
+    return parts[0] if len(parts) == 1 else join_splits(parts, root)
+
+
+def _add_facts(
+    beside: Beside, images: LabelledImages, tables: Sequence[NamedImages]
+) -> LabelledImages:
+    """Add captions and groups of tables without labels; say that the rest is not read."""
+    start = len(beside.root) + 1
+    row_of: Mapping[str, int] = {s.location[start:]: r for r, s in enumerate(images.sources)}
+    captions = gather_captions(tables, row_of, len(images.labels))
+    groups = gather_groups(tables, row_of, len(images.labels))
+    notes = [f"{t.path} has no labels" for t in tables if not t.images.n_labelled]
+    notes += [f"{t.path} is not asked for labels" for t in tables if t.images.n_labelled]
+    reading = (images.reading or Reading("a folder")).add(notes=notes)
+    return replace(
+        images,
+        captions=images.captions if captions is None else captions,
+        groups=images.groups if groups is None else groups,
+        reading=reading,
+    )
