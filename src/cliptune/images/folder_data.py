@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cliptune.errors import DataError
 from cliptune.images.asked import Asked, refuse_columns
+from cliptune.images.export_files import find_annotations, name_annotated, read_annotations
 from cliptune.images.folders import read_image_folder
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages
@@ -20,7 +21,7 @@ from cliptune.images.table_paths import ImageIndex
 from cliptune.images.table_search import NamedImages, find_tables, read_named_images
 from cliptune.images.tree import Tree
 
-__all__ = ["read_folder"]
+__all__ = ["other_files", "read_folder"]
 
 
 def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
@@ -50,11 +51,16 @@ def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
     images = weigh_tables(beside, asked.labels_from)
     reading = images.reading or Reading("a folder of images")
     used = {table.path for table in named} | {table.example for table in unread}
-    return replace(images, reading=reading.add(ignored=[*unread, *_other_files(tree, used)]))
+    return replace(images, reading=reading.add(ignored=[*unread, *other_files(tree, used)]))
 
 
-def _other_files(tree: Tree, used: Collection[str]) -> list[Ignored]:
-    """Count the files that are neither images nor tables, by their suffixes."""
+def other_files(tree: Tree, used: Collection[str]) -> list[Ignored]:
+    """Count the files that are neither images nor used otherwise, by their suffixes.
+
+    Args:
+        tree: A folder.
+        used: Files that are read, relative to it.
+    """
     paths = (f"{f.path}/{name}".lstrip("/") for f in tree.top.walk() for name in f.files)
     others = [path for path in paths if path not in used]
     if not others:
@@ -77,7 +83,19 @@ def _read_tables(
     index = ImageIndex(paths)
     named: list[NamedImages] = []
     unread: list[Ignored] = []
-    for table in find_tables(tree):
+    tables = find_tables(tree)
+    for file in find_annotations(tree):
+        annotated = read_annotations(Path(tree.root) / file)
+        if annotated is not None:
+            tables = [table for table in tables if table != file]
+            export = name_annotated(tree, file, annotated, index)
+            if export.paths:
+                named.append(export)
+            else:
+                unread.append(
+                    Ignored(1, "files of annotations", file, "none of its images is here")
+                )
+    for table in tables:
         found = read_named_images(tree, table, index, asked.columns, asked.where)
         if isinstance(found, str):
             unread.append(Ignored(1, "tables", table, found))

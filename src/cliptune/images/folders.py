@@ -5,7 +5,7 @@ It knows names and places of files, never their contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cliptune.images.layouts import Arrangement, Part, arrange
@@ -19,13 +19,16 @@ from cliptune.images.tree import Tree, list_tree, report_outside
 __all__ = ["list_images", "read_image_folder"]
 
 
-def read_image_folder(tree: Tree, options: FolderOptions) -> LabelledImages | None:
+def read_image_folder(
+    tree: Tree, options: FolderOptions, source_of: Callable[[str], Source] | None = None
+) -> LabelledImages | None:
     """Label the images of a tree by the folders they are in.
 
     Args:
         tree: What lies below a folder: class folders, or splits with class folders in them, by
             any of the words that people use.
         options: What the user said of the folders.
+        source_of: From an image's path to where its bytes are; files of the folder otherwise.
 
     Returns:
         The images, split by split and sorted by path; nothing when there is none.
@@ -44,7 +47,10 @@ def read_image_folder(tree: Tree, options: FolderOptions) -> LabelledImages | No
             ids.append(path)
             labels.append(label)
             splits.append(part.split)
-    sources: list[Source] = [FileSource(readable(i), f"{tree.root}/{i}") for i in ids]
+    if source_of is None:
+        sources: list[Source] = [FileSource(readable(i), f"{tree.root}/{i}") for i in ids]
+    else:
+        sources = [source_of(i) for i in ids]
     classes = in_class_order({c for c in labels if c is not None} | set(found.empty))
     return LabelledImages(
         sources=sources,

@@ -104,6 +104,9 @@ def _of_object(value: dict[str, Any], where: str, column: str) -> list[str]:
     name = _named(value)
     if name is not value and isinstance(name, str):
         return [_word(name, where, column)]
+    lists = [entry for entry in value.values() if isinstance(entry, list)]
+    if len(value) == 1 and lists:  # {"choices": ["ant", "bee"]}
+        return [_word(_named(entry), where, column) for entry in lists[0]]
     flags = [(label, flag) for label, flag in value.items() if flag is not None]
     if any(not isinstance(flag, (bool, int, float)) or flag not in (0, 1) for _, flag in flags):
         raise DataError(

@@ -5,14 +5,18 @@ It knows which reader takes what, and nothing about what the readers do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cliptune.catalog import find_dataset
 from cliptune.errors import DataError, InputError, UnavailableError
+from cliptune.images.archives import holds_class_folders, read_tar_tree, read_zip
 from cliptune.images.asked import Asked, refuse_columns, refuse_folder_options
-from cliptune.images.folder_data import read_folder
+from cliptune.images.export_files import name_annotated, read_annotations
+from cliptune.images.exports import Annotated, tree_readers
+from cliptune.images.exports.tfrecord import read_files
+from cliptune.images.folder_data import other_files, read_folder
 from cliptune.images.labelling import label_all
 from cliptune.images.manifests import (
     MANIFEST_SUFFIXES,
@@ -21,11 +25,14 @@ from cliptune.images.manifests import (
     read_manifest,
 )
 from cliptune.images.parquet_rows import BatchCache
+from cliptune.images.reading import Reading
 from cliptune.images.records import LabelledImages, Records
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
 from cliptune.images.sources import FileSource
+from cliptune.images.table_paths import ImageIndex
 from cliptune.images.table_search import find_tables, split_of_file
-from cliptune.images.tree import list_tree
+from cliptune.images.tfrecords import is_tfrecord
+from cliptune.images.tree import Tree, list_tree
 
 __all__ = ["read_data"]
 
@@ -107,10 +114,14 @@ def _read_path(path: Path, asked: Asked) -> LabelledImages:
         cache = BatchCache()
         return _label_all(parquet, path, asked, lambda p: read_manifest(p, path, cache))
     tree = list_tree(path)
+    for reader in tree_readers():
+        if (images := reader.read(tree, asked)) is not None:
+            return images
     if tree.top.n_images or tree.outside:
         return read_folder(tree, asked)
     if shards := find_shards(path):
-        return _read_shards(shards, asked)
+        images = _read_shards(shards, asked)
+        return _add_ignored(images, tree, {shard.relative_to(path).as_posix() for shard in shards})
     if tables := find_tables(tree):
         cache, files = BatchCache(), [path / table for table in tables]
         return _label_all(files, path, asked, lambda p: read_manifest(p, path, cache))
@@ -121,8 +132,16 @@ def _read_path(path: Path, asked: Asked) -> LabelledImages:
 
 
 def _read_file(path: Path, asked: Asked) -> LabelledImages:
+    if path.suffix.lower() == ".zip":
+        return read_zip(path, asked)
+    if is_tfrecord(path.name):
+        return read_files([path], path.parent, asked)
     if is_shard(path):
+        if holds_class_folders(path):
+            return read_tar_tree(path, asked)
         return _read_shards([path], asked)
+    if (annotated := read_annotations(path)) is not None:
+        return _read_export(path, annotated, asked)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise InputError(
             f"{str(path)!r} is no data set; expected a folder, a manifest "
@@ -131,6 +150,27 @@ def _read_file(path: Path, asked: Asked) -> LabelledImages:
     refuse_folder_options(str(path), asked)
     cache, root = BatchCache(), path.parent
     return _label_all([path], root, asked, lambda p: read_manifest(p, root, cache))
+
+
+def _add_ignored(images: LabelledImages, tree: Tree, used: Collection[str]) -> LabelledImages:
+    reading = images.reading or Reading("shards")
+    return replace(images, reading=reading.add(ignored=other_files(tree, used)))
+
+
+def _read_export(path: Path, annotated: Annotated, asked: Asked) -> LabelledImages:
+    """Read what a file of annotations says of the images that lie with it."""
+    refuse_columns(str(path), asked)
+    refuse_folder_options(str(path), asked)
+    tree = list_tree(path.parent)
+    named = name_annotated(tree, path.name, annotated, ImageIndex(tree.top.image_paths()))
+    if not named.paths:
+        example = annotated.images[0] if annotated.images else ""
+        raise DataError(
+            f"none of the {len(annotated.images)} images of {str(path)!r}, such as {example!r}, "
+            f"lies below {tree.root!r}; put them there"
+        )
+    reading = named.images.reading or Reading(annotated.layout)
+    return replace(named.images, reading=reading.add(ignored=named.ignored))
 
 
 def _read_shards(paths: Sequence[Path], asked: Asked) -> LabelledImages:

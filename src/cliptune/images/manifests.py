@@ -5,7 +5,6 @@ It knows how each format gives columns and images, and leaves their meaning to `
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cliptune.file_kinds import can_name
 from cliptune.images.parquet_rows import BatchCache, ImageColumn, ParquetSource
 from cliptune.images.records import Records, Values
 from cliptune.images.sources import FileSource, Source, readable
+from cliptune.images.text_tables import read_csv_rows, read_json_rows, read_jsonl_rows
 from cliptune.json_files import parse_value
 
 __all__ = ["MANIFEST_SUFFIXES", "TABLE_SUFFIXES", "holds_images", "read_manifest"]
@@ -41,9 +41,9 @@ def read_manifest(path: Path, root: Path, cache: BatchCache) -> Records:
         return _read_parquet(path, root, cache)
     try:
         if suffix == ".json":
-            rows = _read_json(path)
+            rows = read_json_rows(path)
         else:
-            rows = _read_jsonl(path) if suffix in (".jsonl", ".ndjson") else _read_csv(path)
+            rows = read_jsonl_rows(path) if suffix in (".jsonl", ".ndjson") else read_csv_rows(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{str(path)!r} is not UTF-8 text ({error.reason}); save it so") from error
     if not rows:
@@ -59,70 +59,6 @@ def read_manifest(path: Path, root: Path, cache: BatchCache) -> Records:
         n_rows=len(rows),
         read_column=read_column,
         read_sources=lambda name: _file_sources(read_column(name), path, root),
-    )
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    # The csv module keeps words as they are: a class "NA" or "01" stays one.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = file.readline()
-        file.seek(0)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(header)
-        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        rows: list[dict[str, Any]] = []  # Any: a cell as the file has it
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(
-                        f"row {len(rows)} of {str(path)!r} (line {reader.line_num}) has not the "
-                        f"{len(reader.fieldnames or ())} cells of the header; quote cells that "
-                        "contain the separator"
-                    )
-                rows.append(row)
-        except csv.Error as error:
-            raise DataError(f"line {reader.line_num} of {str(path)!r}: {error}") from error
-    return rows
-
-
-def _delimiter(header: str) -> str:
-    return ";" if ";" in header and "," not in header else ","
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = parse_value(line)
-            except ValueError as error:
-                raise DataError(f"line {number} of {str(path)!r} is no JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"line {number} of {str(path)!r} is no JSON object")
-            rows.append(row)
-    return rows
-
-
-def _read_json(path: Path) -> list[dict[str, Any]]:
-    """Read a list of objects, or an object from image to label."""
-    try:
-        value = parse_value(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise DataError(f"{str(path)!r} is no JSON ({error})") from error
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        return value
-    if isinstance(value, dict) and value and all(_is_label(label) for label in value.values()):
-        return [{"image": image, "label": label} for image, label in value.items()]
-    raise DataError(
-        f"{str(path)!r} is no table; expected a JSON list of objects, one for each image, or an "
-        "object from image to label"
-    )
-
-
-def _is_label(value: Any) -> bool:  # Any: a JSON value of a stranger
-    return isinstance(value, (str, int)) or (
-        isinstance(value, list) and all(isinstance(label, (str, int)) for label in value)
     )
 
 
@@ -222,6 +158,8 @@ def _read_parquet(path: Path, root: Path, cache: BatchCache) -> Records:
 
     def read_sources(name: str) -> list[Source]:
         kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             return _file_sources(read_column(name), path, root)
         if not _holds_images(kind):
@@ -241,6 +179,8 @@ def _read_parquet(path: Path, root: Path, cache: BatchCache) -> Records:
 def _holds_images(kind: Any) -> bool:  # Any: a pyarrow.DataType
     import pyarrow as pa
 
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
     if pa.types.is_struct(kind):
         kind = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else kind
     is_bytes: Callable[[Any], bool] = pa.types.is_binary  # Any: a pyarrow.DataType

@@ -113,6 +113,10 @@ class ImageColumn:
         except (OSError, ValueError) as error:  # pyarrow's errors derive from these
             reason = " ".join(str(error).split())
             raise bad_image(where, f"the Parquet file is damaged ({reason})") from error
+        if isinstance(cell, list):
+            if len(cell) > 1:
+                raise bad_image(where, f"the row holds {len(cell)} images; expected one")
+            cell = cell[0] if cell else None
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, "")
         if isinstance(data, bytes):
             return data

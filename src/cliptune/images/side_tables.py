@@ -192,7 +192,12 @@ def _join_tables(tables: Sequence[NamedImages], root: str) -> LabelledImages:
         part = table.images if len(rows) == len(table.paths) else table.images.keep(rows)
         reading = (part.reading or Reading("a table")).add(ignored=table.ignored)
         parts.append(replace(part, reading=reading))
-    return parts[0] if len(parts) == 1 else join_splits(parts, root)
+    if len(parts) == 1:
+        return parts[0]
+    joined = join_splits(parts, root)
+    reading = joined.reading or Reading("a table")
+    layout = f"{reading.layout} and {len(parts) - 1} more"
+    return replace(joined, reading=replace(reading, layout=layout))
 
 
 def _add_facts(
