@@ -21,6 +21,7 @@ from cliptune.images.decode import bad_image
 from cliptune.images.folders import read_image_folder
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages
+from cliptune.images.shards import BROKEN_HEADERS
 from cliptune.images.sources import Source, TarSource, readable
 from cliptune.images.tree import Folder, Tree, is_image_name
 
@@ -112,7 +113,7 @@ def holds_class_folders(path: Path) -> bool:
     try:
         with tarfile.open(path, "r:") as archive:
             names = [member.name.removeprefix("./") for member in archive if member.isfile()]
-    except (tarfile.TarError, OSError, ValueError, EOFError):
+    except BROKEN_HEADERS:
         return False  # reading it says what is wrong
     suffixes = {name.rpartition(".")[2].lower() for name in names}
     images = [name for name in names if is_image_name(name.rpartition("/")[2])]

@@ -23,14 +23,14 @@ from cliptune.images.sources import TarSource, readable
 from cliptune.images.tree import is_image_name
 from cliptune.json_files import parse_value
 
-__all__ = ["expand_braces", "find_shards", "is_shard", "read_shard"]
+__all__ = ["BROKEN_HEADERS", "expand_braces", "find_shards", "is_shard", "read_shard"]
 
 _MAX_TEXT_BYTES = 1 << 20
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _BRACES = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}", re.ASCII)
 _MAX_SHARDS = 100_000
 # What tarfile raises on headers that are not what they promise, besides its own errors.
-_BROKEN_HEADERS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, EOFError)
+BROKEN_HEADERS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, EOFError)
 
 
 def is_shard(path: Path) -> bool:
@@ -103,7 +103,7 @@ def read_shard(path: Path, root: Path, image: str | None = None) -> Records:
         samples = _list_samples(path, root, image)
     except DataError:
         raise
-    except _BROKEN_HEADERS as error:
+    except BROKEN_HEADERS as error:
         raise DataError(f"{str(path)!r} is no whole tar archive ({error})") from error
     if not samples.rows:
         raise DataError(f"{str(path)!r} holds no images; expected members such as 0001.jpg")
