@@ -6,7 +6,7 @@ it ends where the held-out loss has risen. The objective is that of the linear h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from cliptune.selection.candidates import Pool, Setting, best_setting
 from cliptune.selection.folds import Folds
 from cliptune.selection.subspace import Subspace
 
-__all__ = ["PENALTIES", "linear_heads"]
+__all__ = ["PENALTIES", "linear_heads", "penalty_path"]
 
 # Multiples of 1 / N: in terms of scikit-learn's C, from 0.1 to 10,000.
 PENALTIES = tuple(10.0 ** np.arange(1.0, -4.25, -0.5))
@@ -36,25 +36,38 @@ def linear_heads(pool: Pool, folds: Folds, features: str, subspace: Subspace) ->
         subspace: The rows in fewer coordinates.
     """
     labels = pool.labels[folds.rows]
-    texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)
     best = [
         best_setting(
-            _path(pool, folds, features, subspace, texts, text), labels, patience=_PATIENCE
+            penalty_path(pool, folds, features, subspace, text=text), labels, patience=_PATIENCE
         )
         for text in (0.0, 1.0)
     ]
     return best_setting(best, labels)
 
 
-def _path(
+def penalty_path(
     pool: Pool,
     folds: Folds,
     features: str,
     subspace: Subspace,
-    texts: NDArray[np.float32],
+    *,
     text: float,
+    multiples: Sequence[float] = PENALTIES,
 ) -> Iterator[Setting]:
-    offset = torch.from_numpy(texts) if text else None
+    """Give the answers of logistic regressions, from the strongest penalty to the weakest.
+
+    Args:
+        pool: The data.
+        folds: What is left out.
+        features: Whose rows the subspace holds.
+        subspace: The rows in fewer coordinates.
+        text: Weight of the zero-shot logits that are added; 0 for none.
+        multiples: Penalties times the images that a fold learns from, descending.
+    """
+    offset = None
+    if text:
+        texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)
+        offset = torch.from_numpy(texts)
     splits = list(folds.splits())
     at_once = max(1, _COLUMNS_AT_ONCE // pool.n_classes)
     batches = [
@@ -62,7 +75,7 @@ def _path(
         for start in range(0, len(splits), at_once)
     ]
     solved: list[Solutions | None] = [None for _ in batches]
-    for multiple in PENALTIES:
+    for multiple in multiples:
         logits = np.empty((len(folds.rows), pool.n_classes), np.float32)
         for number, (problems, start) in enumerate(batches):
             solution = solve_batch(problems, multiple / problems.counts, start=solved[number])
