@@ -8,21 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
 from cliptune.selection.judging import Gain, Judged, compare
 from cliptune.selection.methods import METHODS
+from cliptune.selection.weighing import Verdict, images_needed, is_shown
 
 __all__ = ["Answer", "answer", "best_of", "nothing_held_out"]
 
 _LEVEL = 0.95
-_SHOWN = 0.75  # probability from which on a method counts as shown to be as good
 _NEAR = 0.5  # of the way from guessing to always right
 _FEW = 30  # images, up to which nothing shows that labels do not follow from images
 _DRAWS = 500
-_MOST_LABELS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Answer:
     method: str | None
     best: str
     accuracy: float
-    answer: Literal["train", "do-not-train", "undecided"]
+    answer: Verdict
     gain: Gain
     as_good: tuple[str, ...]
     margin: float
@@ -115,9 +114,9 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
         name: _less(compare(judged[name], judged[best]), luck) for name in order if name != best
     }
     gain = to_best.get("zero-shot") or Gain(0.0, 0.0, len(judged[best].images))
-    as_good = [name for name, lost in to_best.items() if _is_shown(lost, margin)]
+    as_good = [name for name, lost in to_best.items() if is_shown(lost, margin)]
     method: str | None = next(iter([*as_good, best]))
-    kind: Literal["train", "do-not-train", "undecided"] = "train" if gain.low > 0 else "undecided"
+    kind: Verdict = "train" if gain.low > 0 else "undecided"
     if best == "zero-shot" or "zero-shot" in as_good:
         kind, method = "do-not-train", "zero-shot"
     if _is_guessing(accuracy, len(judged[best].images), chance):
@@ -130,7 +129,7 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
         gain=gain,
         as_good=tuple(name for name in (*as_good, best) if name != method),
         margin=margin,
-        labels_needed=_labels_needed(gain, margin) if kind == "undecided" else None,
+        labels_needed=images_needed(gain, margin) if kind == "undecided" else None,
     )
 
 
@@ -170,11 +169,6 @@ def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: i
     return max(judged[best].accuracy - fair, 0.0)
 
 
-def _is_shown(lost: Gain, margin: float) -> bool:
-    """Say whether a method is shown to lose no more than a margin."""
-    return lost.error <= margin and lost.below(margin) >= _SHOWN
-
-
 def _less(gain: Gain, luck: float) -> Gain:
     return Gain(gain.difference - luck, gain.error, gain.n)
 
@@ -191,25 +185,3 @@ def _is_guessing(accuracy: float, n: int, chance: float) -> bool:
     above = binomtest(right, n, chance, alternative="greater").pvalue < 1 - _LEVEL
     highest = binomtest(right, n).proportion_ci(_LEVEL, method="wilson").high
     return bool(n > _FEW and not above and highest < chance + _NEAR * (1 - chance))
-
-
-def _labels_needed(gain: Gain, margin: float) -> int | None:
-    """Return how many labels would decide if the gain stayed as it is, or None.
-
-    A gain above half the margin is decided when its interval leaves 0 out, a smaller one when the
-    margin is out of its reach.
-    """
-    if gain.difference > margin / 2:
-        room, half = gain.difference, gain.high - gain.difference
-    else:
-        room, half = margin - gain.difference, _one_sided(gain)
-    if not (room > 0 and math.isfinite(half)):
-        return None
-    needed = math.ceil(gain.n * (half / room) ** 2)
-    return needed if needed <= _MOST_LABELS else None
-
-
-def _one_sided(gain: Gain) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(_SHOWN, max(gain.n - 1, 1))) * gain.error

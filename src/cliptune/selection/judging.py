@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cliptune.selection.folds import Folds
 
-__all__ = ["Gain", "Judged", "compare"]
+__all__ = ["Gain", "Judged", "compare", "image_error"]
 
 _LEVEL = 0.95
 
@@ -92,12 +92,12 @@ class Gain:
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.difference - self._quantile((1 + _LEVEL) / 2) * self.error
+        return self.difference - self.half_width((1 + _LEVEL) / 2)
 
     @property
     def high(self) -> float:
         """Upper end of it."""
-        return self.difference + self._quantile((1 + _LEVEL) / 2) * self.error
+        return self.difference + self.half_width((1 + _LEVEL) / 2)
 
     def below(self, margin: float) -> float:
         """Return the probability that the difference is at most ``margin``."""
@@ -107,10 +107,11 @@ class Gain:
             return float(self.difference <= margin)
         return float(t.cdf((margin - self.difference) / self.error, max(self.n - 1, 1)))
 
-    def _quantile(self, share: float) -> float:
+    def half_width(self, level: float) -> float:
+        """Return how far the quantile of that level lies from the difference."""
         from scipy.stats import t
 
-        return float(t.ppf(share, max(self.n - 1, 1)))
+        return float(t.ppf(level, max(self.n - 1, 1))) * self.error
 
 
 def compare(first: Judged, second: Judged) -> Gain:
@@ -120,8 +121,8 @@ def compare(first: Judged, second: Judged) -> Gain:
     would: the variance s^2 / J of the mean of J folds becomes (1 / J + n_held / n_learned) s^2
     (Nadeau & Bengio, Machine Learning 52, 2003, equation 9; as a posterior: arXiv:1606.04316,
     equation 3). Departure: s^2, the variance of one fold's difference, is that of one image's
-    divided by the images of a fold, since folds of two images tell little of their own; and half
-    an image more than came is thought to differ, so that few images never prove equality.
+    divided by the images of a fold, since folds of two images tell little of their own (see
+    ``image_error``).
 
     Args:
         first: A method.
@@ -129,8 +130,17 @@ def compare(first: Judged, second: Judged) -> Gain:
     """
     change = second.hits - first.hits
     n, folds = len(change), min(first.folds, second.folds)
-    mean = float(change.mean())
-    held = n * max(first.overlap, second.overlap) / (1 + max(first.overlap, second.overlap))
-    variance = max((float((change**2).sum()) + 0.5) / (n + 1) - mean**2, 0.0)
-    overlap = 1 / folds + max(first.overlap, second.overlap)
-    return Gain(mean, math.sqrt(overlap * variance / max(held, 1.0)), n)
+    ratio = max(first.overlap, second.overlap)
+    held = n * ratio / (1 + ratio)
+    overlap = (1 / folds + ratio) * n / max(held, 1.0)
+    return Gain(float(change.mean()), math.sqrt(overlap) * image_error(change), n)
+
+
+def image_error(change: NDArray[np.float64]) -> float:
+    """Return the standard error of a mean difference over independent images.
+
+    Half an image more than came is thought to differ, so that few never prove equality.
+    """
+    n = len(change)
+    variance = (float((change**2).sum()) + 0.5) / (n + 1) - float(change.mean()) ** 2
+    return math.sqrt(max(variance, 0.0) / n)

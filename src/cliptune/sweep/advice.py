@@ -2,7 +2,7 @@
 
 It knows nothing about training or files. Rules: of the rates that validation accuracy cannot
 tell from the best, the one with the lowest validation loss, which still sees a difference where
-accuracy ties; training is advised only where it beats not training on the same images.
+accuracy ties; whether to train at all by the rule that ``fit`` uses (``selection.weighing``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import numpy as np
 from cliptune.formatting import change as write_change
 from cliptune.formatting import change_interval, count, duration, percent, rate
 from cliptune.paired import Comparison, compare_correct
+from cliptune.selection.weighing import Weighed, weigh
 from cliptune.sweep.records import Trial
 from cliptune.sweep.scaling import Scaling, measure_scaling
 from cliptune.sweep.verdict import PointScore, Verdict
 
-__all__ = ["HeadAdvice", "advise_head", "images_for_a_point"]
-
-_SIGNIFICANT = 0.05
+__all__ = ["HeadAdvice", "advise_head", "images_for_a_point", "more_images", "within_margin"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class HeadAdvice:
         rates: The recommended point.
         val_accuracy: Its mean over seeds, on validation.
         against_start: From the model before training to it, on validation, first seed.
-        train: Whether training is better than leaving the model as it is.
+        train: Whether to train, shown or as the better guess; ``weighed`` says which.
+        weighed: Training at that point against leaving the model as it is.
         text: All of it in sentences.
         edge: ``lowest`` or ``highest`` where the best lies at the end of the rates tried.
         scaling: How the best rate moves with batch and data.
@@ -46,6 +46,7 @@ class HeadAdvice:
     val_accuracy: float
     against_start: Comparison
     train: bool
+    weighed: Weighed
     text: str
     edge: str | None
     scaling: tuple[Scaling, ...]
@@ -58,6 +59,7 @@ class HeadAdvice:
             **self.rates,
             "text": self.text,
             "train": self.train,
+            **self.weighed.to_dict(),
             "freeze": ["image", "text"],
             "val_accuracy": self.val_accuracy,
             "against_untrained": vars(self.against_start),
@@ -83,11 +85,13 @@ def advise_head(
     band = verdict.band(axis)
     chosen = min((_score_at(verdict, axis, value) for value in band), key=lambda s: s.loss)
     gain = compare_correct(np.asarray(start_hits), chosen.trials[0].hits)
+    weighed = weigh(np.asarray(start_hits), chosen.trials[0].hits)
     advice = HeadAdvice(
         rates=chosen.rates,
         val_accuracy=chosen.accuracy,
         against_start=gain,
-        train=gain.p_value < _SIGNIFICANT and gain.difference > 0,
+        train=weighed.costlier_is_guess,
+        weighed=weighed,
         text="",
         edge=_edge(verdict, axis),
         scaling=tuple(measure_scaling(trials, axis=axis)),
@@ -153,16 +157,34 @@ def _lead(method: str, advice: HeadAdvice) -> str:
         f"{write_change(gain.difference)} points against the model as it is "
         f"(95 % interval {change_interval(gain.low, gain.high)}, n = {gain.n})"
     )
-    if advice.train:
+    chosen = f"with {rates}, the lowest validation loss of those as good"
+    if advice.weighed.verdict == "train":
         return (
-            f"Train {method} on the frozen model with {rates}, the lowest validation loss of "
-            f"those as good: {percent(advice.val_accuracy)} on validation, {change}."
+            f"Train {method} on the frozen model {chosen}: {percent(advice.val_accuracy)} on "
+            f"validation, {change}."
         )
-    chance = ", which is within chance" if gain.p_value >= _SIGNIFICANT else ""
+    if advice.weighed.verdict == "do-not-train":
+        return (
+            f"Do not train {method}: {chosen}, it is {change}; the model as it is is as good "
+            f"{within_margin(advice.weighed)}."
+        )
+    guess = f"train {method}" if advice.train else "leave the model as it is"
     return (
-        f"Do not train {method}: with {rates}, the lowest validation loss of those as good, "
-        f"it is {change}{chance}."
+        f"Too few validation images to say whether training {method} pays: {chosen}, it is "
+        f"{change}. The best guess: {guess}.{more_images(advice.weighed)}"
     )
+
+
+def within_margin(weighed: Weighed) -> str:
+    """Say by how much, and how surely, the cheaper way is as good."""
+    probability = percent(weighed.gain.below(weighed.margin))
+    return f"within {100 * weighed.margin:g} point with a probability of {probability}"
+
+
+def more_images(weighed: Weighed) -> str:
+    """Say how many images would decide, with a blank before it; nothing where that is unknown."""
+    needed = weighed.needed
+    return "" if needed is None else f" About {count(needed)} validation images would decide."
 
 
 def _range(band: Sequence[float]) -> str:

@@ -1,8 +1,8 @@
 """From a sweep over moving weights to a recommendation: freeze or not, at which rates.
 
 It knows nothing about training or files. Rules: of the rates that validation accuracy cannot
-tell from the best, those with the lowest validation loss; the model stays frozen unless moving
-it at them is better on the same validation images by an exact McNemar test at 5 %. Where the time
+tell from the best, those with the lowest validation loss; whether to move the model at them or to
+keep it frozen by the rule that ``fit`` uses (``selection.weighing``). Where the time
 was enough for a few short trainings only, they are counted and nothing is recommended.
 """
 
@@ -19,13 +19,14 @@ from cliptune.formatting import change as write_change
 from cliptune.formatting import change_interval, duration, percent, with_p
 from cliptune.formatting import rate as write_rate
 from cliptune.paired import Comparison, compare_correct
+from cliptune.selection.weighing import Weighed, weigh
+from cliptune.sweep.advice import more_images, within_margin
 from cliptune.sweep.halving import Costs, HalvingPlan
 from cliptune.sweep.records import Trial
 from cliptune.sweep.verdict import Behind, PointScore, Verdict
 
 __all__ = ["FrozenHead", "advise_towers", "comparable"]
 
-_SIGNIFICANT = 0.05
 _FEWEST_POINTS, _FEWEST_STEPS = 3, 10  # compared, and of each: below, nothing is concluded
 
 
@@ -98,10 +99,11 @@ def advise_towers(
             "edge": {},
         }
         return {**nothing, "text": text, "concluded": False, **facts}
-    unfreeze = gain.p_value < _SIGNIFICANT and gain.difference > 0
+    weighed = weigh(reference, best.trials[0].hits)
+    unfreeze = weighed.costlier_is_guess
     edges = _edges(best, plan, trials)
     sentences = [
-        _lead(method, best, gain, unfreeze, what),
+        _lead(method, best, gain, weighed, what),
         *_most_accurate(verdict, best),
         *_bands(verdict),
         *_others_as_good(verdict),
@@ -113,6 +115,7 @@ def advise_towers(
         **_choose(best, row, unfreeze),
         "text": " ".join(sentences),
         "train": True,
+        **weighed.to_dict(),
         "freeze": _frozen_parts(method, unfreeze),
         "concluded": True,
         "edge": edges,
@@ -169,16 +172,25 @@ def _frozen_parts(method: str, unfreeze: bool) -> list[str]:
     return ["text"] if method == "full" else []
 
 
-def _lead(method: str, best: PointScore, gain: Comparison, unfreeze: bool, what: str) -> str:
+def _lead(method: str, best: PointScore, gain: Comparison, weighed: Weighed, what: str) -> str:
     rates = _name(best)
     change = (
         f"{write_change(gain.difference)} points against {what} "
         f"(95 % interval {change_interval(gain.low, gain.high)}, n = {gain.n}, "
         f"{with_p(gain.p_value)})"
     )
-    if unfreeze:
+    if weighed.verdict == "train":
         return f"Unfreeze ({method}) at {rates}: {percent(best.accuracy)} on validation, {change}."
-    return f"Freeze the model and train a head: moving it at {rates} is {change}."
+    if weighed.verdict == "do-not-train":
+        return (
+            f"Freeze the model and train a head: moving it at {rates} is {change}; frozen is as "
+            f"good {within_margin(weighed)}."
+        )
+    guess = f"unfreeze ({method})" if weighed.costlier_is_guess else "freeze it and train a head"
+    return (
+        f"Too few validation images to say whether moving the model pays: at {rates} it is "
+        f"{change}. The best guess: {guess}.{more_images(weighed)}"
+    )
 
 
 def _name(score: PointScore) -> str:

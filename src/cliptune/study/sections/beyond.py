@@ -20,6 +20,7 @@ from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.report import Column, Table
 from cliptune.report.charts import Dot, plot_dots
+from cliptune.selection.weighing import MARGIN
 from cliptune.study.candidates import (
     Candidate,
     held_out_hits,
@@ -180,10 +181,12 @@ def _conclude(attempts: Sequence[_Attempt]) -> str:
         elif is_worse(change):
             verdict = f"stays behind {a.simple}, the best so far: {points(change)}"
         else:
-            verdict = f"is within chance of {a.simple}, the best so far: {points(change)}"
+            verdict = f"cannot be told from {a.simple}, the best so far: {points(change)}"
         sentences.append(f"{name} {verdict}, for {duration(a.candidate.seconds)}.")
     gains = [a for a in attempts if is_better(a.against_simple)]
-    if not gains:
+    if not gains and any(a.against_simple.high > MARGIN for a in attempts):
+        sentences.append("Whether going further pays here, so few validation images cannot tell.")
+    elif not gains:
         sentences.append("Going further does not pay here.")
     else:
         sentences.append(f"It pays here: {join_words([a.candidate.method for a in gains])}.")

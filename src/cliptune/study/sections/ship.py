@@ -21,6 +21,7 @@ from cliptune.report.blocks import per_class_table
 from cliptune.report.charts import Dot, plot_dots
 from cliptune.selection.answer import Answer
 from cliptune.selection.sentence import recommendation
+from cliptune.selection.weighing import weigh
 from cliptune.study.candidates import (
     Candidate,
     held_out_hits,
@@ -29,7 +30,7 @@ from cliptune.study.candidates import (
 )
 from cliptune.study.desk import Desk, Finding, TooSmallError
 from cliptune.study.subject import Subject
-from cliptune.study.words import SIGNIFICANT, comparison_cell, is_worse, score_cell
+from cliptune.study.words import comparison_cell, is_worse, score_cell
 
 __all__ = ["study_shipping"]
 
@@ -119,10 +120,11 @@ def _choose(
     candidates: Sequence[Candidate],
     hits: Sequence[NDArray[np.bool_]],
 ) -> _Choice:
-    """Take what ``fit`` recommends among a model's heads, and then only what is shown to be better.
+    """Take what ``fit`` recommends among a model's heads, and something else by the same rule.
 
     Another model's head, or a method that moves the weights, costs more than the first model's
-    head; it takes that one's place where a paired test on the validation images says so.
+    head; it takes that one's place where it is shown to be better on the validation images, or is
+    the better guess where they are too few to tell.
     """
     heads = desk.done.get("heads")
     models = dict.fromkeys(c.model for c in candidates)
@@ -133,23 +135,20 @@ def _choose(
         found = next(
             (k for k, c in enumerate(candidates) if (c.model, c.method) == (model, method)), None
         )
-        if index is None or (found is not None and _beats(hits[found], hits[index], subject.seed)):
+        if index is None or (
+            found is not None and weigh(hits[index], hits[found]).costlier_is_guess
+        ):
             index = found
     if index is None:
         return _Choice(None, next(iter(answers.values()), None))
     head, answer = index, answers.get(candidates[index].model)
     for k, candidate in enumerate(candidates):
         if not candidate.held_out and candidate.method != "zero-shot":
-            index = k if _beats(hits[k], hits[index], subject.seed) else index
+            index = k if weigh(hits[index], hits[k]).costlier_is_guess else index
     if index == head:
         return _Choice(index, answer)
     over = compare_correct(hits[head], hits[index], seed=subject.seed)
     return _Choice(index, answer, over, head)
-
-
-def _beats(hits: NDArray[np.bool_], others: NDArray[np.bool_], seed: int) -> bool:
-    change = compare_correct(others, hits, seed=seed)
-    return change.difference > 0 and change.p_value < SIGNIFICANT
 
 
 def _zero_shot_alone(subject: Subject, desk: Desk, candidates: Sequence[Candidate]) -> str | None:

@@ -17,11 +17,12 @@ from cliptune.formatting import percent, points, span
 from cliptune.metrics import Metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import load_template_set
+from cliptune.selection.weighing import weigh
 from cliptune.study.candidates import keep_candidate
 from cliptune.study.desk import Desk, Finding
 from cliptune.study.sections.zero_shot_blocks import zero_shot_blocks
 from cliptune.study.subject import Subject, View
-from cliptune.study.words import SIGNIFICANT, is_better, is_worse, join_words
+from cliptune.study.words import is_better, is_worse, join_words
 
 __all__ = ["study_zero_shot"]
 
@@ -38,7 +39,7 @@ def study_zero_shot(subject: Subject, desk: Desk) -> Finding:
         model: compare_with_first(found, labels, seed=subject.seed)
         for model, found in scores.items()
     }
-    chosen = {model: _choose(found, labels, subject.seed) for model, found in scores.items()}
+    chosen = {model: _choose(found, labels) for model, found in scores.items()}
     numbers = {
         "n": len(rows),
         "models": {
@@ -95,15 +96,11 @@ def _hits(scores: ZeroShotScores, labels: NDArray[np.int64]) -> NDArray[np.bool_
     return hits
 
 
-def _choose(
-    scores: Sequence[ZeroShotScores], labels: NDArray[np.int64], seed: int
-) -> ZeroShotScores:
-    """Take the set with the fewest templates that cannot be told from the best."""
+def _choose(scores: Sequence[ZeroShotScores], labels: NDArray[np.int64]) -> ZeroShotScores:
+    """Take the set with the fewest templates that the best is not the better guess against."""
     best = max(scores, key=lambda s: s.metrics.accuracy.value)
     as_good = [
-        s
-        for s in scores
-        if compare_correct(_hits(s, labels), _hits(best, labels), seed=seed).p_value >= SIGNIFICANT
+        s for s in scores if not weigh(_hits(s, labels), _hits(best, labels)).costlier_is_guess
     ]
     return min(as_good, key=lambda s: len(s.template_set.templates))
 
