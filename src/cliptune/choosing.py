@@ -6,8 +6,8 @@ It knows features, heads and scores; nothing about images, files or how results 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,17 @@ from cliptune.heads.build import make_head
 from cliptune.metrics import Score, compute_metrics, wilson_interval
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
-from cliptune.selection.cross_validation import cross_validate, held_out_loss
+from cliptune.selection.cross_validation import cross_validate, favoured, held_out_loss
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
 from cliptune.selection.methods import affordable
 from cliptune.task import Task, head_input
 from cliptune.usage import Usage
+
+if TYPE_CHECKING:
+    from cliptune.heads.blend import BlendHead
+    from cliptune.heads.discriminant import DiscriminantHead
+    from cliptune.heads.linear import LinearHead
 
 __all__ = ["Chosen", "choose_methods"]
 
@@ -111,17 +116,18 @@ def choose_methods(
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """The images that a run learns from, and which of them were held out when."""
+    """The images that a run learns from, which of them were held out when, and what was fitted."""
 
     task: Task
     rows: NDArray[np.int64]
     pool: Pool
     folds: Folds
+    heads: list[Head] = field(default_factory=list)
 
     def fit_best(
         self, candidates: Sequence[Candidate], abstain_precision: float | None
     ) -> tuple[Fitted, Judged]:
-        """Fit the candidate with the lowest held-out loss on every image.
+        """Fit a method on every image, on the features and with the settings that suit it.
 
         Args:
             candidates: A method on one or several features.
@@ -129,7 +135,7 @@ class _HeldOut:
         """
         pool, folds = self.pool, self.folds
         losses = {one.features: held_out_loss(one, pool, folds) for one in candidates}
-        best = min(candidates, key=lambda one: losses[one.features])
+        best = favoured(candidates, pool, folds)
         labels = pool.labels[folds.rows[: len(best.logits)]]
         temperature = fit_temperature(best.logits, labels)
         probabilities = apply_temperature(best.logits, temperature)
@@ -141,7 +147,8 @@ class _HeldOut:
                 probabilities[:once], labels[:once], precision=abstain_precision
             )
         with Usage() as usage:
-            head = self._fit(best.method, best.options)
+            head = self._blend(best) or self._fit(best.method, best.options)
+            self.heads.append(head)
         peaks = [usage.peak_bytes, *(one.peak_bytes for one in candidates)]
         found = CrossValidation(
             _mean_accuracy(judged),
@@ -176,6 +183,8 @@ class _HeldOut:
         """Fit methods with their usual settings where no image can be held out: one a class."""
         fitted = {}
         for method in dict.fromkeys(("zero-shot", *methods)):
+            if method == "blend" and len(methods) > 1:
+                continue  # its weights come from held-out answers
             own = {**_USUAL.get(method, {}), **({} if method == "zero-shot" else options)}
             with Usage() as usage:
                 head = self._fit(method, own)
@@ -198,6 +207,23 @@ class _HeldOut:
             "settings, no temperature, and nothing is compared"
         )
         return Chosen(fitted, nothing_held_out(guess, margin), (note,), self.rows, {})
+
+    def _blend(self, candidate: Candidate) -> Head | None:
+        """Return a blend of heads that were fitted before; nothing where one of them was not."""
+        if candidate.method != "blend":
+            return None
+        blend = cast("BlendHead", make_head("blend", candidate.options, seed=self.task.seed))
+        fitted = {
+            wanted.name: one
+            for wanted in blend.parts()
+            for one in self.heads
+            if one.name == wanted.name and one.get_params() == wanted.get_params()
+        }
+        if len(fitted) < 2:
+            return None
+        return blend.combine(
+            cast("DiscriminantHead", fitted["discriminant"]), cast("LinearHead", fitted["linear"])
+        )
 
     def _fit(self, method: str, options: Mapping[str, Any]) -> Head:
         head = make_head(method, options, seed=self.task.seed)

@@ -11,14 +11,16 @@ from cliptune.heads import HEADS, Head
 
 CLUSTERS = make_clusters()
 # The same heads over other rows.
-VARIANTS = {f"{name} trunk": name for name in ("linear", "discriminant")}
+VARIANTS = {f"{name} trunk": name for name in ("linear", "discriminant", "blend")}
 NAMES = (*HEADS, *VARIANTS)
 LEARNING = tuple(name for name in NAMES if name != "zero-shot")
 WITHOUT_TEXTS = (
-    *("linear", "linear-sgd", "attention", "discriminant", "prototype", "knn"),
+    *("linear", "linear-sgd", "attention", "discriminant", "blend", "prototype", "knn"),
     *VARIANTS,
 )
-NEEDS_EVERY_CLASS = ("discriminant", "discriminant trunk", "prototype", "knn")
+NEEDS_EVERY_CLASS = (
+    *("discriminant", "discriminant trunk", "blend", "blend trunk", "prototype", "knn"),
+)
 WITHOUT_HISTORY = (*NEEDS_EVERY_CLASS, "cache")
 
 

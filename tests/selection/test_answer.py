@@ -83,16 +83,53 @@ def test_within_a_standard_error_the_lower_loss_decides():
     assert found.best == "linear"
 
 
-def test_a_simpler_method_shown_as_good_takes_the_place():
-    hits = drawn(3000, 0.8)
+def slightly_better(hits, more):
     better = hits.copy()
-    better[np.flatnonzero(hits == 0)[:9]] = 1  # 0.3 points
-    methods = {"zero-shot": judged(drawn(3000, 0.3)), "prototype": judged(hits)}
-    methods["linear"] = judged(better)
+    better[np.flatnonzero(hits == 0)[:more]] = 1
+    return better
+
+
+def test_a_cheaper_method_shown_as_good_takes_the_place():
+    hits = drawn(3000, 0.8)
+    methods = {"zero-shot": judged(drawn(3000, 0.3)), "linear": judged(hits)}
+    methods["knn"] = judged(slightly_better(hits, 9))  # 0.3 points, and it keeps every image
     found = answer(methods, margin=0.01, chance=0.1)
-    assert (found.best, found.method, found.answer) == ("linear", "prototype", "train")
+    assert (found.best, found.method, found.answer) == ("knn", "linear", "train")
     strict = answer(methods, margin=0.0, chance=0.1)
-    assert strict.method == "linear"
+    assert strict.method == "knn"
+
+
+def test_among_methods_that_cost_the_same_no_accuracy_is_given_away():
+    hits = drawn(3000, 0.8)
+    methods = {"zero-shot": judged(drawn(3000, 0.3)), "prototype": judged(hits)}
+    methods["linear"] = judged(slightly_better(hits, 9))
+    assert answer(methods, margin=0.01, chance=0.1).method == "linear"
+
+
+def test_the_favourite_stays_until_another_is_shown_to_be_better():
+    hits = drawn(60, 0.7)
+    methods = {"zero-shot": judged(drawn(60, 0.2)), "blend": judged(hits)}
+    methods["prototype"] = judged(slightly_better(hits, 2))
+    assert answer(methods, margin=0.01, chance=0.1).method == "blend"
+    methods["prototype"] = judged(slightly_better(hits, 12))
+    found = answer(methods, margin=0.01, chance=0.1)
+    assert (found.method, found.answer) == ("prototype", "train")
+
+
+def test_what_the_favourite_reaches_is_not_flattered_by_a_choice():
+    hits = drawn(100, 0.7)
+    methods = {"zero-shot": judged(drawn(100, 0.2)), "blend": judged(hits)}
+    methods |= {name: judged(drawn(100, 0.7, k)) for k, name in enumerate(("linear", "knn"), 1)}
+    assert answer(methods, margin=0.01, chance=0.1).accuracy == pytest.approx(0.7)
+
+
+def test_few_images_on_which_zero_shot_is_as_often_right_and_surer_need_no_training():
+    hits = drawn(16, 0.9)
+    methods = {"zero-shot": judged(hits, np.full(16, 0.1)), "blend": judged(hits, np.full(16, 0.2))}
+    found = answer(methods, margin=0.01, chance=0.5)
+    assert (found.method, found.answer) == ("zero-shot", "undecided")
+    methods["zero-shot"] = judged(hits, np.full(16, 0.3))
+    assert answer(methods, margin=0.01, chance=0.5).method == "blend"
 
 
 def test_the_error_is_nadeau_and_bengios():

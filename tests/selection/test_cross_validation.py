@@ -1,5 +1,7 @@
 """Closed forms and batches give what fitting anew without the held images would give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pools import make_pool
@@ -7,8 +9,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from cliptune.heads.build import make_head
-from cliptune.selection.candidates import best_setting
-from cliptune.selection.cross_validation import cross_validate
+from cliptune.selection.candidates import Candidate, best_setting
+from cliptune.selection.cross_validation import cross_validate, favoured
 from cliptune.selection.folds import plan_folds
 from cliptune.selection.linear_paths import linear_heads
 from cliptune.selection.refitted import refitted
@@ -61,6 +63,56 @@ def refitted_linear(pool, folds, candidate):
         )
         logits[place] = head.predict_logits(pool.rows(held, head.needs))
     return logits
+
+
+def test_a_blend_is_the_sum_of_its_parts_fitted_without_the_held_images():
+    pool = POOLS["more rows than columns"]
+    folds = folds_of(pool)
+    for candidate in list(cross_validate(pool, folds, ["blend"], options={}))[1]:
+        options = candidate.options
+        parts = [
+            replace(candidate, options={**options[name], "features": candidate.features})
+            for name in ("discriminant", "linear")
+        ]
+        first = refitted(pool, folds, "discriminant", parts[0].options).logits
+        second = refitted_linear(pool, folds, parts[1])
+        expected = options["discriminant_weight"] * first + options["linear_weight"] * second
+        change = softmax(candidate.logits, axis=1) - softmax(expected, axis=1)
+        assert np.abs(change).max() < 0.01
+
+
+def test_a_blend_of_fitted_heads_is_the_blend_fitted_anew():
+    pool = POOLS["more rows than columns"]
+    (_, candidates) = cross_validate(pool, folds_of(pool), ["blend"], options={})
+    head = make_head("blend", candidates[-1].options, seed=0)
+    rows = pool.rows(np.arange(len(pool.labels)), head.needs)
+    given = {"text_rows": pool.text_rows, "logit_scale": pool.logit_scale}
+    parts = [part.fit(rows, pool.labels, **given) for part in head.parts()]
+    whole = make_head("blend", candidates[-1].options, seed=0).fit(rows, pool.labels, **given)
+    assert np.array_equal(head.combine(*parts).weight_, whole.weight_)
+    first, second = head.discriminant_weight, head.linear_weight
+    expected = first * parts[0].predict_logits(rows) + second * parts[1].predict_logits(rows)
+    assert whole.predict_logits(rows) == pytest.approx(expected, abs=1e-4)
+
+
+def test_features_before_the_projection_unless_others_are_shown_to_be_better():
+    labels = np.arange(200) % 2
+    pool = replace(make_pool(100, n_classes=2), labels=labels)
+    folds = folds_of(pool)
+    rng = np.random.default_rng(0)
+    own = labels[folds.rows]
+
+    def candidate(features, strength):
+        logits = rng.normal(size=(len(own), 2))
+        logits[np.arange(len(own)), own] += strength
+        return Candidate("linear", features, {}, logits.astype(np.float32))
+
+    usual = candidate("penultimate", 1.0)
+    assert favoured([candidate("embedding", 1.05), usual], pool, folds) is usual
+    better = candidate("both", 2.0)
+    assert favoured([usual, better], pool, folds) is better
+    alone = candidate("embedding", 1.0)
+    assert favoured([alone], pool, folds) is alone
 
 
 def test_the_objective_is_scikit_learns():

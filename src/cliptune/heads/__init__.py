@@ -134,6 +134,7 @@ HEADS: Mapping[str, type[Head]] = _LazyHeads(
     {
         "zero-shot": "cliptune.heads.zero_shot:ZeroShotHead",
         "linear": "cliptune.heads.linear:LinearHead",
+        "blend": "cliptune.heads.blend:BlendHead",
         "linear-sgd": "cliptune.heads.linear_sgd:SgdLinearHead",
         "dual-linear": "cliptune.heads.dual_linear:DualLinearHead",
         "attention": "cliptune.heads.attention:AttentionHead",

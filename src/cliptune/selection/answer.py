@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from cliptune.selection.judging import Gain, Judged, compare
-from cliptune.selection.methods import METHODS
+from cliptune.selection.methods import FAVOURITE, METHODS, cost
 from cliptune.selection.weighing import Verdict, images_needed, is_shown
 
 __all__ = ["Answer", "answer", "best_of", "nothing_held_out"]
@@ -93,12 +93,12 @@ class Answer:
 def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: int = 0) -> Answer:
     """Weigh methods against each other on the same held-out images.
 
-    The best is the one with the lowest log-loss among those whose accuracy is within one standard
-    error of the highest: on few images accuracy is coarse, and the highest of many is often the
-    luckiest. A simpler one is taken in its place where it is shown to be as good: where it is at
-    most ``margin`` worse with a probability of 75 %, by a comparison whose standard error is no
-    larger than the margin; a coarser one shows nothing. What the best gains is what it gained on
-    images that did not choose it.
+    The best guess is the favourite where it is compared, the blend: few images would rather choose
+    the luckiest than the best of many. The most accurate of those that are shown to be better takes
+    its place. Without the favourite it is the one with the lowest log-loss among those whose
+    accuracy is within one standard error of the highest. One that costs its users less is taken in
+    its place where it is shown to be as good within ``margin``, and as a guess where it was right
+    as often and surer. What the best gains is what it gained on images that did not choose it.
 
     Args:
         judged: Methods by name, zero-shot among them.
@@ -115,7 +115,9 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
     }
     gain = to_best.get("zero-shot") or Gain(0.0, 0.0, len(judged[best].images))
     as_good = [name for name, lost in to_best.items() if is_shown(lost, margin)]
-    method: str | None = next(iter([*as_good, best]))
+    enough = [name for name in order if name in as_good or _is_no_worse(judged[name], judged[best])]
+    cheaper = [name for name in enough if cost(name) < cost(best)]
+    method: str | None = min([*cheaper, best], key=lambda n: (cost(n), -judged[n].accuracy))
     kind: Verdict = "train" if gain.low > 0 else "undecided"
     if best == "zero-shot" or "zero-shot" in as_good:
         kind, method = "do-not-train", "zero-shot"
@@ -140,7 +142,11 @@ def nothing_held_out(guess: str, margin: float) -> Answer:
 
 
 def best_of(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
-    """Return the lowest log-loss among those within one standard error of the highest accuracy."""
+    """Return the method that is expected to be right most often; see ``answer``."""
+    if FAVOURITE in order:
+        gains = {n: compare(judged[FAVOURITE], judged[n]) for n in order if n != FAVOURITE}
+        better = [name for name, gain in gains.items() if gain.low > 0]
+        return max(better, key=lambda name: judged[name].accuracy, default=FAVOURITE)
     highest = max(order, key=lambda name: (judged[name].accuracy, -judged[name].log_loss))
     lost = {name: compare(judged[name], judged[highest]) for name in order if name != highest}
     near = [name for name, gain in lost.items() if gain.difference <= gain.error]
@@ -150,9 +156,13 @@ def best_of(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
 def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: int) -> float:
     """Return by how much the chosen method's accuracy flatters it, because it was chosen by it.
 
+    The favourite was chosen by nothing.
+
     Bootstrap bias-corrected cross-validation (Tsamardinos et al., arXiv:1708.07180, section 3.2):
     methods are chosen on a draw of the images, and scored on those that the draw left out.
     """
+    if best == FAVOURITE:
+        return 0.0
     hits = np.stack([judged[name].hits for name in order], axis=1)
     losses = np.stack([judged[name].losses for name in order], axis=1)
     highest = max(order, key=lambda name: judged[name].accuracy)
@@ -167,6 +177,11 @@ def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: i
     scores = (left_out @ hits) / np.maximum(left_out.sum(axis=1, keepdims=True), 1)
     fair = float(scores[np.arange(_DRAWS), chosen].mean())
     return max(judged[best].accuracy - fair, 0.0)
+
+
+def _is_no_worse(one: Judged, other: Judged) -> bool:
+    """Say whether one was right at least as often, and surer of it."""
+    return one.accuracy >= other.accuracy and one.log_loss <= other.log_loss
 
 
 def _less(gain: Gain, luck: float) -> Gain:

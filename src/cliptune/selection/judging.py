@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cliptune.selection.folds import Folds
 
-__all__ = ["Gain", "Judged", "compare", "image_error"]
+__all__ = ["Gain", "Judged", "compare", "corrected_error", "image_error"]
 
 _LEVEL = 0.95
 
@@ -129,11 +129,16 @@ def compare(first: Judged, second: Judged) -> Gain:
         second: Another; where one was asked for the first repeat alone, J is that repeat's.
     """
     change = second.hits - first.hits
+    return Gain(float(change.mean()), corrected_error(change, first, second), len(change))
+
+
+def corrected_error(change: NDArray[np.float64], first: Judged, second: Judged) -> float:
+    """Return the standard error of a mean difference per image, as ``compare`` corrects it."""
     n, folds = len(change), min(first.folds, second.folds)
     ratio = max(first.overlap, second.overlap)
     held = n * ratio / (1 + ratio)
     overlap = (1 / folds + ratio) * n / max(held, 1.0)
-    return Gain(float(change.mean()), math.sqrt(overlap) * image_error(change), n)
+    return math.sqrt(overlap) * image_error(change)
 
 
 def image_error(change: NDArray[np.float64]) -> float:

@@ -8,15 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COMPARED", "METHODS", "TRAINED", "affordable", "needed_rows", "on_features"]
+__all__ = [
+    "COMPARED",
+    "FAVOURITE",
+    "METHODS",
+    "TRAINED",
+    "affordable",
+    "cost",
+    "needed_rows",
+    "on_features",
+]
 
-# From the least to the most that has to be fitted, kept and explained: among methods that are
-# as good as each other, the earlier one is taken.
+# From the least to the most that has to be fitted, kept and explained.
 METHODS = (
     "zero-shot",
     "prototype",
     "discriminant",
     "linear",
+    "blend",
     "linear-sgd",
     "dual-linear",
     "knn",
@@ -25,11 +34,20 @@ METHODS = (
 )
 # What is compared where no method is named. The others are trained by gradient, and would be
 # trained anew for every fold.
-COMPARED = ("zero-shot", "prototype", "discriminant", "linear", "knn", "cache")
-_ON_FEATURES = ("prototype", "discriminant", "linear")
+COMPARED = ("zero-shot", "prototype", "discriminant", "linear", "blend", "knn", "cache")
+# The best guess before anything was seen; another takes its place where it is shown to be better.
+FAVOURITE = "blend"
+_ON_FEATURES = ("prototype", "discriminant", "linear", "blend")
 TRAINED = ("linear-sgd", "dual-linear", "attention")
 _KEEPS_IMAGES = ("knn", "cache")
 _MOST_KEPT = 12_000
+
+
+def cost(method: str) -> int:
+    """Say what a method costs whoever uses it: 0 no labels, 1 a matrix, 2 images or patches."""
+    if method == "zero-shot":
+        return 0
+    return 2 if method in (*_KEEPS_IMAGES, "attention") else 1
 
 
 def on_features(method: str) -> bool:

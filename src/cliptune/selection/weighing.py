@@ -86,10 +86,10 @@ def verdict_of(gain: Gain, margin: float) -> Verdict:
 def is_shown(lost: Gain, margin: float) -> bool:
     """Say whether a cheaper way is shown to lose no more than a margin.
 
-    With a probability of 75 %, by a comparison whose standard error is no larger than the margin;
-    a coarser one shows nothing.
+    Where the 95 % interval lies below the margin; or with a probability of 75 %, by a comparison
+    whose standard error is no larger than the margin: a coarser one shows nothing by that.
     """
-    return lost.error <= margin and lost.below(margin) >= _SHOWN
+    return lost.high <= margin or (lost.error <= margin and lost.below(margin) >= _SHOWN)
 
 
 def images_needed(gain: Gain, margin: float) -> int | None:
