@@ -125,7 +125,7 @@ def run_case(task, rows, test, shots, seed):
     answer = chosen.answer
     shipped = answer.method or "zero-shot"
     best = max(accuracy, key=accuracy.get)
-    low, high = wilson_interval(round(answer.accuracy * len(rows)), len(rows))
+    low, high = wilson_interval(round(answer.score * len(rows)), len(rows))
     return {
         "n_labels": len(rows),
         "n_test": len(test),
@@ -138,7 +138,7 @@ def run_case(task, rows, test, shots, seed):
         "script": float(theirs.mean()),
         "gain": accuracy[shipped] - float(theirs.mean()),
         "below_script_beyond_noise": not _not_worse(theirs, hits[shipped]),
-        "expected": answer.accuracy,
+        "expected": answer.score,
         "interval": [low, high],
         "covered": low <= accuracy[answer.best] <= high,
         "ece": ece[shipped],

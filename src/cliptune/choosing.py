@@ -21,6 +21,7 @@ from cliptune.heads.build import make_head
 from cliptune.metrics import Score, compute_metrics, wilson_interval
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
+from cliptune.selection.criteria import check_criterion
 from cliptune.selection.cross_validation import cross_validate, favoured, held_out_loss
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
@@ -67,6 +68,7 @@ def choose_methods(
     abstain_precision: float | None = None,
     margin: float = 0.01,
     cut: float | None = None,
+    select: str = "accuracy",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Chosen:
     """Compare methods on images that each has not learned from; fit each on all of them.
@@ -78,13 +80,16 @@ def choose_methods(
         abstain_precision: Choose thresholds whose answers reach this precision.
         margin: How much accuracy a simpler method may cost.
         cut: Hold out a single share of the images instead of cross-validation.
+        select: The score that methods are compared by, a name in ``CRITERIA``.
         progress: Called with methods done and methods in all.
 
     Raises:
-        InputError: The margin is no share, or a head does not take one of the options.
+        InputError: The margin is no share, a head does not take one of the options, or there is no
+            such score.
     """
     if not 0 <= margin < 1:
         raise InputError(f"--margin {100 * margin:g} is no margin in points; give 0 or more")
+    check_criterion(select)
     rows = np.sort(np.concatenate([task.train, task.val]))
     pool = Pool(
         vectors=task.vectors[rows],
@@ -99,7 +104,7 @@ def choose_methods(
     folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
     compared, notes = affordable(methods, len(rows))
     total = len(dict.fromkeys(("zero-shot", *compared)))
-    held = _HeldOut(task, rows, pool, folds)
+    held = _HeldOut(task, rows, pool, folds, select)
     if not len(folds.rows):
         return held.without_choice(compared, options, margin)
     fitted: dict[str, Fitted] = {}
@@ -109,8 +114,9 @@ def choose_methods(
         method = candidates[0].method
         fitted[method], judged[method] = held.fit_best(candidates, abstain_precision)
         progress(len(fitted), total)
-    chance = float(np.bincount(pool.labels).max() / len(rows))
-    found = answer(judged, margin=margin, chance=chance, seed=task.seed)
+    found = answer(
+        judged, margin=margin, chance=_chance(pool, select), seed=task.seed, select=select
+    )
     return Chosen(fitted, found, (*_fold_notes(task, rows, folds), *notes), rows, judged)
 
 
@@ -122,6 +128,7 @@ class _HeldOut:
     rows: NDArray[np.int64]
     pool: Pool
     folds: Folds
+    select: str = "accuracy"
     heads: list[Head] = field(default_factory=list)
 
     def fit_best(
@@ -139,7 +146,7 @@ class _HeldOut:
         labels = pool.labels[folds.rows[: len(best.logits)]]
         temperature = fit_temperature(best.logits, labels)
         probabilities = apply_temperature(best.logits, temperature)
-        judged = Judged.of(probabilities, pool.labels, folds)
+        judged = Judged.of(probabilities, pool.labels, folds, select=self.select)
         once = len(folds.first_repeat().rows)  # the images of one repeat, each once
         threshold = None
         if abstain_precision is not None:
@@ -233,6 +240,13 @@ class _HeldOut:
             text_rows=self.task.text_rows,
             logit_scale=self.task.logit_scale,
         )
+
+
+def _chance(pool: Pool, select: str) -> float:
+    """Return what always naming one class reaches; of macro F1 it is no more than that."""
+    if select in ("balanced-accuracy", "macro-f1"):
+        return 1 / len(np.unique(pool.labels))
+    return float(np.bincount(pool.labels).max() / len(pool.labels))
 
 
 def _mean_accuracy(judged: Judged) -> Score:

@@ -196,14 +196,15 @@ def test_features_are_chosen_on_held_out_images(small_data, cache, tmp_path, ans
     }
     losses = found["auto"]["feature_losses"]
     assert set(losses) == {"embedding", "penultimate", "both"}
-    best = found[min(losses, key=losses.get)]
+    # So few images do not show that others are better than those before the projection.
+    best = found["penultimate"]
     assert best["feature_losses"] == {}
     assert found["auto"]["features"] == best["features"]
     for part in ("val", "test"):
         assert found["auto"][part]["accuracy"] == best[part]["accuracy"]
         assert found["auto"][part]["log_loss"] == pytest.approx(best[part]["log_loss"], abs=1e-4)
     head = Classifier.load(str(tmp_path / "auto")).head
-    assert head.get_params()["features"] == min(losses, key=losses.get)
+    assert head.get_params()["features"] == "penultimate"
 
 
 def test_an_encoder_without_a_projection_gets_the_embedding(

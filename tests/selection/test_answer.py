@@ -120,7 +120,7 @@ def test_what_the_favourite_reaches_is_not_flattered_by_a_choice():
     hits = drawn(100, 0.7)
     methods = {"zero-shot": judged(drawn(100, 0.2)), "blend": judged(hits)}
     methods |= {name: judged(drawn(100, 0.7, k)) for k, name in enumerate(("linear", "knn"), 1)}
-    assert answer(methods, margin=0.01, chance=0.1).accuracy == pytest.approx(0.7)
+    assert answer(methods, margin=0.01, chance=0.1).score == pytest.approx(0.7)
 
 
 def test_few_images_on_which_zero_shot_is_as_often_right_and_surer_need_no_training():
@@ -153,7 +153,7 @@ def test_the_gain_is_freed_of_the_luck_of_having_been_chosen():
         methods["zero-shot"] = judged(rng.random(80) < 0.6)
         found = answer(methods, margin=0.01, chance=0.1)
         flattered.append(methods[found.best].accuracy)
-        fair.append(found.accuracy)
+        fair.append(found.score)
     assert abs(np.mean(fair) - 0.6) < 0.5 * abs(np.mean(flattered) - 0.6)
 
 
@@ -165,7 +165,7 @@ def test_repeats_are_averaged_over_images():
     found = Judged.of(probabilities, labels, folds)
     assert found.images.tolist() == list(range(20))
     assert found.hits.tolist() == (labels == 0).tolist()
-    assert found.accuracy == 0.5
+    assert found.score == 0.5
     assert found.log_loss == pytest.approx(-(math.log(0.6) + math.log(0.5)) / 2)
     assert found.folds == 60
 

@@ -31,7 +31,8 @@ class Answer:
     Attributes:
         method: The method to ship; None where none is better than guessing.
         best: The method that is expected to be right most often.
-        accuracy: What ``best`` is expected to reach, freed of the luck of having been chosen.
+        score: What ``best`` is expected to reach, freed of the luck of having been chosen.
+        select: What that is: accuracy, or another name in ``CRITERIA``.
         answer: ``train``: the gain over zero-shot is above 0. ``do-not-train``: the gain is below
             the margin. ``undecided``: there are too few labels to tell.
         gain: From zero-shot to ``best``, freed of the same luck.
@@ -43,12 +44,13 @@ class Answer:
 
     method: str | None
     best: str
-    accuracy: float
+    score: float
     answer: Verdict
     gain: Gain
     as_good: tuple[str, ...]
     margin: float
     labels_needed: int | None
+    select: str = "accuracy"
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return what is reported of it."""
@@ -59,7 +61,9 @@ class Answer:
             "margin": self.margin,
             "labels_needed": self.labels_needed,
             "best": self.best,
-            "accuracy": self.accuracy if known else None,
+            "select": self.select,
+            "score": self.score if known else None,
+            **({"accuracy": self.score if known else None} if self.select == "accuracy" else {}),
             "as_good": list(self.as_good),
             "gain": {
                 "difference": self.gain.difference if known else None,
@@ -79,7 +83,7 @@ class Answer:
         return cls(
             method=values["recommended"],
             best=values["best"],
-            accuracy=values["accuracy"],
+            score=values.get("score", values.get("accuracy")),
             answer=values["answer"],
             gain=Gain(gain["difference"], gain["error"], gain["n"])
             if known
@@ -87,10 +91,18 @@ class Answer:
             as_good=tuple(values["as_good"]),
             margin=values["margin"],
             labels_needed=values["labels_needed"],
+            select=values.get("select", "accuracy"),
         )
 
 
-def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: int = 0) -> Answer:
+def answer(
+    judged: Mapping[str, Judged],
+    *,
+    margin: float,
+    chance: float,
+    seed: int = 0,
+    select: str = "accuracy",
+) -> Answer:
     """Weigh methods against each other on the same held-out images.
 
     The best guess is the favourite where it is compared, the blend: few images would rather choose
@@ -102,14 +114,16 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
 
     Args:
         judged: Methods by name, zero-shot among them.
-        margin: How much accuracy a simpler method may cost.
-        chance: Accuracy of always naming the commonest class.
+        margin: How much of the score a cheaper method may cost.
+        chance: What guessing reaches: the accuracy of always naming the commonest class, or what
+            that is in another score.
         seed: Of the bootstrap.
+        select: By which score the methods were judged.
     """
     order: Sequence[str] = sorted(judged, key=METHODS.index)
     best = best_of(judged, order)
     luck = _luck(judged, order, best, seed)
-    accuracy = judged[best].accuracy - luck
+    score = judged[best].score - luck
     to_best = {
         name: _less(compare(judged[name], judged[best]), luck) for name in order if name != best
     }
@@ -117,21 +131,23 @@ def answer(judged: Mapping[str, Judged], *, margin: float, chance: float, seed: 
     as_good = [name for name, lost in to_best.items() if is_shown(lost, margin)]
     enough = [name for name in order if name in as_good or _is_no_worse(judged[name], judged[best])]
     cheaper = [name for name in enough if cost(name) < cost(best)]
-    method: str | None = min([*cheaper, best], key=lambda n: (cost(n), -judged[n].accuracy))
+    method: str | None = min([*cheaper, best], key=lambda n: (cost(n), -judged[n].score))
     kind: Verdict = "train" if gain.low > 0 else "undecided"
     if best == "zero-shot" or "zero-shot" in as_good:
         kind, method = "do-not-train", "zero-shot"
-    if _is_guessing(accuracy, len(judged[best].images), chance):
+    reached = judged[best].accuracy if select == "log-loss" else score
+    if _is_guessing(reached, len(judged[best].images), chance):
         kind, method = "do-not-train", None
     return Answer(
         method=method,
         best=best,
-        accuracy=accuracy,
+        score=score,
         answer=kind,
         gain=gain,
         as_good=tuple(name for name in (*as_good, best) if name != method),
         margin=margin,
         labels_needed=images_needed(gain, margin) if kind == "undecided" else None,
+        select=select,
     )
 
 
@@ -146,8 +162,8 @@ def best_of(judged: Mapping[str, Judged], order: Sequence[str]) -> str:
     if FAVOURITE in order:
         gains = {n: compare(judged[FAVOURITE], judged[n]) for n in order if n != FAVOURITE}
         better = [name for name, gain in gains.items() if gain.low > 0]
-        return max(better, key=lambda name: judged[name].accuracy, default=FAVOURITE)
-    highest = max(order, key=lambda name: (judged[name].accuracy, -judged[name].log_loss))
+        return max(better, key=lambda name: judged[name].score, default=FAVOURITE)
+    highest = max(order, key=lambda name: (judged[name].score, -judged[name].log_loss))
     lost = {name: compare(judged[name], judged[highest]) for name in order if name != highest}
     near = [name for name, gain in lost.items() if gain.difference <= gain.error]
     return min([*near, highest], key=lambda name: judged[name].log_loss)
@@ -163,25 +179,25 @@ def _luck(judged: Mapping[str, Judged], order: Sequence[str], best: str, seed: i
     """
     if best == FAVOURITE:
         return 0.0
-    hits = np.stack([judged[name].hits for name in order], axis=1)
+    each = np.stack([judged[name].scores for name in order], axis=1)
     losses = np.stack([judged[name].losses for name in order], axis=1)
-    highest = max(order, key=lambda name: judged[name].accuracy)
+    highest = max(order, key=lambda name: judged[name].score)
     errors = np.array([compare(judged[name], judged[highest]).error for name in order])
-    n = len(hits)
+    n = len(each)
     rng = np.random.default_rng([seed, 23])
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)
-    accuracy, loss = drawn @ hits / n, drawn @ losses / n
-    near = accuracy >= accuracy.max(axis=1, keepdims=True) - errors
+    score, loss = drawn @ each / n, drawn @ losses / n
+    near = score >= score.max(axis=1, keepdims=True) - errors
     chosen = np.where(near, loss, np.inf).argmin(axis=1)
     left_out = drawn == 0
-    scores = (left_out @ hits) / np.maximum(left_out.sum(axis=1, keepdims=True), 1)
+    scores = (left_out @ each) / np.maximum(left_out.sum(axis=1, keepdims=True), 1)
     fair = float(scores[np.arange(_DRAWS), chosen].mean())
-    return max(judged[best].accuracy - fair, 0.0)
+    return max(judged[best].score - fair, 0.0)
 
 
 def _is_no_worse(one: Judged, other: Judged) -> bool:
     """Say whether one was right at least as often, and surer of it."""
-    return one.accuracy >= other.accuracy and one.log_loss <= other.log_loss
+    return one.score >= other.score and one.log_loss <= other.log_loss
 
 
 def _less(gain: Gain, luck: float) -> Gain:

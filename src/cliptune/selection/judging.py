@@ -1,6 +1,6 @@
 """What methods answered for the same held-out images, and how far two of them differ.
 
-It sees hits and losses, and knows nothing about what is done with a difference.
+It sees hits, losses and scores, and knows nothing about what is done with a difference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.selection.criteria import grade
 from cliptune.selection.folds import Folds
 
 __all__ = ["Gain", "Judged", "compare", "corrected_error", "image_error"]
@@ -28,6 +29,8 @@ class Judged:
         losses: float64 (n,), its mean negative log-probability of the label likewise.
         folds: J, how often a share of the images was left out.
         overlap: n_held / n_learned of one fold.
+        graded: float64 (n,), each image's part in the score that methods are compared by (see
+            ``grade``); None for the hits.
     """
 
     images: NDArray[np.int64]
@@ -35,10 +38,16 @@ class Judged:
     losses: NDArray[np.float64]
     folds: int
     overlap: float
+    graded: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
-        cls, probabilities: NDArray[np.float64], labels: NDArray[np.int64], folds: Folds
+        cls,
+        probabilities: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        folds: Folds,
+        *,
+        select: str = "accuracy",
     ) -> Judged:
         """Judge answers.
 
@@ -47,6 +56,7 @@ class Judged:
                 fewer where only the first repeat was answered.
             labels: int64 (n,), of all images.
             folds: What was left out.
+            select: A name in ``CRITERIA``, by which methods are compared.
         """
         h = len(probabilities)
         rows = folds.rows[:h]
@@ -62,7 +72,18 @@ class Judged:
             np.bincount(place, losses) / times,
             n_folds,
             held / max(folds.n - held, 1),
+            np.bincount(place, grade(probabilities, own, select)) / times,
         )
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """What each image adds to the score that methods are compared by, float64 (n,)."""
+        return self.hits if self.graded is None else self.graded
+
+    @property
+    def score(self) -> float:
+        """That score: accuracy, unless another criterion was asked for."""
+        return float(self.scores.mean())
 
     @property
     def accuracy(self) -> float:
@@ -77,10 +98,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Gain:
-    """From one method to another, in accuracy on the same held-out images.
+    """From one method to another, in the score that methods are compared by.
 
     Attributes:
-        difference: Accuracy of the second minus accuracy of the first.
+        difference: Score of the second minus score of the first, on the same held-out images.
         error: Its standard error.
         n: Images.
     """
@@ -128,7 +149,7 @@ def compare(first: Judged, second: Judged) -> Gain:
         first: A method.
         second: Another; where one was asked for the first repeat alone, J is that repeat's.
     """
-    change = second.hits - first.hits
+    change = second.scores - first.scores
     return Gain(float(change.mean()), corrected_error(change, first, second), len(change))
 
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 from cliptune.formatting import change, change_interval, count, interval, percent
 from cliptune.metrics import Score
 from cliptune.selection.answer import Answer
-from cliptune.selection.judging import Gain
 
 __all__ = ["recommendation"]
+
+_OF = {
+    "accuracy": "",
+    "balanced-accuracy": " of balanced accuracy",
+    "macro-f1": " of macro F1",
+}
 
 
 def recommendation(answer: Answer, test: Score | None) -> str:
@@ -41,19 +46,25 @@ def recommendation(answer: Answer, test: Score | None) -> str:
     needed = answer.labels_needed
     more = f" About {count(needed)} labels would decide." if needed else ""
     return (
-        f"Too few labels to say whether training pays: {answer.best} is {_gain(answer.gain)}. The "
+        f"Too few labels to say whether training pays: {answer.best} is {_gain(answer)}. The "
         f"best guess is {answer.method}, which reaches {score}.{more}"
     )
 
 
-def _gain(gain: Gain) -> str:
-    return (
-        f"{change(gain.difference)} points against zero-shot on {count(gain.n)} held-out images "
-        f"(95 % interval {change_interval(gain.low, gain.high)})"
-    )
+def _gain(answer: Answer) -> str:
+    gain = answer.gain
+    if answer.select == "log-loss":
+        size = f"{gain.difference:+.3f} nats of log-probability"
+        within = f"{gain.low:+.3f} to {gain.high:+.3f}"
+    else:
+        size = f"{change(gain.difference)} points{_OF[answer.select]}"
+        within = change_interval(gain.low, gain.high)
+    return f"{size} against zero-shot on {count(gain.n)} held-out images (95 % interval {within})"
 
 
 def _margin(answer: Answer) -> str:
+    if answer.select == "log-loss":
+        return f"{answer.margin:g} nats"
     return f"{100 * answer.margin:g} point{'' if answer.margin == 0.01 else 's'}"
 
 
@@ -62,14 +73,14 @@ def _why_not(answer: Answer) -> str:
         return f"no method is better than zero-shot on {count(answer.gain.n)} held-out images"
     return (
         f"zero-shot is as good within {_margin(answer)} with a probability of "
-        f"{percent(answer.gain.below(answer.margin))}: {answer.best} is {_gain(answer.gain)}"
+        f"{percent(answer.gain.below(answer.margin))}: {answer.best} is {_gain(answer)}"
     )
 
 
 def _why(answer: Answer) -> str:
     if answer.method == answer.best:
-        return f"{_gain(answer.gain)}, and no simpler method is shown to be as good"
+        return f"{_gain(answer)}, and no cheaper method is shown to be as good"
     return (
         f"as good within {_margin(answer)} as {answer.best}, which is expected to be best with "
-        f"{_gain(answer.gain)}"
+        f"{_gain(answer)}"
     )
