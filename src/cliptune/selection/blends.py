@@ -6,8 +6,10 @@ Nothing is fitted: both parts have answered for the held-out images before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cliptune.heads.choice import best_temperature
 from cliptune.selection.candidates import Candidate, Pool, Setting
@@ -41,12 +43,9 @@ def blends(
     ]
 
 
-def _average(first: Candidate, second: Candidate, labels: np.ndarray) -> Setting:
-    weights, logits = [], np.float32(0)
-    for part in (first, second):
-        temperature, _ = best_temperature(part.logits, labels)
-        weights.append(0.5 / temperature)
-        logits = logits + np.float32(weights[-1]) * part.logits
+def _average(first: Candidate, second: Candidate, labels: NDArray[np.int64]) -> Setting:
+    weights = [0.5 / best_temperature(part.logits, labels)[0] for part in (first, second)]
+    logits = np.float32(weights[0]) * first.logits + np.float32(weights[1]) * second.logits
     options = {
         "features": first.features,
         "discriminant": _without_features(first),
@@ -54,8 +53,8 @@ def _average(first: Candidate, second: Candidate, labels: np.ndarray) -> Setting
         "discriminant_weight": weights[0],
         "linear_weight": weights[1],
     }
-    return Setting(options, np.asarray(logits))
+    return Setting(options, logits)
 
 
-def _without_features(part: Candidate) -> dict[str, float]:
+def _without_features(part: Candidate) -> dict[str, Any]:  # Any: arguments of any head
     return {name: value for name, value in part.options.items() if name != "features"}

@@ -43,9 +43,10 @@ def grade(
     check_criterion(select)
     n, n_classes = probabilities.shape
     if select == "log-loss":
-        return np.log(np.maximum(probabilities[np.arange(n), labels], 1e-300))
+        sure: NDArray[np.float64] = np.log(np.maximum(probabilities[np.arange(n), labels], 1e-300))
+        return sure
     answers = probabilities.argmax(axis=1)
-    right = (answers == labels).astype(np.float64)
+    right: NDArray[np.float64] = (answers == labels).astype(np.float64)
     counts = np.bincount(labels, minlength=n_classes)
     if select == "accuracy":
         return right
