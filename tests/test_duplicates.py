@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from cliptune.duplicates import DEFAULT_SIMILARITY, find_duplicates, group_duplicates
+from cliptune.duplicates import DEFAULT_SIMILARITY, find_duplicates, group_duplicates, join_groups
 
 
 def unit(rows):
@@ -85,3 +85,14 @@ def test_a_picture_that_comes_thousands_of_times_fills_no_memory():
     assert np.bincount(pairs.second).max() == 20
     assert np.bincount(groups).tolist() == [1000] * 4
     assert peak < 60e6  # two million pairs of 20 bytes, sorted, were twice that
+
+
+def test_named_groups_join_those_of_near_duplicates():
+    groups = np.array([0, 0, 1, 2, 3, 4])
+    names = np.array(["a", "", "a", "b", "", "b"])
+    joined = join_groups(groups, names)
+    assert joined[0] == joined[1] == joined[2]  # 2 bears the name of 0, and 1 looks like 0
+    assert joined[3] == joined[5]
+    assert len(set(joined[[0, 3, 4]].tolist())) == 3
+    nobody = np.array([""] * 6)
+    assert np.array_equal(join_groups(groups, nobody), groups)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -132,3 +134,35 @@ def test_without_validation_all_outside_the_test_is_learned_from(tmp_path):
     assert len(partition.val) == 0
     assert sorted(partition.train.tolist()) == np.flatnonzero(table.splits != "test").tolist()
     assert any("val" in note and "learned from" in note for note in partition.notes)
+
+
+def in_groups(table, names):
+    return replace(table, groups=np.asarray(names, dtype=np.str_))
+
+
+def test_images_of_one_group_stay_on_one_side(tmp_path):
+    plain = make_table(tmp_path, [])
+    patients = [f"patient {i // 4}" for i in range(20)] * 2
+    table = in_groups(plain, patients)
+    for seed in range(5):
+        partition = partition_table(table, directions(40), val_fraction=0.25, seed=seed)
+        sides = [set(table.groups[rows]) for rows in rows_of(partition)]
+        assert not sides[0] & sides[1]
+        assert not sides[0] & sides[2]
+        assert not sides[1] & sides[2]
+    assert any("near-duplicates and groups on one side" in note for note in partition.notes)
+
+
+def test_groups_that_the_splits_tear_apart_are_named(tmp_path):
+    plain = make_table(tmp_path, ["train", "test"])
+    table = in_groups(plain, ["clinic 7" if i in (0, 70) else "" for i in range(80)])
+    partition = partition_table(table, directions(80), val_fraction=None, seed=0)
+    assert any("1 group on both sides of the test" in note for note in partition.notes)
+    assert any("clinic 7" in note for note in partition.notes)
+
+
+def test_a_group_that_holds_a_whole_class_is_refused_with_the_class(tmp_path):
+    plain = make_table(tmp_path, [])
+    table = in_groups(plain, ["farm"] * 20 + [""] * 20)
+    with pytest.raises(DataError, match="ant"):
+        partition_table(table, directions(40), val_fraction=None, seed=0)

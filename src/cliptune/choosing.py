@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
-from cliptune.duplicates import group_duplicates
+from cliptune.duplicates import group_duplicates, join_groups
 from cliptune.errors import InputError
 from cliptune.fitting import CrossValidation, Fitted
 from cliptune.heads import Head
@@ -101,6 +101,8 @@ def choose_methods(
         seed=task.seed,
     )
     groups = group_duplicates(pool.vectors)
+    if task.groups is not None:
+        groups = join_groups(groups, task.groups[rows])
     folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
     compared, notes = affordable(methods, len(rows))
     total = len(dict.fromkeys(("zero-shot", *compared)))
@@ -256,9 +258,10 @@ def _mean_accuracy(judged: Judged) -> Score:
 
 
 def _fold_notes(task: Task, rows: NDArray[np.int64], folds: Folds) -> list[str]:
+    together = "near-duplicates" if task.groups is None else "near-duplicates and groups"
     notes = [
         f"methods are chosen on held-out images: {folds} (stratified, seed {task.seed}, "
-        f"near-duplicates on one side); each is then fitted on all {len(rows)}"
+        f"{together} on one side); each is then fitted on all {len(rows)}"
     ]
     if folds.n_folds > 1 and len(folds.never_held):
         kept = {task.class_names[label] for label in task.labels[rows[folds.never_held]]}

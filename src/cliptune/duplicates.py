@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from cliptune.processors import usable_cores
 
-__all__ = ["DEFAULT_SIMILARITY", "DuplicatePairs", "find_duplicates", "group_duplicates"]
+__all__ = [
+    "DEFAULT_SIMILARITY",
+    "DuplicatePairs",
+    "find_duplicates",
+    "group_duplicates",
+    "join_groups",
+]
 
 # Cosine after subtracting the mean image: plain cosines flatter, because the embeddings of any
 # model share a large common direction.
@@ -119,6 +125,24 @@ def group_duplicates(
             one, other = groups[np.concatenate(links, axis=1)]
             groups = _components(one, other, len(rows))[groups]
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def join_groups(groups: NDArray[np.int64], names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Join groups whose rows bear the same name, such as the images of one patient.
+
+    Args:
+        groups: int64 (N,), the group of each row.
+        names: str (N,); rows with an empty one are joined with none.
+
+    Returns:
+        int64 (N,), a group number for each row.
+    """
+    named = np.flatnonzero(names != "")
+    _, of_name = np.unique(names[named], return_inverse=True)
+    n = int(groups.max()) + 1 if len(groups) else 0
+    n_names = int(of_name.max()) + 1 if len(named) else 0
+    joined = _components(groups[named], of_name + n, n + n_names)[groups]
+    return np.unique(joined, return_inverse=True)[1].astype(np.int64)
 
 
 def _components(one: NDArray[np.int64], other: NDArray[np.int64], n: int) -> NDArray[np.int64]:

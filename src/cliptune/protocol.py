@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.duplicates import DuplicatePairs, find_duplicates, group_duplicates
+from cliptune.duplicates import DuplicatePairs, find_duplicates, group_duplicates, join_groups
 from cliptune.errors import DataError, InputError
 from cliptune.images import ImageTable
 from cliptune.images.split import split_validation
@@ -120,6 +120,7 @@ def partition_table(
         notes.append(note)
     _require_all_classes(table, pool, "training")
     seen = np.concatenate([pool, val])
+    notes += _split_groups(table, seen, test)
     across = find_duplicates(vectors[seen], vectors[test])
     pairs = DuplicatePairs(seen[across.first], test[across.second], across.similarity, across.n_all)
     if len(pairs):
@@ -216,11 +217,11 @@ def cut_validation(
     Returns:
         Rows to learn from, rows to select on, and a sentence about it.
     """
-    groups = group_duplicates(vectors[pool])
+    groups = _groups(table, vectors, pool)
     train, val = _cut(table, pool, groups, val_fraction, seed)
     note = (
         f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
-        "near-duplicates on one side)"
+        f"{_together(table)} on one side)"
     )
     return train, val, note
 
@@ -234,13 +235,39 @@ def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], se
         notes.append(assigned.note)
         return assigned.train, assigned.val, assigned.test
     everything = np.arange(len(table))
-    groups = group_duplicates(vectors)
+    groups = _groups(table, vectors, everything)
     pool, test = _cut(table, everything, groups, _TEST_FRACTION, seed)
     notes.append(
         f"the data come without a test: {len(test)} images were cut and locked (stratified, "
-        f"seed {seed}, near-duplicates on one side)"
+        f"seed {seed}, {_together(table)} on one side)"
     )
     return pool, None, test
+
+
+def _groups(
+    table: ImageTable, vectors: NDArray[np.float32], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Number what stays on one side: near-duplicates, and images of one named group."""
+    groups = group_duplicates(vectors[rows])
+    return groups if table.groups is None else join_groups(groups, table.groups[rows])
+
+
+def _together(table: ImageTable) -> str:
+    return "near-duplicates" if table.groups is None else "near-duplicates and groups"
+
+
+def _split_groups(table: ImageTable, seen: NDArray[np.int64], test: NDArray[np.int64]) -> list[str]:
+    """Say which groups the splits of the data set tear apart."""
+    if table.groups is None:
+        return []
+    torn = sorted((set(table.groups[seen]) & set(table.groups[test])) - {""})
+    if not torn:
+        return []
+    names = ", ".join(torn[:5]) + (f" and {len(torn) - 5} more" if len(torn) > 5 else "")
+    return [
+        f"the splits of the data set put {len(torn)} group{'s' if len(torn) > 1 else ''} on both sides of the test, which makes "
+        f"it too easy: {names}"
+    ]
 
 
 def _cut(

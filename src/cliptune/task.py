@@ -31,6 +31,7 @@ class Task:
         train: int64 rows to learn from.
         val: int64 rows to select on.
         seed: Of everything random.
+        groups: str (N,), what each image belongs with, empty for nothing; or None.
         trunk: float32 (N, D + E) of all images, the vectors with the features before the
             projection behind them, or None where no method needs them.
     """
@@ -45,6 +46,7 @@ class Task:
     val: NDArray[np.int64]
     seed: int = 0
     trunk: NDArray[np.float32] | None = None
+    groups: NDArray[np.str_] | None = None
 
 
 def head_input(

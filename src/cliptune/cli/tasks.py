@@ -77,4 +77,5 @@ def make_task(
         val=parts.val,
         seed=seed,
         trunk=trunk,
+        groups=table.groups,
     )

@@ -174,6 +174,7 @@ class Subject:
             val=self.partition.val,
             seed=self.seed,
             trunk=view.trunk,
+            groups=self.table.groups,
         )
 
 

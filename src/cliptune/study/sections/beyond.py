@@ -129,6 +129,7 @@ def _fit_attention(subject: Subject, view: View, desk: Desk) -> Fitted:
     task = replace(
         whole,
         vectors=view.vectors[rows],
+        groups=None if whole.groups is None else whole.groups[rows],
         tokens=tokens,
         labels=whole.labels[rows],
         train=np.arange(len(train)),
