@@ -264,9 +264,10 @@ def _split_groups(table: ImageTable, seen: NDArray[np.int64], test: NDArray[np.i
     if not torn:
         return []
     names = ", ".join(torn[:5]) + (f" and {len(torn) - 5} more" if len(torn) > 5 else "")
+    groups = f"{len(torn)} group{'s' if len(torn) > 1 else ''}"
     return [
-        f"the splits of the data set put {len(torn)} group{'s' if len(torn) > 1 else ''} on both sides of the test, which makes "
-        f"it too easy: {names}"
+        f"the splits of the data set put {groups} on both sides of the test, which makes it too "
+        f"easy: {names}"
     ]
 
 
