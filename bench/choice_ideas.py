@@ -1,7 +1,10 @@
-"""Ideas beside the blend, on the same draws of labels: what each reaches on the test.
+"""Peers and ideas beside the blend, on the same draws of labels: what each reaches on the test.
 
     python bench/choice_ideas.py DATA_ROOT [--shots 4,8,16] [--seeds 2]
 
+- Tip-Adapter-F (arXiv:2111.03930; its keys are trained from the labelled embeddings) and a residual
+  layer on images and texts as in CLIP-Adapter (arXiv:2110.04544): ``cache`` with ``fine_tuned`` and
+  ``dual-linear`` here, with the settings of their papers: so few labels leave nothing to choose on.
 - ProKeR (arXiv:2501.11175): kernel ridge regression towards one-hot labels, pulled to zero-shot;
   kernel width, ridge and the weight of zero-shot by the log-loss of leave-one-out answers, which
   the inverse of the kernel matrix gives. On the embedding, and on what is before the projection.
@@ -26,6 +29,7 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from cliptune.encoders.engines import open_on_engine
 from cliptune.features import FeatureStore
 from cliptune.heads.arrays import softmax
+from cliptune.heads.build import make_head
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.paths import cache_dir
@@ -34,6 +38,10 @@ RIDGES = 10.0 ** np.arange(-3, 2.5, 0.5)
 WIDTHS = (0.5, 1.0, 2.0, 5.0, 10.0)
 PULLS = (0.0, 0.003, 0.01, 0.03, 0.1)
 COUNTED = (0.1, 1.0)
+PEERS = {
+    "Tip-Adapter-F": ("cache", {"fine_tuned": True}),
+    "CLIP-Adapter-like residual": ("dual-linear", {}),
+}
 ROUNDS, COLUMNS, SHRINKAGE = 8, 256, 0.4
 
 
@@ -88,6 +96,11 @@ def run_case(task, rows, pool, test):
     texts -= texts.mean(axis=1, keepdims=True)
     behind = task.trunk[:, task.vectors.shape[1] :]
     found = {}
+    for name, head in PEERS.items():
+        fitted = make_head(*head, seed=task.seed).fit(
+            task.vectors[rows], labels[rows], text_rows=task.text_rows, logit_scale=task.logit_scale
+        )
+        found[name] = fitted.predict_logits(task.vectors[test])
     for name, columns in (("embedding", task.vectors), ("penultimate", behind)):
         logits = proker(columns[rows], labels[rows], texts[rows], columns[test], texts[test])
         found[f"ProKeR, {name}"] = logits
