@@ -143,6 +143,15 @@ def test_the_error_is_nadeau_and_bengios():
     assert gain.difference == pytest.approx(change.mean())
 
 
+def test_a_single_cut_has_all_its_images_in_one_fold():
+    rng = np.random.default_rng(0)
+    first, second = (rng.random(500) < share for share in (0.6, 0.7))
+    cut = [Judged(np.arange(500), hits * 1.0, hits * 1.0, 1, 1 / 4) for hits in (first, second)]
+    change = second.astype(float) - first
+    expected = math.sqrt((1 + 1 / 4) * change.var() / 500)
+    assert compare(*cut).error == pytest.approx(expected, rel=0.01)
+
+
 def test_the_gain_is_freed_of_the_luck_of_having_been_chosen():
     """Ten methods that are equally good: the best of them is not better than the others."""
     flattered, fair = [], []

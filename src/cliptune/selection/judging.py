@@ -157,7 +157,8 @@ def corrected_error(change: NDArray[np.float64], first: Judged, second: Judged) 
     """Return the standard error of a mean difference per image, as ``compare`` corrects it."""
     n, folds = len(change), min(first.folds, second.folds)
     ratio = max(first.overlap, second.overlap)
-    held = n * ratio / (1 + ratio)
+    # Of several folds each holds its share of the images; a single cut holds all that were judged.
+    held = n if folds == 1 else n * ratio / (1 + ratio)
     overlap = (1 / folds + ratio) * n / max(held, 1.0)
     return math.sqrt(overlap) * image_error(change)
 
