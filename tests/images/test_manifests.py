@@ -352,3 +352,14 @@ def test_numbers_against_words_are_refused(pictures):
     write(pictures, "test.csv", "image,label\nimg/ç.jpg,ant\n")
     with pytest.raises(DataError, match=r"numbers as labels \('0'\) and some words \('ant'\)"):
         ImageTable.open(pictures)
+
+
+@pytest.mark.parametrize("head", ["id,label", "image,label", "sample,kind"])
+def test_a_manifest_may_name_images_without_folder_or_suffix(head, pictures):
+    text = f"{head}\na,ant\nb 1,bee\nç,ant\n"
+    table = ImageTable.open(write(pictures, "m.csv", text))
+    assert table.ids == ("img/a.jpg", "img/b 1.png", "img/ç.jpg")
+    assert named_labels(table) == ["ant", "bee", "ant"]
+    assert "found below it by name" in table.reading.notes[-1]
+    with pytest.raises(DataError):
+        ImageTable.open(write(pictures, "m.csv", text.replace("\na,", "\nz,")))

@@ -19,9 +19,9 @@ from cliptune.images.records import LabelledImages
 from cliptune.images.side_tables import Beside, weigh_tables
 from cliptune.images.table_paths import ImageIndex
 from cliptune.images.table_search import NamedImages, find_tables, read_named_images
-from cliptune.images.tree import Tree
+from cliptune.images.tree import Tree, list_tree
 
-__all__ = ["other_files", "read_folder"]
+__all__ = ["other_files", "read_bare_names", "read_folder"]
 
 
 def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
@@ -68,6 +68,31 @@ def other_files(tree: Tree, used: Collection[str]) -> list[Ignored]:
     kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in others)
     listed = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
     return [Ignored(len(others), "files that are no images", others[0], listed)]
+
+
+def read_bare_names(table: Path, asked: Asked) -> LabelledImages | None:
+    """Read a table whose images are named without their folder or their suffix.
+
+    Args:
+        table: The file; its images lie anywhere below its folder.
+        asked: How the user wants it read.
+
+    Returns:
+        The images; nothing where one of the names is of none, or the names are paths.
+    """
+    tree = list_tree(table.parent)
+    index = ImageIndex(tree.top.image_paths())
+    try:
+        found = read_named_images(tree, table.name, index, asked.columns, asked.where)
+    except DataError:
+        return None
+    if isinstance(found, str) or found.ignored or not found.are_bare:
+        return None
+    if not found.images.n_labelled and found.images.captions is None:
+        return None
+    reading = found.images.reading or Reading("a table")
+    note = f"{table.name} names images without their folders: they are found below it by name"
+    return replace(found.images, reading=reading.add(notes=[note]))
 
 
 def _read_tables(

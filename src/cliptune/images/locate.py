@@ -16,7 +16,7 @@ from cliptune.images.asked import Asked, refuse_columns, refuse_folder_options
 from cliptune.images.export_files import name_annotated, read_annotations
 from cliptune.images.exports import Annotated, tree_readers
 from cliptune.images.exports.tfrecord import read_files
-from cliptune.images.folder_data import other_files, read_folder
+from cliptune.images.folder_data import other_files, read_bare_names, read_folder
 from cliptune.images.labelling import label_all
 from cliptune.images.manifests import (
     MANIFEST_SUFFIXES,
@@ -149,7 +149,13 @@ def _read_file(path: Path, asked: Asked) -> LabelledImages:
         )
     refuse_folder_options(str(path), asked)
     cache, root = BatchCache(), path.parent
-    return _label_all([path], root, asked, lambda p: read_manifest(p, root, cache))
+    try:
+        return _label_all([path], root, asked, lambda p: read_manifest(p, root, cache))
+    except DataError:
+        images = read_bare_names(path, asked)
+        if images is None:
+            raise
+        return images
 
 
 def _add_ignored(images: LabelledImages, tree: Tree, used: Collection[str]) -> LabelledImages:

@@ -39,12 +39,14 @@ class NamedImages:
         paths: The images, one for each row of ``images``.
         images: What the table says of them.
         ignored: Rows that name no image.
+        are_bare: Every row names its image without a folder.
     """
 
     path: str
     paths: tuple[str, ...]
     images: LabelledImages
     ignored: tuple[Ignored, ...]
+    are_bare: bool = False
 
 
 def find_tables(tree: Tree) -> list[str]:
@@ -121,6 +123,7 @@ def read_named_images(
         paths=tuple(path_of[source.location] for source in images.sources),
         images=_with_splits_of_paths(images, path_of),
         ignored=(ignored,) if matches.absent else (),
+        are_bare=not any("/" in str(cell) for cell in records.read_column(column)),
     )
 
 
