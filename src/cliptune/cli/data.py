@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
-from cliptune.cli.console import print_json, print_text
+from pathlib import Path
+
+from cliptune.cli.console import note, print_json, print_text
 from cliptune.cli.early import require_class_names
 from cliptune.cli.open_data import read_whole_table
 from cliptune.cli.options import DataOptions, OutputOptions
+from cliptune.errors import InputError
 from cliptune.escaping import for_terminal
+from cliptune.places import require_writable
 
 __all__ = ["data"]
 
 
 def data(
     data: str,
+    out: Path | None = None,
     /,
     *,
+    to: str | None = None,
     dataset: DataOptions = DataOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Say how a data set is read: layout, classes, splits, labels, and what is left out.
 
+    With --to it is written into a new folder in another format, the pictures byte for byte.
+
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        out: The new folder of --to.
+        to: imagefolder, csv, webdataset, parquet, labelstudio, fiftyone or hf.
         dataset: How to read the data set.
         output: How results are shown.
     """
     from cliptune.images.describe import describe_table, table_facts
 
     require_class_names(dataset)
+    if (to is None) != (out is None):
+        raise InputError("--to and a folder go together, e.g. cliptune data DATA --to csv new/")
+    if to is not None and out is not None:
+        require_writable(out, "another folder")
     table = read_whole_table(data, dataset)
     if dataset.split is not None:
         table = table.split(dataset.split)
-    if output.json:
-        print_json(table_facts(table))
-    else:
+    facts = table_facts(table)
+    if not output.json:
         print_text(for_terminal(describe_table(table)))
+    if to is not None and out is not None:
+        from cliptune.images.writers import write_table
+
+        notes = write_table(table, to, out)
+        facts |= {"to": to, "out": str(out), "written_notes": list(notes)}
+        for sentence in notes:
+            note(sentence)
+        if not output.json:
+            print_text(f"{len(table)} images as {to}: {out}")
+    if output.json:
+        print_json(facts)

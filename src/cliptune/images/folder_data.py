@@ -15,7 +15,7 @@ from cliptune.images.asked import Asked, refuse_columns
 from cliptune.images.export_files import find_annotations, name_annotated, read_annotations
 from cliptune.images.folders import read_image_folder
 from cliptune.images.reading import Ignored, Reading
-from cliptune.images.records import LabelledImages
+from cliptune.images.records import LabelledImages, settle_lists
 from cliptune.images.side_tables import Beside, weigh_tables
 from cliptune.images.table_paths import ImageIndex
 from cliptune.images.table_search import NamedImages, find_tables, read_named_images
@@ -88,11 +88,12 @@ def read_bare_names(table: Path, asked: Asked) -> LabelledImages | None:
         return None
     if isinstance(found, str) or found.ignored or not found.are_bare:
         return None
-    if not found.images.n_labelled and found.images.captions is None:
+    (images,) = settle_lists([found.images])
+    if not images.n_labelled and images.captions is None:
         return None
-    reading = found.images.reading or Reading("a table")
+    reading = images.reading or Reading("a table")
     note = f"{table.name} names images without their folders: they are found below it by name"
-    return replace(found.images, reading=reading.add(notes=[note]))
+    return replace(images, reading=reading.add(notes=[note]))
 
 
 def _read_tables(

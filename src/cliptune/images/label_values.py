@@ -30,6 +30,7 @@ class Labels:
         classes: The classes in their order, where the file tells.
         numbered: Labels are numbers without names.
         sets: N sets of labels where an image may have several.
+        in_lists: The sets are lists, which may all hold one label.
         numbers: From class to its number, where a column gives both.
         notes: What was decided, one sentence each.
     """
@@ -38,6 +39,7 @@ class Labels:
     classes: tuple[str, ...] | None = None
     numbered: bool = False
     sets: list[LabelSet] | None = None
+    in_lists: bool = False
     numbers: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
 
@@ -128,9 +130,7 @@ def _read_sets(cells: Values, column: str, records: Records) -> Labels:
         sets.append(found)
     labels = {label for found in sets for label in found or ()}
     numbered = names is None and bool(labels) and all(_NUMBER.fullmatch(label) for label in labels)
-    if all(found is None or len(found) <= 1 for found in sets):
-        return Labels([found[0] if found else None for found in sets], names, numbered)
-    return Labels([None] * len(cells), names, numbered, sets=sets)
+    return Labels([None] * len(cells), names, numbered, sets=sets, in_lists=True)
 
 
 def _named(number: int | None, names: Sequence[str], column: str, origin: str) -> str | None:

@@ -21,7 +21,15 @@ from cliptune.images.label_columns import (
 )
 from cliptune.images.label_values import Labels
 from cliptune.images.reading import Reading
-from cliptune.images.records import VIEWS, Columns, Filter, LabelledImages, Records, join_splits
+from cliptune.images.records import (
+    VIEWS,
+    Columns,
+    Filter,
+    LabelledImages,
+    Records,
+    join_splits,
+    settle_lists,
+)
 from cliptune.images.split_words import split_of
 from cliptune.plain_text import require_text
 
@@ -45,6 +53,7 @@ def label_all(
     """
     _check_filter([records for records, _ in parts], where or {}, name)
     labelled = [label_images(records, columns, split, where) for records, split in parts]
+    labelled = settle_lists(labelled)
     if len(labelled) == 1:
         return labelled[0]
     joined = join_splits(labelled, name)
@@ -114,6 +123,7 @@ def label_images(
         numbered=found.numbered,
         captions=captions,
         label_sets=found.sets,
+        in_lists=found.in_lists,
         numbers=found.numbers,
         groups=[str(c) for c in records.read_column(group)] if group else None,
         reading=_describe(records, labels, columns, image, caption),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored
 from cliptune.images.roles import FolderOptions, guess_roles, inner
-from cliptune.images.split_words import is_storage, split_in
+from cliptune.images.split_words import UNLABELLED_FOLDER, is_storage, split_in
 from cliptune.images.tree import Folder
 
 __all__ = ["Arrangement", "Part", "arrange"]
@@ -151,6 +151,10 @@ def _read_part(
         elif not split_in(child.name) and classes:
             found.empty.append(child.name)
     role = options.roles.get(".")
+    bare = [child for child in classes if child.name == UNLABELLED_FOLDER]
+    classes = [child for child in classes if child not in bare]
+    if bare and not classes:
+        return Part(split, flat=tuple(f for f in bare if f.images))
     if not classes:
         return Part(split, flat=(folder,) if folder.images else ())
     if folder.images and role not in ("ignore", "unlabelled"):
@@ -165,8 +169,8 @@ def _read_part(
             Ignored(len(folder.images), "images beside folders", example, "as --folder says")
         )
     labels = tuple((child.name, child) for child in classes)
-    flat = (folder,) if folder.images and role == "unlabelled" else ()
-    return Part(split, labels, flat)
+    flat = [folder] if folder.images and role == "unlabelled" else []
+    return Part(split, labels, (*flat, *bare))
 
 
 def _holds_splits(classes: Sequence[Folder]) -> bool:

@@ -13,7 +13,16 @@ from cliptune.errors import DataError
 from cliptune.images.reading import Ignored, Reading, join_readings
 from cliptune.images.sources import Source
 
-__all__ = ["VIEWS", "Columns", "Filter", "LabelledImages", "Records", "Values", "join_splits"]
+__all__ = [
+    "VIEWS",
+    "Columns",
+    "Filter",
+    "LabelledImages",
+    "Records",
+    "Values",
+    "join_splits",
+    "settle_lists",
+]
 
 Filter = Mapping[str, Sequence[str]]
 # The column of what several views of one thing share.
@@ -74,6 +83,8 @@ class LabelledImages:
         captions: N groups of texts, in data sets of captions.
         label_sets: N sets of labels where images may have several, nothing for an image of which
             nothing is known; an empty set is an image to which no label applies.
+        in_lists: The sets are lists of labels, and it is not yet known whether any file of the
+            data set has a list of several.
         numbers: From class to its number, where the data give both.
         groups: N names of what an image belongs with, such as a patient.
         reading: How all this was read.
@@ -86,6 +97,7 @@ class LabelledImages:
     numbered: bool = False
     captions: list[tuple[str, ...]] | None = None
     label_sets: list[LabelSet] | None = None
+    in_lists: bool = False
     numbers: Mapping[str, int] | None = None
     groups: list[str] | None = None
     reading: Reading | None = None
@@ -107,6 +119,27 @@ class LabelledImages:
         """How many images have a label, or a set of them."""
         known = self.label_sets if self.label_sets is not None else self.labels
         return sum(label is not None for label in known)
+
+
+def settle_lists(parts: Sequence[LabelledImages]) -> list[LabelledImages]:
+    """Decide for all files of a data set together whether lists of labels are sets or one label.
+
+    Where no list holds several, an image has one label, and an empty list is none.
+    """
+    lists = [part for part in parts if part.in_lists]
+    if not lists:
+        return list(parts)
+    several = any(part.label_sets is not None and not part.in_lists for part in parts) or any(
+        len(labels or ()) > 1 for part in lists for labels in part.label_sets or ()
+    )
+    return [_settled(part, several) if part.in_lists else part for part in parts]
+
+
+def _settled(part: LabelledImages, several: bool) -> LabelledImages:
+    if several:
+        return replace(part, in_lists=False)
+    labels = [labels[0] if labels else None for labels in part.label_sets or ()]
+    return replace(part, labels=labels, label_sets=None, in_lists=False)
 
 
 def join_splits(parts: Sequence[LabelledImages], name: str) -> LabelledImages:

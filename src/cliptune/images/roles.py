@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from cliptune.errors import DataError, InputError
 from cliptune.images.split_words import (
     ROLES,
+    UNLABELLED_FOLDER,
     is_storage,
     split_in,
     split_of,
@@ -82,8 +83,9 @@ def guess_roles(
     """
     roles = _given_roles(top, options, origin)
     rest = [folder for folder in top.full if folder.path not in roles]
-    said = [folder for folder in rest if split_in(folder.name)]
+    said = [f for f in rest if split_in(f.name) and f.name != UNLABELLED_FOLDER]
     others = [folder for folder in rest if folder not in said]
+    others = [folder for folder in others if folder.name != UNLABELLED_FOLDER]
     others += [f for f in top.full if roles.get(f.path) == "class"]
     deep = [folder for folder in said if inner(folder).full]
     if said and not others:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored, Reading
-from cliptune.images.records import LabelledImages, join_splits
+from cliptune.images.records import LabelledImages, join_splits, settle_lists
 from cliptune.images.table_fill import fill_from_tables, gather_captions, gather_groups
 from cliptune.images.table_search import NamedImages
 
@@ -57,7 +57,8 @@ def weigh_tables(beside: Beside, wanted: str | None) -> LabelledImages:
         DataError: Tables and folders, or two tables, contradict each other.
         InputError: There is no table of that path.
     """
-    tables = list(beside.tables)
+    settled = settle_lists([table.images for table in beside.tables])
+    tables = [replace(t, images=i) for t, i in zip(beside.tables, settled, strict=True)]
     if wanted not in (None, "table", "folders"):
         tables = [table for table in tables if table.path == wanted]
     labelled = [table for table in tables if table.images.n_labelled]

@@ -8,7 +8,19 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-__all__ = ["ROLES", "is_storage", "is_submission", "split_in", "split_of", "split_word", "trunk"]
+__all__ = [
+    "ROLES",
+    "UNLABELLED_FOLDER",
+    "is_storage",
+    "is_submission",
+    "split_in",
+    "split_of",
+    "split_word",
+    "trunk",
+]
+
+# Where FiftyOne keeps images without a label beside class folders.
+UNLABELLED_FOLDER = "_unlabeled"
 
 ROLES = ("train", "val", "test", "unlabelled", "class", "ignore")
 

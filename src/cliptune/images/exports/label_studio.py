@@ -68,7 +68,7 @@ def _read_tasks(tasks: list[Json]) -> Annotated:
                 continue
             labels, is_region = _labels_of(annotation.get("result") or ())
             several = several or is_region
-            if labels or is_region:
+            if labels or is_region or annotation.get("result"):
                 answers.append(labels)
         found, same = agree(answers)
         n_tied += found is None and not same
