@@ -128,6 +128,7 @@ def read_whole_table(data: str, options: DataOptions) -> ImageTable:
             label_column=options.label_column,
             caption_column=options.caption_column,
             group_column=options.group_column,
+            group_pattern=options.group_pattern,
             class_names=options.class_names,
             where=_parse_where(options.where),
             folders=_parse_folders(options.folder),

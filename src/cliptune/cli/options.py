@@ -37,6 +37,9 @@ class DataOptions:
     group_column: str | None = None
     """Column of the manifest that says what an image belongs with, such as a patient."""
 
+    group_pattern: str | None = None
+    """Regular expression that finds the group in an image's path, e.g. 'patient_([0-9]+)'."""
+
     labels_from: str | None = None
     """folders, table, or a table's path in DATA, where several of them say labels."""
 

@@ -18,6 +18,7 @@ from PIL import Image
 from cliptune.catalog import known_class_names
 from cliptune.errors import DataError, InputError
 from cliptune.images.asked import Asked
+from cliptune.images.by_path import group_by_pattern
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.locate import read_data
 from cliptune.images.names import GivenNames, name_classes, read_class_names
@@ -72,6 +73,7 @@ class ImageTable:
         label_column: str | None = None,
         caption_column: str | None = None,
         group_column: str | None = None,
+        group_pattern: str | None = None,
         class_names: Sequence[str] | Path | None = None,
         where: Filter | None = None,
         folders: Mapping[str, str] | None = None,
@@ -88,6 +90,8 @@ class ImageTable:
             label_column: The same for labels.
             caption_column: The same for captions.
             group_column: The column that says what an image belongs with; none otherwise.
+            group_pattern: A regular expression that finds in an image's path what it belongs
+                with: its parentheses, or all of it.
             class_names: The names of the classes, or a file of them (``read_class_names``).
             where: Keep only rows whose cell in a column is one of some values.
             folders: What folders are, by name or path: ``train``, ``val``, ``test``,
@@ -108,7 +112,11 @@ class ImageTable:
             labels_from,
         )
         given = read_class_names(class_names) if isinstance(class_names, Path) else class_names
+        if group_column is not None and group_pattern is not None:
+            raise InputError("--group-column and --group-pattern came together; give one of them")
         images = read_data(data, asked, progress=progress)
+        if group_pattern is not None:
+            images = group_by_pattern(images, group_pattern)
         table = _make_table(images, given, str(data))
         return table if split is None else table.split(split)
 
