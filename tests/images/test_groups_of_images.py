@@ -2,7 +2,7 @@
 
 import pytest
 
-from cliptune.errors import DataError, InputError
+from cliptune.errors import InputError
 from cliptune.images import ImageTable
 
 
@@ -14,8 +14,9 @@ def test_a_column_says_the_group(make_tree):
     assert table.select([1, 2]).groups.tolist() == ["y", ""]
     assert ImageTable.open(folder).groups is None
     assert ImageTable.open(folder).digest() != table.digest()
-    with pytest.raises(DataError, match="has no column 'patient'"):
-        ImageTable.open(folder / "m.csv", group_column="patient")
+    for data in (folder, folder / "m.csv"):
+        with pytest.raises(InputError, match="--group-column patient came, but no table of"):
+            ImageTable.open(data, group_column="patient")
 
 
 @pytest.mark.parametrize(

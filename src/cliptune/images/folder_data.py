@@ -6,7 +6,7 @@ It knows in which order folders and tables are asked, and decides nothing betwee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +41,13 @@ def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
         folders = read_image_folder(tree, asked.folders)
     except DataError as error:
         refusal = error
-    named, unread = _read_tables(tree, asked, folders)
+    files = find_annotations(tree), find_tables(tree)
+    named, unread = _read_tables(tree, asked, folders, *files) if any(files) else ([], [])
+    if folders is not None and not named and asked.labels_from is None:
+        refuse_columns(tree.root, asked)
+        reading = folders.reading or Reading("a folder of images")
+        used = {table.example for table in unread}
+        return replace(folders, reading=reading.add(ignored=[*unread, *other_files(tree, used)]))
     if not named:
         if refusal is not None:
             raise refusal
@@ -97,7 +103,11 @@ def read_bare_names(table: Path, asked: Asked) -> LabelledImages | None:
 
 
 def _read_tables(
-    tree: Tree, asked: Asked, folders: LabelledImages | None
+    tree: Tree,
+    asked: Asked,
+    folders: LabelledImages | None,
+    annotations: Sequence[str],
+    tables: Sequence[str],
 ) -> tuple[list[NamedImages], list[Ignored]]:
     """Read the tables that name images, and say why others do not."""
     start = len(tree.root) + 1
@@ -109,8 +119,7 @@ def _read_tables(
     index = ImageIndex(paths)
     named: list[NamedImages] = []
     unread: list[Ignored] = []
-    tables = find_tables(tree)
-    for file in find_annotations(tree):
+    for file in annotations:
         annotated = read_annotations(Path(tree.root) / file)
         if annotated is not None:
             tables = [table for table in tables if table != file]

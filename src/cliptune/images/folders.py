@@ -5,7 +5,7 @@ It knows names and places of files, never their contents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cliptune.images.layouts import Arrangement, Part, arrange
@@ -13,8 +13,8 @@ from cliptune.images.number_forms import in_class_order, read_numbers
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages
 from cliptune.images.roles import FolderOptions
-from cliptune.images.sources import FileSource, Source, readable
-from cliptune.images.tree import Tree, list_tree, report_outside
+from cliptune.images.sources import FileSources, Source
+from cliptune.images.tree import Folder, Tree, list_tree, report_outside
 
 __all__ = ["list_images", "read_image_folder"]
 
@@ -41,23 +41,24 @@ def read_image_folder(
     if not tree.top.n_images:
         return None
     found = arrange(tree.top, options, tree.root)
-    ids, labels, splits = [], list[str | None](), list[str]()
+    folders = list[tuple[str, list[str]]]()
+    labels, splits = list[str | None](), list[str]()
     for part in found.parts:
-        for path, label in _images_of(part):
-            ids.append(path)
-            labels.append(label)
-            splits.append(part.split)
-    if source_of is None:
-        sources: list[Source] = [FileSource(readable(i), f"{tree.root}/{i}") for i in ids]
-    else:
-        sources = [source_of(i) for i in ids]
+        for folder, label in _folders_of(part):
+            folders.append((folder.path, folder.images))
+            labels += [label] * len(folder.images)
+            splits += [part.split] * len(folder.images)
+    files = FileSources(tree.root, folders)
+    sources: Sequence[Source] = (
+        files if source_of is None else [source_of(path) for path in files.paths()]
+    )
     classes = in_class_order({c for c in labels if c is not None} | set(found.empty))
     return LabelledImages(
         sources=sources,
         labels=labels,
         splits=splits,
         classes=classes,
-        reading=_describe(tree, found, classes, len(ids)),
+        reading=_describe(tree, found, classes, len(labels)),
     )
 
 
@@ -71,14 +72,13 @@ def list_images(root: Path) -> list[str]:
     return list(tree.top.image_paths())
 
 
-def _images_of(part: Part) -> Iterator[tuple[str, str | None]]:
+def _folders_of(part: Part) -> Iterator[tuple[Folder, str | None]]:
     for folder in part.flat:
-        prefix = f"{folder.path}/" if folder.path else ""
-        for name in folder.images:
-            yield prefix + name, None
-    for label, folder in part.classes:
-        for path in folder.image_paths():
-            yield path, label
+        yield folder, None
+    for label, top in part.classes:
+        for folder in top.walk():
+            if folder.images:
+                yield folder, label
 
 
 def _describe(tree: Tree, found: Arrangement, classes: tuple[str, ...], n_read: int) -> Reading:

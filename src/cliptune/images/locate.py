@@ -27,6 +27,7 @@ from cliptune.images.manifests import (
 from cliptune.images.parquet_rows import BatchCache
 from cliptune.images.reading import Reading
 from cliptune.images.records import LabelledImages, Records
+from cliptune.images.remote import copy_remote, is_remote
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
 from cliptune.images.sources import FileSource
 from cliptune.images.table_paths import ImageIndex
@@ -60,7 +61,13 @@ def read_data(
         refuse_folder_options(str(data), asked)
         return read_hub(str(data), asked.columns, asked.where)
     try:
-        return _read_local(data, asked, progress)
+        images = _read_local(data, asked, progress)
+        if asked.columns.group is not None and images.groups is None:
+            raise InputError(
+                f"--group-column {asked.columns.group} came, but no table of {str(data)!r} has "
+                "this column; name another, or use --group-pattern"
+            )
+        return images
     except UnavailableError:
         raise
     except OSError as error:
@@ -70,6 +77,8 @@ def read_data(
 
 def _read_local(data: str | Path, asked: Asked, progress: Progress | None) -> LabelledImages:
     text, path = str(data), Path(data)
+    if is_remote(text):
+        return _read_path(copy_remote(text, progress=progress), asked)
     if _is_there(path):
         return _read_path(path, asked)
     if "{" in text:

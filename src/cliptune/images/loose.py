@@ -19,6 +19,7 @@ from cliptune.images.asked import Asked
 from cliptune.images.folders import list_images
 from cliptune.images.locate import read_data
 from cliptune.images.manifests import MANIFEST_SUFFIXES
+from cliptune.images.remote import copy_remote, is_remote
 from cliptune.images.shards import is_shard
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.table import ImageTable
@@ -55,6 +56,14 @@ def open_images(names: Sequence[str]) -> ImageTable:
 
 
 def _find_images(name: str) -> Iterable[Source]:
+    if is_remote(name):
+        copied = copy_remote(name)
+        if is_file(copied) and is_image_name(copied.name):
+            return [FileSource(readable(name), str(copied))]
+        return [
+            FileSource(readable(_join(name, image)), str(copied / image))
+            for image in (_list_folder(copied) if is_folder(copied) else ())
+        ] or _in_data_set(str(copied))
     path = Path(name)
     if is_file(path) and path.suffix.lower() not in MANIFEST_SUFFIXES and not is_shard(path):
         return [FileSource(readable(name), name)]

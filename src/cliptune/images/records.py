@@ -11,7 +11,7 @@ from typing import Any
 
 from cliptune.errors import DataError
 from cliptune.images.reading import Ignored, Reading, join_readings
-from cliptune.images.sources import Source
+from cliptune.images.sources import Source, take
 
 __all__ = [
     "VIEWS",
@@ -106,7 +106,7 @@ class LabelledImages:
         """Return these rows of it; the classes stay."""
         return replace(
             self,
-            sources=[self.sources[r] for r in rows],
+            sources=take(self.sources, rows),
             labels=[self.labels[r] for r in rows],
             splits=[self.splits[r] for r in rows],
             captions=None if self.captions is None else [self.captions[r] for r in rows],

@@ -26,7 +26,7 @@ from cliptune.images.number_forms import in_class_order
 from cliptune.images.reading import Reading
 from cliptune.images.records import Columns, Filter, LabelledImages
 from cliptune.images.roles import FolderOptions
-from cliptune.images.sources import Source
+from cliptune.images.sources import FileSources, Source, take
 from cliptune.images.split_words import split_of
 
 __all__ = ["ImageTable"]
@@ -137,7 +137,7 @@ class ImageTable:
         chosen = np.arange(len(self))[rows]
         return replace(
             self,
-            sources=[self.sources[r] for r in chosen],
+            sources=take(self.sources, chosen.tolist()),
             labels=self.labels[chosen],
             splits=self.splits[chosen],
             captions=None if self.captions is None else tuple(self.captions[r] for r in chosen),
@@ -197,10 +197,9 @@ def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> 
         given = known
     names = name_classes(classes, given, numbered=images.numbered, origin=root)
     codes = [-1 if label is None else names.code_of[label] for label in images.labels]
-    ids = [source.id for source in images.sources]
-    if not ids:
+    if not len(images.sources):
         raise DataError(f"{root!r} has no rows left; expected at least one image")
-    if len(set(ids)) != len(ids):
+    if not isinstance(images.sources, FileSources) and _repeats(images.sources):
         raise DataError(f"{root!r} gives one name to two images; rename files that differ")
     return ImageTable(
         sources=images.sources,
@@ -220,6 +219,10 @@ def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> 
         if images.reading is None
         else replace(images.reading, order=_order_in_words(classes, given)),
     )
+
+
+def _repeats(sources: Sequence[Source]) -> bool:
+    return len({source.id for source in sources}) < len(sources)
 
 
 def _order_in_words(classes: Sequence[str], given: GivenNames | None) -> str:

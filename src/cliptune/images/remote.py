@@ -1,0 +1,212 @@
+"""Data on object stores and web servers, copied into the cache and read from there.
+
+It knows addresses and objects, through fsspec, and nothing about layouts. It only reads. What was
+copied is kept: a copy that was interrupted goes on, and another opening fetches what has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cliptune.atomic import atomic_path
+from cliptune.errors import DataError, InputError, MissingExtraError, UnavailableError
+from cliptune.paths import cache_dir
+from cliptune.redaction import hide_passwords
+
+__all__ = ["copy_remote", "is_remote"]
+
+_PROTOCOLS = ("s3", "gs", "gcs", "http", "https")
+_SECONDS_TO_REACH = 9.0
+_WORKERS = 16
+_MARKS = "objects.jsonl"
+
+Progress = Callable[[int, int], None]
+FileSystem = Any  # Any: fsspec's, a library without types
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A remote file: its key, its name relative to what was named, its size and its version."""
+
+    key: str
+    name: str
+    size: int
+    mark: str
+
+
+def is_remote(data: str) -> bool:
+    """Tell addresses such as ``s3://bucket/folder`` from paths."""
+    return data.partition("://")[0] in _PROTOCOLS and "://" in data
+
+
+def copy_remote(address: str, *, progress: Progress | None = None) -> Path:
+    """Copy what an address names into the cache, but for what is there already.
+
+    Args:
+        address: A folder of objects or one object; of a web server one file.
+        progress: Called with (bytes so far, bytes in all).
+
+    Returns:
+        The folder or file in the cache.
+
+    Raises:
+        InputError: There is nothing at the address.
+        DataError: A key leads out of the folder.
+        MissingExtraError: The library for this kind of address is not installed.
+        UnavailableError: It cannot be reached within ten seconds, or breaks off.
+    """
+    shown = hide_passwords(address)
+    files, root = _open(address)
+    objects = _within_seconds(lambda: list(_list(files, root, shown)), shown)
+    if not objects:
+        raise InputError(f"there is nothing at {shown!r}; check the address")
+    digest = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:16]
+    place = cache_dir() / "remote" / digest
+    _copy(files, objects, place, shown, progress or (lambda done, total: None))
+    is_file = len(objects) == 1 and objects[0].key.rstrip("/") == root.rstrip("/")
+    return place / objects[0].name if is_file else place
+
+
+def _open(address: str) -> tuple[FileSystem, str]:
+    import fsspec
+
+    protocol = address.partition("://")[0]
+    options: Mapping[str, Any] = {}  # Any: of fsspec
+    if protocol == "s3":
+        options = {
+            "config_kwargs": {
+                "connect_timeout": 4,
+                "read_timeout": 30,
+                "retries": {"max_attempts": 1},
+            },
+            "anon": not _has_credentials(),
+            "use_listings_cache": False,
+        }
+    try:
+        found = fsspec.core.url_to_fs(address, **options)
+    except ImportError as error:
+        raise MissingExtraError("remote", f"reading {protocol}:// addresses") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{hide_passwords(address)!r} is no address ({error})") from error
+    return found[0], str(found[1])
+
+
+def _has_credentials() -> bool:
+    try:
+        import botocore.session
+    except ImportError as error:
+        raise MissingExtraError("remote", "reading s3:// addresses") from error
+    return botocore.session.get_session().get_credentials() is not None
+
+
+def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Object]:
+    """Do work that may wait for a server that never answers."""
+    result: list[list[_Object]] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except Exception as error:  # noqa: BLE001  every library below has errors of its own
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_SECONDS_TO_REACH)
+    if result:
+        return result[0]
+    if failed and isinstance(failed[0], (InputError, DataError)):
+        raise failed[0]
+    if failed and isinstance(failed[0], FileNotFoundError):
+        raise InputError(f"there is nothing at {shown!r}; check the address") from failed[0]
+    reason = "no answer within 9 s" if not failed else " ".join(str(failed[0]).split())[:160]
+    raise UnavailableError(
+        f"cannot reach {shown!r} ({reason}); check the address, the network and the credentials"
+    )
+
+
+def _list(files: FileSystem, root: str, shown: str) -> Iterator[_Object]:
+    if shown.startswith(("http://", "https://")):
+        facts = files.info(root)
+        name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
+        yield _Object(root, name, int(facts.get("size") or 0), _mark(facts))
+        return
+    found = files.find(root, detail=True)
+    top = root.rstrip("/")
+    for key, facts in sorted(found.items()):
+        name = key.removeprefix(top).lstrip("/") or key.rpartition("/")[2]
+        if key.endswith("/") or facts.get("type") == "directory":
+            continue
+        parts = name.split("/")
+        if ".." in parts or "" in parts or "\0" in name or parts[0] == _MARKS:
+            raise DataError(f"{shown!r} has the object {key!r}, which leads out of it; refused")
+        yield _Object(key, name, int(facts.get("size") or 0), _mark(facts))
+
+
+def _mark(facts: Mapping[str, Any]) -> str:
+    """Return what changes when an object does."""
+    keys = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "updated", "size")
+    return "|".join(str(facts[key]) for key in keys if facts.get(key) is not None)
+
+
+def _copy(
+    files: FileSystem, objects: list[_Object], place: Path, shown: str, report: Progress
+) -> None:
+    """Fetch what is missing or has changed, and drop what is gone."""
+    known = _read_marks(place)
+    total, lock = sum(one.size for one in objects), threading.Lock()
+    done = 0
+    report(0, total)
+    _drop_others(place, {one.name for one in objects}, known)
+
+    def fetch(one: _Object) -> None:
+        nonlocal done
+        target = place / one.name
+        if known.get(one.name) != one.mark or not target.is_file():
+            with atomic_path(target) as temporary:
+                files.get_file(one.key, str(temporary))
+            with lock, (place / _MARKS).open("a", encoding="utf-8") as marks:
+                marks.write(json.dumps([one.name, one.mark]) + "\n")
+        with lock:
+            done += one.size
+            report(done, total)
+
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cliptune-remote")
+    try:
+        for _ in pool.map(fetch, objects):
+            pass
+    except UnavailableError:
+        raise
+    except Exception as error:  # every library below has errors of its own
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UnavailableError(
+            f"{shown!r} broke off ({reason}); the same command goes on from here"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_marks(place: Path) -> dict[str, str]:
+    """Read which versions were copied; the last line of a killed process may be cut."""
+    marks: dict[str, str] = {}
+    if not (place / _MARKS).is_file():
+        return marks
+    for line in (place / _MARKS).read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            name, mark = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        marks[str(name)] = str(mark)
+    return marks
+
+
+def _drop_others(place: Path, names: set[str], known: Mapping[str, str]) -> None:
+    for name in set(known) - names:
+        (place / name).unlink(missing_ok=True)
