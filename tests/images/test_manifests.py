@@ -106,8 +106,8 @@ def test_labels_outside_the_given_names_are_refused(pictures):
 
 
 def test_a_missing_column_lists_those_there_are(pictures):
-    text = CSV.replace("image,label", "where,kind,zone").replace(",ant", ",ant,1")
-    path = write(pictures, "m.csv", text.replace(",bee", ",bee,2"))
+    text = CSV.replace("image,label", "where,kind,zone").replace(",ant", ",ant,north")
+    path = write(pictures, "m.csv", text.replace(",bee", ",bee,south"))
     with pytest.raises(DataError, match=r"no image column .*: where, kind, zone; .*--image-column"):
         ImageTable.open(path)
     with pytest.raises(DataError, match=r"no label column .*: where, kind, zone; .*--label-column"):

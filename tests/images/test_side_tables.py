@@ -129,3 +129,21 @@ def test_a_column_for_each_class_is_read(make_tree):
     assert table.label_sets == ((0,), (0, 1), ())
     (folder / "_classes.csv").write_text("filename, ant, bee\n1.jpg,1,0\n2.jpg,0,1\n3.jpg,0,1\n")
     assert ImageTable.open(folder).labels.tolist() == [0, 1, 1]
+
+
+def test_a_column_of_words_is_found_among_facts(make_tree):
+    folder = make_tree(*(f"imgs/{n}.jpg" for n in range(6)))
+    rows = [f"{n},/old/imgs/{n}.jpg,{480 + n},{'ant' if n < 3 else 'bee'}" for n in range(6)]
+    (folder / "annot.csv").write_text("\n".join(["idx,filepath,width,species", *rows]))
+    table = ImageTable.open(folder)
+    assert list(named(table).values()) == ["ant"] * 3 + ["bee"] * 3
+    assert any("'species', the only one that looks like labels" in n for n in table.reading.notes)
+
+
+def test_words_beside_class_folders_are_facts(make_tree):
+    folder = make_tree(*(f"{'ant' if n < 3 else 'bee'}/{n}.jpg" for n in range(6)))
+    rows = [f"{n}.jpg,{'canon' if n % 2 else 'nikon'}" for n in range(6)]
+    (folder / "facts.csv").write_text("\n".join(["file,camera", *rows]))
+    table = ImageTable.open(folder)
+    assert list(named(table).values()) == ["ant"] * 3 + ["bee"] * 3
+    assert any("facts.csv has columns that could be labels" in n for n in table.reading.notes)

@@ -5,6 +5,7 @@ It knows names of columns and what their cells look like, and no file formats.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cliptune.errors import DataError
@@ -101,14 +102,31 @@ def read_label_columns(
     rest = [name for name in records.columns if name not in known and name]
     if (one_hot := read_one_hot(records, rest)) is not None:
         return one_hot
-    if len(rest) != 1 or caption or rest[0].strip().lower() in _FACTS:
+    found = None if caption else _only_column_like_labels(records, rest)
+    if found is None:
         return None
-    cells = records.read_column(rest[0])
-    if len({str(cell) for cell in cells}) > max(1, len(cells) - 1):
-        return None
-    labels = read_labels(records, rest[0])
-    note = f"the labels are in the column {rest[0]!r}, the only one that is left"
+    labels = read_labels(records, found)
+    note = f"the labels are in the column {found!r}, the only one that looks like labels"
     return replace(labels, notes=(*labels.notes, note))
+
+
+def _only_column_like_labels(records: Records, columns: Sequence[str]) -> str | None:
+    """Return the only column that repeats its cells, or of several the only one of words."""
+    columns = [name for name in columns if name.strip().lower() not in _FACTS]
+    repeating = {}
+    for name in columns:
+        cells = [str(cell).strip() for cell in records.read_column(name)]
+        if len(set(cells)) < len(cells):
+            repeating[name] = cells
+    if len(columns) == 1:
+        return columns[0] if repeating else None
+    words = [
+        name
+        for name, cells in repeating.items()
+        if 1 < len(set(cells)) <= max(2, len(cells) // 2)
+        and not any(cell.replace(".", "").lstrip("-").isdigit() for cell in cells)
+    ]
+    return words[0] if len(words) == 1 else None
 
 
 def label_column(records: Records, columns: Columns) -> str | None:

@@ -136,7 +136,9 @@ def _describe(
     records: Records, labels: Labels | None, columns: Columns, image: str, caption: str | None
 ) -> Reading:
     column = label_column(records, columns)
-    origin = f"the column {column!r}" if column else "the columns of classes"
+    of_classes = labels is not None and labels.classes is not None
+    origin = "the columns of classes" if of_classes else "a column that is found by its cells"
+    origin = f"the column {column!r}" if column else origin
     return Reading(
         layout=f"a {records.kind} ({Path(records.name).name}) with images in {image!r}",
         labels_from=origin if labels is not None else "",

@@ -141,8 +141,10 @@ def _distinct(
     words = {folder.path: split_in(folder.name) or "" for folder in said}
     in_val = [folder for folder in said if words[folder.path] == "val"]
     last = [f for f in in_val if split_of(f.name) and f.name.lower().startswith(_EVALUATION)]
+    moved: Folder | None = None
     if len(in_val) == 2 and len(last) == 1 and "test" not in words.values():
         words[last[0].path] = "test"
+        moved = last[0]
         notes.append(f"the folder {last[0].name!r} beside a validation split is the split test")
     taken = {role: path for path, role in given.items() if role in ("train", "val", "test")}
     for folder in said:
@@ -153,7 +155,7 @@ def _distinct(
                 f"{origin!r} holds both {twin!r} and {folder.path!r}, which mean the split "
                 f"{split}; keep one, or {_ASK.format(folder.name)}"
             )
-        if folder.name.lower() != split:
+        if folder.name.lower() != split and folder is not moved:
             notes.append(f"the folder {folder.name!r} is the split {split}")
     return words
 

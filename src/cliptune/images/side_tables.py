@@ -121,6 +121,10 @@ def _take_labels(
         return fill_from_tables(folders, row_of, tables, f"{names} labels what no folder does")
     if _is_one_to_one(pairs):
         return fill_from_tables(folders, row_of, tables, f"{names} says the same as the folders")
+    if len({folder for _, folder, _ in pairs}) > 1 and all(table.guessed for table in tables):
+        reading = folders.reading or Reading("class folders")
+        note = f"{names} has columns that could be labels; the folders have them"
+        return replace(folders, reading=reading.add(notes=[note]))
     if len({folder for _, folder, _ in pairs}) > 1:
         path, folder, label = _difference(pairs)
         raise DataError(
@@ -209,7 +213,13 @@ def _add_facts(
     row_of: Mapping[str, int] = {s.location[start:]: r for r, s in enumerate(images.sources)}
     captions = gather_captions(tables, row_of, len(images.labels))
     groups = gather_groups(tables, row_of, len(images.labels))
-    notes = [f"{t.path} has no labels" for t in tables if not t.images.n_labelled]
+    notes = [
+        f"{t.path} has no labels that are found by themselves; --label-column names a column"
+        if not images.n_labelled and t.images.captions is None
+        else f"{t.path} has no labels"
+        for t in tables
+        if not t.images.n_labelled
+    ]
     notes += [f"{t.path} is not asked for labels" for t in tables if t.images.n_labelled]
     reading = (images.reading or Reading("a folder")).add(notes=notes)
     return replace(

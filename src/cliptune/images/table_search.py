@@ -13,6 +13,7 @@ from cliptune.images.label_columns import (
     CAPTION_NAMES,
     IMAGE_NAMES,
     find_column,
+    label_column,
     read_label_columns,
 )
 from cliptune.images.labelling import label_images
@@ -40,6 +41,7 @@ class NamedImages:
         images: What the table says of them.
         ignored: Rows that name no image.
         are_bare: Every row names its image without a folder.
+        guessed: Which columns hold labels was told by their cells, not by a name.
     """
 
     path: str
@@ -47,6 +49,7 @@ class NamedImages:
     images: LabelledImages
     ignored: tuple[Ignored, ...]
     are_bare: bool = False
+    guessed: bool = False
 
 
 def find_tables(tree: Tree) -> list[str]:
@@ -123,6 +126,7 @@ def read_named_images(
         paths=tuple(path_of[source.location] for source in images.sources),
         images=_with_splits_of_paths(images, path_of),
         ignored=(ignored,) if matches.absent else (),
+        guessed=label_column(records, columns) is None,
         are_bare=not any("/" in str(cell) for cell in records.read_column(column)),
     )
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cliptune.errors import DataError
+from cliptune.images.tree_cache import KnownFolder, load_known, save_known
 
 __all__ = ["IMAGE_SUFFIXES", "Folder", "Tree", "is_image_name", "list_tree", "report_outside"]
 
@@ -101,19 +102,22 @@ class Tree:
 def list_tree(root: Path) -> Tree:
     """List a folder and everything below it, in sorted order.
 
-    Hidden files are passed over; links are followed within the tree and not out of it.
+    Hidden files are passed over; links are followed within the tree and not out of it. Of a large
+    tree that was listed before, folders whose time has not changed are not read again.
 
     Raises:
         OSError: A folder cannot be read.
     """
     tree = Tree(str(root), Folder(""))
     real_root = os.path.realpath(root)
+    before = load_known(real_root)
+    known: dict[str, KnownFolder] = {}
     order: list[Folder] = []
     waiting: list[tuple[Folder, str, frozenset[str]]] = [(tree.top, real_root, frozenset())]
     while waiting:
         folder, real, above = waiting.pop()
         order.append(folder)
-        links = _list_level(tree, real_root, folder)
+        links = _list_level(tree, real_root, folder, before, known)
         inside = above | {real}
         for child in list(folder.folders):
             # Only a link is asked where it leads: the answer takes as long as the path.
@@ -125,13 +129,41 @@ def list_tree(root: Path) -> Tree:
                     tree.loops.append(child.path)
                     continue
             waiting.append((child, own, inside))
+    if known != before:
+        save_known(real_root, known)
     for folder in reversed(order):
         folder.n_images = len(folder.images) + sum(child.n_images for child in folder.folders)
     return tree
 
 
-def _list_level(tree: Tree, real_root: str, folder: Folder) -> set[str]:
+def _list_level(
+    tree: Tree,
+    real_root: str,
+    folder: Folder,
+    before: Mapping[str, KnownFolder],
+    known: dict[str, KnownFolder],
+) -> set[str]:
     """List one folder, leaving out what is hidden or leads out of the tree; return the links."""
+    prefix = f"{folder.path}/" if folder.path else ""
+    place = f"{tree.root}/{folder.path}"
+    kept = before.get(folder.path)
+    if kept is not None and kept.is_current(place):
+        folder.images, folder.files = kept.images, kept.files
+        folder.folders = [Folder(prefix + name) for name in kept.folders]
+        tree.n_hidden += kept.n_hidden
+        known[folder.path] = kept
+        return set()
+    mtime_ns, n_hidden, n_outside = Path(place).stat().st_mtime_ns, tree.n_hidden, len(tree.outside)
+    links = _scan_level(tree, real_root, folder)
+    if not links and len(tree.outside) == n_outside:
+        names = [child.name for child in folder.folders]
+        hidden = tree.n_hidden - n_hidden
+        known[folder.path] = KnownFolder(mtime_ns, hidden, folder.images, folder.files, names)
+    return links
+
+
+def _scan_level(tree: Tree, real_root: str, folder: Folder) -> set[str]:
+    """Read one folder from the disk; return the names of links to folders, or to files, in it."""
     links: set[str] = set()
     prefix = f"{folder.path}/" if folder.path else ""
     with os.scandir(f"{tree.root}/{folder.path}") as entries:
@@ -141,12 +173,12 @@ def _list_level(tree: Tree, real_root: str, folder: Folder) -> set[str]:
                 tree.n_hidden += 1
                 continue
             is_link = entry.is_symlink()
+            if is_link:
+                links.add(name)
             if is_link and not _stays_inside(real_root, entry.path):
                 tree.outside.append(entry.path)
             elif entry.is_dir():
                 folder.folders.append(Folder(prefix + name))
-                if is_link:
-                    links.add(name)
             elif is_image_name(name):
                 if _is_file_or_gone(entry):
                     folder.images.append(name)
