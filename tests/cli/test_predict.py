@@ -88,6 +88,18 @@ def test_labels_can_come_from_a_file(bee, cache, tmp_path, capsys):
     assert result["predictions"][0]["labels"][0]["label"] == "bee"
 
 
+@pytest.mark.parametrize(
+    "text", ['["ant", "bee"]', '{"0": "ant", "1": "bee"}', '{"ant": 0, "bee": 1}']
+)
+def test_labels_can_be_json(text, bee, cache, tmp_path, capsys):
+    (tmp_path / "labels.json").write_text(text)
+    command = ["predict", str(bee), "--json", "--labels"]
+    for labels in (text, str(tmp_path / "labels.json")):
+        result = answer([*command, labels, "--cache-dir", str(cache)], capsys)
+        assert {x["label"] for x in result["predictions"][0]["labels"]} == {"ant", "bee"}
+        assert result["predictions"][0]["labels"][0]["label"] == "bee"
+
+
 def test_own_templates_are_used(bee, cache, capsys):
     own = "a macro picture of one {}"
     arguments = ["predict", str(bee), "--labels", "ant,bee", "--template", own, "--json"]

@@ -56,8 +56,8 @@ def predict(
 
     Args:
         images: Image files, folders, named data sets, or - for paths on standard input.
-        labels: At least two labels, separated by commas, or a file with one a line; they are
-            put into words and compared with the images.
+        labels: At least two labels: separated by commas, as JSON, or a file with one a line or
+            with JSON; they are put into words and compared with the images.
         run: A classifier that 'cliptune fit' wrote; it brings its labels, texts and encoder.
         top: How many labels to show for each image.
         csv: Comma-separated values on standard output.

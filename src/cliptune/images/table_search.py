@@ -135,12 +135,14 @@ def _find_images(
     records: Records, columns: Columns, index: ImageIndex, folder: str, split: str
 ) -> tuple[str, Matches] | None:
     """Return the column that names most images: one by a usual name, or any other."""
-    usual = find_column(records, columns.image, IMAGE_NAMES, "image")
-    usual = usual or find_column(records, None, _ID_NAMES, "image")
+    named = find_column(records, columns.image, IMAGE_NAMES, "image")
+    usual = named or find_column(records, None, _ID_NAMES, "image")
     if usual is not None:
         matches = match_cells(records.read_column(usual), index, folder, split)
-        if matches.rows or matches.twins or columns.image is not None:
+        if matches.rows or matches.twins:
             return usual, matches
+    if named is not None:
+        return None
     best: tuple[str, Matches] | None = None
     for name in records.columns:
         matches = match_cells(records.read_column(name), index, folder, split)
