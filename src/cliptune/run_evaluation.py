@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.catalog import list_datasets
 from cliptune.classifier import Classifier
 from cliptune.errors import DataError, RunError
 from cliptune.escaping import from_csv
 from cliptune.evaluation import score_template_set
 from cliptune.images import ImageTable
+from cliptune.images.names import clean_class_name
 from cliptune.metrics import Metrics, compute_metrics
 from cliptune.paired import Comparison, compare_correct
 from cliptune.prompts import custom_template_set
@@ -75,6 +77,11 @@ def match_classes(table: ImageTable, class_names: tuple[str, ...]) -> ImageTable
         DataError: Images have a class that the classifier does not know; the message says which.
     """
     number_of = {name: number for number, name in enumerate(class_names)}
+    # Folders of a known data set took its names in training, where all of them were there.
+    for info in list_datasets():
+        for label, name in zip(info.labels, info.class_names, strict=True):
+            if name in number_of:
+                number_of.setdefault(clean_class_name(label), number_of[name])
     present = np.unique(table.labels[table.labels >= 0]).tolist()
     unknown = [table.class_names[c] for c in present if table.class_names[c] not in number_of]
     if unknown:
