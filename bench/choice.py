@@ -26,16 +26,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from cliptune.choosing import choose_methods
-from cliptune.cli.options import DataOptions, TemplateOptions
-from cliptune.cli.session import choose_one_template_set, open_whole_table
+from cliptune.classifiers.fitting import score_fitted
+from cliptune.classifiers.head_data import HeadData
 from cliptune.encoders.engines import open_on_engine
+from cliptune.evaluation.metrics import wilson_interval
 from cliptune.features import FeatureStore
-from cliptune.fitting import score_fitted
-from cliptune.metrics import wilson_interval
-from cliptune.paths import cache_dir
 from cliptune.prompts import ensemble_rows
 from cliptune.selection.methods import COMPARED
-from cliptune.task import Task
+from cliptune.system.paths import cache_dir
+from cliptune.workflows.dataset import open_whole_table
+from cliptune.workflows.options import DataOptions, TemplateOptions
+from cliptune.workflows.progress import watching
+from cliptune.workflows.prompting import choose_one_template_set
 
 RESULTS = Path(__file__).parent / "results"
 MOST_LABELS, MOST_TEST = 2_000, 2_000
@@ -47,7 +49,7 @@ def load_set(name, root):
     path = {"textile": "textile", "hymenoptera": root / "hymenoptera_data"}.get(
         name, root / name.partition("-")[0]
     )
-    table = open_whole_table(str(path), DataOptions())
+    table = open_whole_table(str(path), DataOptions(), watching(None))
     rng = np.random.default_rng(0)
     rows = np.arange(len(table))
     if name.startswith("cifar100"):
@@ -82,7 +84,7 @@ def embed(table, encoder, store):
     templates = choose_one_template_set(TemplateOptions(), "fit").templates
     texts = ensemble_rows(encoder.encode_texts, names, templates)
     none = np.zeros(0, np.int64)
-    return Task(
+    return HeadData(
         features.vectors, None, labels, names, texts, encoder.logit_scale, none, none, 0,
         features.trunk,
     )  # fmt: skip

@@ -32,7 +32,7 @@ from cliptune.heads.arrays import softmax
 from cliptune.heads.build import make_head
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.zero_shot import zero_shot_logits
-from cliptune.paths import cache_dir
+from cliptune.system.paths import cache_dir
 
 RIDGES = 10.0 ** np.arange(-3, 2.5, 0.5)
 WIDTHS = (0.5, 1.0, 2.0, 5.0, 10.0)

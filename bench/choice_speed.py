@@ -46,7 +46,7 @@ def embedded(name, root):
     from cliptune.encoders.engines import open_on_engine
     from cliptune.features import FeatureStore
     from cliptune.images import ImageTable
-    from cliptune.paths import cache_dir
+    from cliptune.system.paths import cache_dir
 
     table = ImageTable.open(str(root / name))
     table = table.select(np.flatnonzero(table.splits == "train"))

@@ -25,13 +25,13 @@ from seed_means import mean_difference
 
 from cliptune.encoders import load_encoder
 from cliptune.encoders.torch_encoder import TorchEncoder
-from cliptune.finetune.data import TrainingData
-from cliptune.finetune.loop import finetune
-from cliptune.finetune.options import FinetuneOptions
-from cliptune.finetune.records import StepRecord
+from cliptune.evaluation.metrics import wilson_interval
+from cliptune.evaluation.significance import compare_correct
+from cliptune.finetuning.data import TrainingData
+from cliptune.finetuning.loop import finetune
+from cliptune.finetuning.options import FinetuneOptions
+from cliptune.finetuning.records import StepRecord
 from cliptune.images import ImageTable
-from cliptune.metrics import wilson_interval
-from cliptune.paired import compare_correct
 from cliptune.prompts import ensemble_rows, fill_template, load_template_set
 
 LOSSES = ("class-aware", "clip")

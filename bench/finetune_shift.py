@@ -19,15 +19,15 @@ import torch
 from seed_means import mean_difference
 
 from cliptune.encoders import load_encoder
-from cliptune.finetune.data import TrainingData
-from cliptune.finetune.loop import finetune
-from cliptune.finetune.merge import ALPHAS, choose_alpha, interpolate
-from cliptune.finetune.options import FinetuneOptions
-from cliptune.finetune.records import AlphaPoint, StepRecord
-from cliptune.finetune.scoring import score_logits
+from cliptune.evaluation.metrics import wilson_interval
+from cliptune.finetuning.data import TrainingData
+from cliptune.finetuning.loop import finetune
+from cliptune.finetuning.merge import ALPHAS, choose_alpha, interpolate
+from cliptune.finetuning.options import FinetuneOptions
+from cliptune.finetuning.records import AlphaPoint, StepRecord
+from cliptune.finetuning.scoring import score_logits
 from cliptune.images import ImageTable
 from cliptune.images.split import split_validation
-from cliptune.metrics import wilson_interval
 from cliptune.prompts import ensemble_rows, load_template_set
 
 STYLES = ("photo", "art_painting", "cartoon", "sketch")

@@ -15,23 +15,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from cliptune.allocator import keep_freed_memory
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.finetune.attention import fused_attention
-from cliptune.finetune.gradcache import Side
-from cliptune.finetune.groups import name_groups, plan_groups
-from cliptune.finetune.options import OptimizerOptions, TrainableOptions
-from cliptune.finetune.schedule import build_optimizer, set_rates
-from cliptune.finetune.scoring import remember_tokens
-from cliptune.finetune.step import StepInput, compute_gradients, update
-from cliptune.finetune.towers import (
+from cliptune.finetuning.attention import fused_attention
+from cliptune.finetuning.gradcache import Side
+from cliptune.finetuning.groups import name_groups, plan_groups
+from cliptune.finetuning.options import OptimizerOptions, TrainableOptions
+from cliptune.finetuning.schedule import build_optimizer, set_rates
+from cliptune.finetuning.scoring import remember_tokens
+from cliptune.finetuning.step import StepInput, compute_gradients, update
+from cliptune.finetuning.towers import (
     encode_images,
     encode_tokens,
     normalize_pixels,
     precision_context,
     to_device,
 )
-from cliptune.finetune.trainee import Trainee
+from cliptune.finetuning.trainee import Trainee
+from cliptune.system.allocator import keep_freed_memory
 
 MODEL, SIZE = "ViT-B-32", 224
 

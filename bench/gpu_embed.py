@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from cliptune.encoders import load_encoder
 from cliptune.features import extract
 from cliptune.images import open_images
-from cliptune.processors import usable_cores
+from cliptune.system.processors import usable_cores
 
 BATCH = 256
 

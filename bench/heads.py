@@ -80,7 +80,7 @@ def measure_linear(way, X, y, validation, c):
     from sklearn.linear_model import LogisticRegression
 
     from cliptune.heads.linear import LinearHead
-    from cliptune.usage import Usage
+    from cliptune.system.usage import Usage
 
     if way == "linear":
         head = LinearHead(1 / (c * len(y)))
@@ -105,10 +105,10 @@ def measure_linear(way, X, y, validation, c):
 
 
 def measure_grid(way, X, y, validation, options):
-    from cliptune.allocator import keep_freed_memory
     from cliptune.heads import HEADS, Member, TrainingPlan
     from cliptune.heads.grids import fit_grid
-    from cliptune.usage import Usage
+    from cliptune.system.allocator import keep_freed_memory
+    from cliptune.system.usage import Usage
 
     keep_freed_memory()
     plan = TrainingPlan(
@@ -141,7 +141,7 @@ def measure_pytorch(X, y, validation):
     """Train every rate as a user writes it in PyTorch; the allocator is left as it comes."""
     import torch
 
-    from cliptune.usage import Usage
+    from cliptune.system.usage import Usage
 
     tensors = [torch.from_numpy(array) for array in (X, y, *validation)]
     with Usage() as usage:

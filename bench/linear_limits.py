@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cliptune.allocator import keep_freed_memory
 from cliptune.encoders import load_encoder
 from cliptune.heads import HEADS
 from cliptune.heads.linear import LinearHead
 from cliptune.images import ImageTable
+from cliptune.system.allocator import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 STRENGTHS = (3, 10, 30, 100)

@@ -22,8 +22,8 @@ from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.linear import LinearHead
 from cliptune.heads.zero_shot import ZeroShotHead
 from cliptune.images import ImageTable
-from cliptune.paths import cache_dir
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, ensemble_rows, load_template_set
+from cliptune.system.paths import cache_dir
 
 RESULTS = Path(__file__).parent / "results"
 SHOTS = (1, 4, 16, None)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cliptune.figures import COLOURS, new_figure, save_figure
+from cliptune.plots.figures import COLOURS, new_figure, save_figure
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parent.parent / "docs" / "images"

@@ -22,8 +22,8 @@ def main():
     options = data_parser(__doc__).parse_args()
 
     from cliptune.encoders import load_encoder
+    from cliptune.encoders.engines.backends import Backend
     from cliptune.encoders.engines.resolving import resolve
-    from cliptune.encoders.engines.ways import Way
     from cliptune.features import load_first_pixels
     from cliptune.features.guard import encode_alone, largest_difference
     from cliptune.images import ImageTable
@@ -40,7 +40,7 @@ def main():
             if engine == "torch":
                 encoder = load_encoder(name, device="cpu", precision=precision)
             else:
-                way = Way(engine, precision, "measured")
+                way = Backend(engine, precision, "measured")
                 encoder = resolved.encoder(way, calibration=lambda p=pixels: p)
             found = []
             for kind, encode, inputs in (

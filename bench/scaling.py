@@ -23,7 +23,7 @@ def embed(data, n):
     from cliptune.encoders.engines import open_on_engine
     from cliptune.features import FeatureStore
     from cliptune.images import ImageTable
-    from cliptune.usage import Usage
+    from cliptune.system.usage import Usage
 
     cache = Path(tempfile.gettempdir()) / "cliptune-bench-cache"
     encoder = open_on_engine("lite", engine="openvino", cache_dir=cache)

@@ -96,10 +96,10 @@ def wait_for_a_turn():
 
 def measure(way, folder, options):
     """Run one way in this process and return what it took and found."""
-    from cliptune.allocator import keep_freed_memory
     from cliptune.heads import HEADS, TrainingPlan
     from cliptune.heads.grids import fit_grid
-    from cliptune.usage import Usage
+    from cliptune.system.allocator import keep_freed_memory
+    from cliptune.system.usage import Usage
 
     if way.startswith("pytorch"):
         return measure_pytorch(folder, options)
@@ -143,7 +143,7 @@ def measure_pytorch(folder, options):
     """Train every member as a user writes it in PyTorch; the allocator is left as it comes."""
     import torch
 
-    from cliptune.usage import Usage
+    from cliptune.system.usage import Usage
 
     rows, labels, texts = (
         torch.from_numpy(np.load(Path(folder) / f"{name}.npy")) for name in ("X", "y", "texts")

@@ -8,7 +8,7 @@ import pytest
 def test_a_large_block_is_faulted_in_once_and_not_at_every_allocation():
     code = """
 import resource, numpy as np
-from cliptune.allocator import keep_freed_memory
+from cliptune.system.allocator import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from cliptune.calibration import Threshold
-from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
+from cliptune.classifiers.run_encoder import load_run_encoder
 from cliptune.cli import run_command_line
 from cliptune.errors import CheckpointError, RunError
+from cliptune.evaluation.calibration import Threshold
 from cliptune.heads import HEADS
-from cliptune.run_encoder import load_run_encoder
-from cliptune.run_evaluation import count_learned_from
 from cliptune.runs import RunDir
+from cliptune.workflows.fitted_scores import count_learned_from
 from fakes import TinyEncoder
 
 NAMES = ("ant", "bee", "cat")
@@ -52,7 +52,7 @@ def write_run(tmp_path, heads):
         run = RunDir.create(tmp_path / "run", {"data": "somewhere"})
         threshold = Threshold(0.7, 0.95, 0.9, 0.99, 0.8, 40)
         record = EncoderRecord.of(TinyEncoder())
-        Classifier(heads[name], NAMES, ("a {}.",), record, 2.0, threshold).save(run)
+        CalibratedHead(heads[name], NAMES, ("a {}.",), record, 2.0, threshold).save(run)
         run.write_csv("partition.csv", ["id", "part"], [("a.jpg", "train"), ("=b.jpg", "test")])
         run.finish({})
         return run.path
@@ -74,7 +74,7 @@ def alter_facts(folder, change):
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 def test_every_head_that_is_whole_is_read(name, write_run):
-    loaded = Classifier.load(str(write_run(name)))
+    loaded = CalibratedHead.load(str(write_run(name)))
     assert loaded.head.name == name
 
 
@@ -125,7 +125,7 @@ def test_facts_that_contradict_are_one_line(name, write_run):
     folder = write_run()
     alter_facts(folder, FACTS[name])
     with pytest.raises((RunError, CheckpointError)) as caught:
-        Classifier.load(str(folder))
+        CalibratedHead.load(str(folder))
     assert "\n" not in str(caught.value)
 
 
@@ -167,7 +167,7 @@ def test_arrays_that_do_not_belong_together(name, how, write_run, heads):
         (folder / "head.safetensors").write_bytes(whole)
         alter_head(folder, change)
         with pytest.raises((RunError, CheckpointError)) as caught:
-            Classifier.load(str(folder))
+            CalibratedHead.load(str(folder))
         assert "\n" not in str(caught.value), key
 
 
@@ -181,7 +181,7 @@ def test_a_factor_below_zero_would_turn_answers_around(name, key, write_run):
     folder = write_run(name)
     alter_head(folder, lambda arrays: arrays.update({key: -arrays[key]}))
     with pytest.raises(CheckpointError, match="above 0"):
-        Classifier.load(str(folder))
+        CalibratedHead.load(str(folder))
 
 
 @pytest.mark.parametrize(("name", "key"), [("knn", "labels"), ("cache", "key_labels")])
@@ -190,7 +190,7 @@ def test_labels_outside_the_classes(name, key, label, write_run):
     folder = write_run(name)
     alter_head(folder, lambda arrays: arrays[key].__setitem__(0, label))
     with pytest.raises(CheckpointError, match="saved labels"):
-        Classifier.load(str(folder))
+        CalibratedHead.load(str(folder))
 
 
 MANIFESTS = {
@@ -217,7 +217,7 @@ def test_a_manifest_that_does_not_record_the_run(name, write_run):
     MANIFESTS[name](manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(RunError) as caught:
-        Classifier.load(str(folder))
+        CalibratedHead.load(str(folder))
     assert "\n" not in str(caught.value)
 
 
@@ -227,7 +227,7 @@ def test_a_link_out_of_the_run_is_not_followed(name, write_run, tmp_path):
     (folder / name).replace(tmp_path / name)
     (folder / name).symlink_to(tmp_path / name)
     with pytest.raises(RunError, match="leads out of its folder"):
-        Classifier.load(str(folder))
+        CalibratedHead.load(str(folder))
 
 
 def test_a_file_that_the_run_does_not_record_is_not_read_with_its_encoder(write_run):

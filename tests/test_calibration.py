@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
 from cliptune.errors import InputError
+from cliptune.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature
 from cliptune.heads.choice import best_temperature
 
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent / "finetune"))
+sys.path.insert(0, str(Path(__file__).parent / "finetuning"))
 from tiny_training import make_encoder, weights_of  # the tiny models of the fine-tuning tests
 
 from cliptune.checks import CHECK_NAMES, run_checks
 from cliptune.checks.features import check_duplicates, check_labels, check_zero_shot
 from cliptune.checks.trial import blind_loss, guessing_loss
-from cliptune.finetune.losses import class_aware_loss, prompt_cross_entropy, sigmoid_loss
-from cliptune.finetune.options import FinetuneOptions, TrainableOptions
+from cliptune.finetuning.losses import class_aware_loss, prompt_cross_entropy, sigmoid_loss
+from cliptune.finetuning.options import FinetuneOptions, TrainableOptions
 from cliptune.images import ImageTable
 
 COLOURS = ("red", "green", "blue")

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from cliptune.confusion import plot_confusion, write_class_scores
-from cliptune.metrics import compute_metrics
+from cliptune.evaluation.confusion import plot_confusion, write_class_scores
+from cliptune.evaluation.metrics import compute_metrics
 from cliptune.runs import RunDir
 
 NAMES = ("ant", "$b$ & <bee>", "très long nom de classe")

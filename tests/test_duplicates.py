@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from cliptune.duplicates import DEFAULT_SIMILARITY, find_duplicates, group_duplicates, join_groups
+from cliptune.splits.duplicates import (
+    DEFAULT_SIMILARITY,
+    find_duplicates,
+    group_duplicates,
+    join_groups,
+)
 
 
 def unit(rows):
@@ -18,7 +23,7 @@ def vectors(n, seed=0):
 
 
 def test_finds_planted_pairs_across_blocks_and_no_others(monkeypatch):
-    monkeypatch.setattr("cliptune.duplicates._BLOCK", 7)
+    monkeypatch.setattr("cliptune.splits.duplicates._BLOCK", 7)
     rows = vectors(50)
     rows[40] = rows[3]
     rows[41] = unit(rows[[3]] + 1e-3)[0]
@@ -62,7 +67,7 @@ def test_no_pairs_gives_each_its_own_group():
 @pytest.mark.parametrize("block", [5, 512])
 def test_groups_are_those_of_all_pairs(block, monkeypatch):
     """Chains across blocks, and rows with more partners than are listed."""
-    monkeypatch.setattr("cliptune.duplicates._BLOCK", block)
+    monkeypatch.setattr("cliptune.splits.duplicates._BLOCK", block)
     rng = np.random.default_rng(3)
     rows = vectors(9)[rng.integers(9, size=200)]
     rows = np.concatenate([rows, vectors(20, seed=8)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cliptune.escaping import (
+from cliptune.system.escaping import (
     for_csv,
     for_figure,
     for_html,

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cliptune.duplicates import DuplicatePairs
+from cliptune.classifiers.head_data import HeadData
 from cliptune.errors import DataError, InputError
-from cliptune.few_shot import draw_trials, fit_trial, parse_shots, score_trials
-from cliptune.learning_curve import plot_learning_curve, write_learning_curve
-from cliptune.protocol import LockedRows, Partition
 from cliptune.runs import RunDir
-from cliptune.task import Task
+from cliptune.splits.duplicates import DuplicatePairs
+from cliptune.splits.partition import LockedRows, Partition
+from cliptune.workflows.few_shot import draw_trials, fit_trial, parse_shots, score_trials
+from cliptune.workflows.learning_curve import plot_learning_curve, write_learning_curve
 
 NAMES = ("ant", "bee", "wasp")
 
@@ -30,7 +30,7 @@ def task():
     vectors = unit(centres[labels] + rng.normal(size=(300, 16)))
     texts = unit(centres + rng.normal(size=centres.shape))
     rows = rng.permutation(300)
-    return Task(vectors, None, labels, NAMES, texts, 20.0, rows[:150], rows[150:200])
+    return HeadData(vectors, None, labels, NAMES, texts, 20.0, rows[:150], rows[150:200])
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cliptune import formatting as f
+from cliptune.system import formatting as f
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from cliptune.confusion import plot_confusion, write_class_scores
-from cliptune.escaping import for_terminal, from_csv
-from cliptune.gallery import render_contact_sheet
-from cliptune.metrics import compute_metrics
-from cliptune.model_card import render_model_card
+from cliptune.evaluation.confusion import plot_confusion, write_class_scores
+from cliptune.evaluation.metrics import compute_metrics
+from cliptune.plots.contact_sheets import render_contact_sheet
 from cliptune.report.charts import (
     Bar,
     Dot,
@@ -23,7 +21,9 @@ from cliptune.report.charts import (
     save_chart,
 )
 from cliptune.report.heat_map import plot_heat_map
+from cliptune.results.model_card import render_model_card
 from cliptune.runs import RunDir
+from cliptune.system.escaping import for_terminal, from_csv
 
 NAMES = (
     "<img src=x onerror=alert(1)>", "a | b", "=1+1", "-cmd", "$\\frac$", "$x$", "\x1b[31mred",

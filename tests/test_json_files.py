@@ -3,7 +3,7 @@
 import pytest
 
 from cliptune.errors import CheckpointError, RunError
-from cliptune.json_files import read_object
+from cliptune.system.json_files import read_object
 
 
 def test_an_object_is_read(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from cliptune.errors import InputError
-from cliptune.label_errors import find_label_errors, out_of_fold_probabilities
+from cliptune.evaluation.label_errors import find_label_errors, out_of_fold_probabilities
 
 
 def test_a_hand_worked_example():
@@ -87,7 +87,7 @@ def test_folds_side_by_side_give_what_they_give_one_by_one(clusters, two_threads
     vectors, labels, texts = clusters
     before = threadpool_info(), torch.get_num_threads()
     many = out_of_fold_probabilities(vectors, labels, text_rows=texts, logit_scale=20.0)
-    monkeypatch.setattr("cliptune.label_errors._SIDE_BY_SIDE", 0)
+    monkeypatch.setattr("cliptune.evaluation.label_errors._SIDE_BY_SIDE", 0)
     one = out_of_fold_probabilities(vectors, labels, text_rows=texts, logit_scale=20.0)
     np.testing.assert_allclose(many, one, atol=1e-6)
     threads = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}

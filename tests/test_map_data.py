@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import cliptune.map_data
+import cliptune.workflows.map_data
 from cliptune.errors import DataError, InputError
 from cliptune.images import ImageTable
 from cliptune.images.sources import FileSource
-from cliptune.map_data import check_mappable, choose_images, describes_images
+from cliptune.workflows.map_data import check_mappable, choose_images, describes_images
 
 
 def make_table(labels, captions=None, names=("ant", "bee")):
@@ -60,7 +60,9 @@ def test_more_than_memory_allows_is_sampled_and_said(n_views, captions_each, mon
     captions = (("text",) * captions_each,) * 1000 if captions_each else None
     table = make_table(labels, captions=captions)
     bytes_per_image = 64 * (24 + 4 * n_views) * (1 + captions_each)
-    monkeypatch.setattr(cliptune.map_data, "available_memory", lambda: 2 * 400 * bytes_per_image)
+    monkeypatch.setattr(
+        cliptune.workflows.map_data, "available_memory", lambda: 2 * 400 * bytes_per_image
+    )
     drawn, remarks = choose_images(table, dim=64, n_views=n_views, sample=None, seed=0)
     assert len(drawn) == 400
     assert "400 of 1000 images" in remarks[0]
@@ -71,6 +73,6 @@ def test_more_than_memory_allows_is_sampled_and_said(n_views, captions_each, mon
 
 
 def test_where_no_system_tells_the_memory_all_are_taken(monkeypatch):
-    monkeypatch.setattr(cliptune.map_data, "available_memory", lambda: None)
+    monkeypatch.setattr(cliptune.workflows.map_data, "available_memory", lambda: None)
     table = make_table([0, 1] * 50)
     assert choose_images(table, dim=8, n_views=1, sample=None, seed=0) == (table, ())

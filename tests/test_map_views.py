@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
 from cliptune.errors import DataError
 from cliptune.heads.dual_linear import DualLinearHead
 from cliptune.heads.linear import LinearHead
-from cliptune.map_views import Viewer, make_inputs, make_view
 from cliptune.prompts import ensemble_rows
 from cliptune.runs import RunDir
+from cliptune.workflows.map_views import Viewer, make_inputs, make_view
 from fakes import TinyEncoder
 from test_map_data import make_table
 
@@ -37,7 +37,7 @@ def make_viewer(tmp_path, encoder):
 
     def make(head, names=NAMES, partition=()):
         run = RunDir.create(tmp_path / "run", {"data": "data"})
-        classifier = Classifier(head, names, TEMPLATES, EncoderRecord.of(encoder))
+        classifier = CalibratedHead(head, names, TEMPLATES, EncoderRecord.of(encoder))
         classifier.save(run)
         lines = ["id,part", *(f"{row}.png,{part}" for row, part in partition)]
         run.write_text("partition.csv", "\n".join(lines) + "\n")

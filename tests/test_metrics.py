@@ -12,7 +12,7 @@ from sklearn.metrics import (
 )
 
 from cliptune.errors import InputError
-from cliptune.metrics import compute_metrics, expected_calibration_error, wilson_interval
+from cliptune.evaluation.metrics import compute_metrics, expected_calibration_error, wilson_interval
 
 
 def random_predictions(n=400, n_classes=5, seed=0):

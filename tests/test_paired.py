@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binom
 
 from cliptune.errors import InputError
-from cliptune.paired import compare_correct
+from cliptune.evaluation.significance import compare_correct
 
 
 def hits(both, only_first, only_second, neither):

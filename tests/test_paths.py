@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cliptune.paths import cache_dir, data_dir
+from cliptune.system.paths import cache_dir, data_dir
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from cliptune.errors import DataError, InputError
 from cliptune.images import ImageTable
-from cliptune.protocol import LockedRows, draw_shots, partition_table
+from cliptune.splits.partition import LockedRows, draw_shots, partition_table
 
 
 def make_table(tmp_path, splits, n=20):

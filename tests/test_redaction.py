@@ -6,8 +6,8 @@ import pytest
 
 from cliptune.cli import run_command_line
 from cliptune.cli.console import note
-from cliptune.redaction import hide_password, hide_passwords
-from cliptune.sweep.connect import without_password
+from cliptune.sweeps.connect import without_password
+from cliptune.system.redaction import hide_password, hide_passwords
 
 ADDRESSES = {
     "postgresql://me:s3cret@h/d": "postgresql://me:***@h/d",

@@ -7,12 +7,12 @@ import pytest
 
 import cliptune.encoders.lite
 import cliptune.encoders.lite_wheels
-from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
+from cliptune.classifiers.run_encoder import load_run_encoder, save_run_encoder
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
 from cliptune.errors import CheckpointError, InputError, MissingExtraError, RunError
 from cliptune.heads.zero_shot import ZeroShotHead
-from cliptune.run_encoder import load_run_encoder, save_run_encoder
 from cliptune.runs import RunDir
 from fakes import TinyEncoder
 
@@ -42,9 +42,9 @@ def run_path(changed, tmp_path_factory):
 def write(run, record, encoder):
     rows = encoder.encode_texts([f"a photo of a {name}." for name in NAMES])
     head = ZeroShotHead().fit(text_rows=rows, logit_scale=encoder.logit_scale)
-    Classifier(head=head, class_names=NAMES, templates=("a photo of a {}.",), encoder=record).save(
-        run
-    )
+    CalibratedHead(
+        head=head, class_names=NAMES, templates=("a photo of a {}.",), encoder=record
+    ).save(run)
     run.finish({})
 
 
@@ -54,7 +54,7 @@ def pixels(encoder):
 
 
 def test_the_weights_come_back_and_embed_the_same(changed, run_path):
-    record = Classifier.load(str(run_path)).encoder
+    record = CalibratedHead.load(str(run_path)).encoder
     assert record.weights_in_run
     assert record.fingerprint == changed.fingerprint
     loaded = load_run_encoder(str(run_path), device="cpu", precision="fp32")
@@ -85,7 +85,9 @@ def test_predict_uses_the_weights_of_the_run(changed, run_path, data_root, tmp_p
     from PIL import Image
 
     view = changed.preprocess(Image.open(image).convert("RGB"))
-    expected = Classifier.load(str(run_path)).predict_proba(changed.encode_images(view[None]))[0]
+    expected = CalibratedHead.load(str(run_path)).predict_proba(changed.encode_images(view[None]))[
+        0
+    ]
     assert [probabilities[name] for name in NAMES] == pytest.approx(expected, abs=1e-5)
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from cliptune.cli import run_command_line
 from cliptune.errors import RunError, UnavailableError
-from cliptune.run_place import claim_place, hold_place
 from cliptune.runs import RunDir
+from cliptune.runs.place import claim_place, hold_place
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from cliptune.run_place import claim_place
+from cliptune.runs.place import claim_place
 out = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 with claim_place(out, "evaluate", "/data/my images.d") as place:
     (place / "config.json").write_text("{}")

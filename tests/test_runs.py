@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import RunError, UnavailableError
 from cliptune.runs import FORMAT_VERSION, RunDir
+from cliptune.system.atomic import atomic_path
 
 
 def finished_run(path):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from cliptune.typed import require_types
+from cliptune.system.typed import require_types
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cliptune.usage import Usage
+from cliptune.system.usage import Usage
 
 
 def test_measures_time():
@@ -18,7 +18,7 @@ def test_measures_the_peak_even_when_it_is_given_back():
     """In a process of its own: one that keeps freed memory would use that again."""
     code = """
 import numpy as np
-from cliptune.usage import Usage
+from cliptune.system.usage import Usage
 with Usage() as usage:
     block = np.ones(100 << 20, np.uint8)
     del block

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.calibration import apply_temperature, choose_threshold, fit_temperature
-from cliptune.duplicates import group_duplicates, join_groups
+from cliptune.classifiers.fitting import CrossValidation, Fitted
+from cliptune.classifiers.head_data import HeadData, head_input
 from cliptune.errors import InputError
-from cliptune.fitting import CrossValidation, Fitted
+from cliptune.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature
+from cliptune.evaluation.metrics import Score, compute_metrics, wilson_interval
 from cliptune.heads import Head
 from cliptune.heads.build import make_head
-from cliptune.metrics import Score, compute_metrics, wilson_interval
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
 from cliptune.selection.criteria import check_criterion
@@ -26,8 +26,8 @@ from cliptune.selection.cross_validation import cross_validate, favoured, held_o
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
 from cliptune.selection.methods import affordable
-from cliptune.task import Task, head_input
-from cliptune.usage import Usage
+from cliptune.splits.duplicates import group_duplicates, join_groups
+from cliptune.system.usage import Usage
 
 if TYPE_CHECKING:
     from cliptune.heads.blend import BlendHead
@@ -61,7 +61,7 @@ class Chosen:
 
 
 def choose_methods(
-    task: Task,
+    task: HeadData,
     methods: Sequence[str],
     *,
     options: Mapping[str, Any],  # Any: arguments of any head
@@ -126,7 +126,7 @@ def choose_methods(
 class _HeldOut:
     """The images that a run learns from, which of them were held out when, and what was fitted."""
 
-    task: Task
+    task: HeadData
     rows: NDArray[np.int64]
     pool: Pool
     folds: Folds
@@ -257,7 +257,7 @@ def _mean_accuracy(judged: Judged) -> Score:
     return Score(judged.accuracy, low, high, n, "Wilson, of the mean over repeats")
 
 
-def _fold_notes(task: Task, rows: NDArray[np.int64], folds: Folds) -> list[str]:
+def _fold_notes(task: HeadData, rows: NDArray[np.int64], folds: Folds) -> list[str]:
     together = "near-duplicates" if task.groups is None else "near-duplicates and groups"
     notes = [
         f"methods are chosen on held-out images: {folds} (stratified, seed {task.seed}, "

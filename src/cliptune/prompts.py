@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError, UnknownNameError
-from cliptune.plain_text import require_text
+from cliptune.system.plain_text import require_text
 
 __all__ = [
     "DEFAULT_TEMPLATE_SET",

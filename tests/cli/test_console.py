@@ -1,13 +1,13 @@
 """What commands show while they work."""
 
-from cliptune.cli import console
+from cliptune.system import terminal
 
 
 def test_a_log_hears_now_and_then_how_far_it_is(monkeypatch, capsys):
     """A bar is only for terminals; without one, minutes of silence look like a hang."""
     now = [0.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    with console.progress_bar("embedding", "texts") as show:
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    with terminal.progress_bar("embedding", "texts") as show:
         for done in range(5):
             show(done, 4)
             now[0] += 20

@@ -2,9 +2,9 @@
 
 import json
 
+import cliptune.classifiers.run_encoder
 import cliptune.encoders
-import cliptune.run_encoder
-from cliptune.classifier import Classifier
+from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.cli import run_command_line
 from cliptune.errors import MissingExtraError
 
@@ -21,13 +21,13 @@ def test_the_run_answers_without_the_named_model(
     assert {"encoder.safetensors", "encoder.json", "encoder/tokenizer.json"} <= set(
         manifest["files"]
     )
-    assert Classifier.load(str(out)).encoder.weights_in_run
+    assert CalibratedHead.load(str(out)).encoder.weights_in_run
 
     def not_here(name, **options):
         raise MissingExtraError("lite", "the model 'lite'")
 
     monkeypatch.setattr(cliptune.encoders, "load_encoder", not_here)
-    monkeypatch.setattr(cliptune.run_encoder, "load_encoder", not_here)
+    monkeypatch.setattr(cliptune.classifiers.run_encoder, "load_encoder", not_here)
     arguments = ["evaluate", str(small_data), "--run", str(out), "--json"]
     arguments += ["--cache-dir", str(cache), "--out", str(tmp_path / "scores")]
     scores, _ = answer(arguments)

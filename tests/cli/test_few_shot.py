@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from cliptune.classifier import Classifier
+from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.cli import run_command_line
 
 
@@ -28,7 +28,7 @@ def test_a_learning_curve_and_a_classifier_of_the_most_shots(small_data, cache, 
         "val": 0,
         "test": 40,
     }
-    assert Classifier.load(str(out)).head.name == "linear"
+    assert CalibratedHead.load(str(out)).head.name == "linear"
     assert (out / "few_shot.png").is_file()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cliptune.classifier import Classifier
+from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.cli import run_command_line
 from cliptune.runs import RunDir
 
@@ -66,7 +66,7 @@ def check_run(out, result, method):
     assert (result["engine"], result["precision"]) == ("torch", "fp32")
     assert result["rows_checked"]["n"] >= 8  # images and texts by the trained weights are new
     assert run.manifest["rows_checked"] == result["rows_checked"]
-    classifier = Classifier.load(run)
+    classifier = CalibratedHead.load(run)
     assert classifier.encoder.weights_in_run
     assert classifier.head.name == ("linear" if method == "head-then-full" else "zero-shot")
     predictions = pq.read_table(out / "predictions.parquet").to_pydict()
@@ -116,7 +116,7 @@ def test_checks_come_first_and_stay_with_the_run(fit_arguments, answer, tmp_path
 
 def interrupted(arguments, monkeypatch, after):
     """Run a command whose process would be killed after some steps."""
-    from cliptune.finetune.progress import Progress
+    from cliptune.finetuning.progress import Progress
 
     class Killed(BaseException):
         pass

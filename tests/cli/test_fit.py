@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cliptune.classifier import Classifier
+from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.cli import run_command_line
 from cliptune.errors import NoTrunkError
 from cliptune.report.runs import fit_document
@@ -83,7 +83,7 @@ def check_classifier(out, result):
     assert len({row["id"] for row in parts}) == 120
     card = (out / "model_card.md").read_text()
     assert f"| {result['method']} | 40 |" in card
-    assert Classifier.load(run).class_names == ("ant", "bee")
+    assert CalibratedHead.load(run).class_names == ("ant", "bee")
 
 
 def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, answer):
@@ -104,7 +104,7 @@ def test_dual_linear_starts_at_zero_shot(small_data, cache, tmp_path, answer):
 def test_a_threshold_for_a_wanted_precision_is_kept(fitted_linear):
     path, result = fitted_linear
     assert result["threshold"]["precision"] >= 0.9
-    loaded = Classifier.load(str(path))
+    loaded = CalibratedHead.load(str(path))
     assert loaded.threshold.probability == result["threshold"]["probability"]
 
 
@@ -168,7 +168,7 @@ def test_a_run_over_trunk_features_scores_and_classifies(
     assert fitted["trained_parameters"] == 2 * (384 + 1280 + bias)
     assert fitted["test"]["accuracy"] >= 0.85
     assert fitted["features"] == "both"
-    head = Classifier.load(run).head
+    head = CalibratedHead.load(run).head
     assert head.get_params()["features"] == "both"
     rows = head.prototypes_ if fitted["method"] == "prototype" else head.weight_
     assert rows.shape == (2, 384 + 1280)
@@ -203,7 +203,7 @@ def test_features_are_chosen_on_held_out_images(small_data, cache, tmp_path, ans
     for part in ("val", "test"):
         assert found["auto"][part]["accuracy"] == best[part]["accuracy"]
         assert found["auto"][part]["log_loss"] == pytest.approx(best[part]["log_loss"], abs=1e-4)
-    head = Classifier.load(str(tmp_path / "auto")).head
+    head = CalibratedHead.load(str(tmp_path / "auto")).head
     assert head.get_params()["features"] == "penultimate"
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cliptune.atlas.definitions import DEFINITIONS
-from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
+from cliptune.classifiers.run_encoder import save_run_encoder
 from cliptune.cli import run_command_line
 from cliptune.encoders.lite import load_lite
 from cliptune.heads.zero_shot import ZeroShotHead
-from cliptune.run_encoder import save_run_encoder
+from cliptune.modality_gap.definitions import DEFINITIONS
 from cliptune.runs import RunDir
 from visits import Visit
 
@@ -86,7 +86,7 @@ def make_run(tmp_path_factory):
         rows = encoder.encode_texts(["a photo of a ant.", "a photo of a bee."])
         head = ZeroShotHead().fit(text_rows=rows, logit_scale=encoder.logit_scale)
         record = save_run_encoder(run, encoder) if save_weights else EncoderRecord.of(encoder)
-        Classifier(head, ("ant", "bee"), ("a photo of a {}.",), record).save(run)
+        CalibratedHead(head, ("ant", "bee"), ("a photo of a {}.",), record).save(run)
         run.finish({"data_digest": data_digest})
         return run.path
 

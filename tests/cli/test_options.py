@@ -57,6 +57,15 @@ REFUSED = {
         "--precision int8": "cannot train",
         "--engine onnx": "cannot train",
     },
+    "finetune": {
+        "--lr head=nan": "rate head",
+        "--lr ,": "is no rate",
+        "--val 0": "above 0, below 1",
+        "--method linear": "linear",
+        "--rank 3": "--method lora",
+        "--precision int8": "cannot train",
+        "--resume nowhere": "no unfinished run",
+    },
     "fit --method lora": {"--rank 0": "rank 0", "--rank 99999999999": "rank"},
     "check": {
         "--val 0": "above 0, below 1",

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import save_file
 
 from cliptune.encoders import load_encoder
-from cliptune.encoders.blueprint import rebuild_encoder
+from cliptune.encoders.model_config import rebuild_encoder
 from cliptune.errors import CheckpointError
 
 TEXTS = ["a photo of a bee", "ant"]

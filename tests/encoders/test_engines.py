@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cliptune import atomic, encoders, file_state
+from cliptune import encoders
 from cliptune.encoders import DualEncoder, load_encoder
 from cliptune.encoders.engines import (
     Work,
@@ -22,10 +22,10 @@ from cliptune.encoders.engines import (
     storage,
 )
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
+from cliptune.encoders.engines.backends import possible_ways
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import Machine
 from cliptune.encoders.engines.trial import Trial
-from cliptune.encoders.engines.ways import possible_ways
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import (
     ConversionError,
@@ -35,6 +35,7 @@ from cliptune.errors import (
     UnavailableError,
 )
 from cliptune.features.keys import StoreKey
+from cliptune.system import atomic, file_state
 
 TEXTS = ["a photo of a bee", "ant", "a long description of a red bicycle that leans on a wall"]
 WITH = Machine("one", 2, bf16=True, system="Linux x86_64")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from cliptune.classifier import Classifier, EncoderRecord
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
+from cliptune.classifiers.run_encoder import load_run_encoder, save_run_encoder
 from cliptune.encoders import load_encoder
-from cliptune.encoders.blueprint import rebuild_encoder
 from cliptune.encoders.engines.storage import GraphStore
+from cliptune.encoders.model_config import rebuild_encoder
 from cliptune.encoders.open_clip_encoder import build_model, to_preprocess
 from cliptune.encoders.permitted import permit_config
 from cliptune.encoders.plain_files import TEXT_MODELS, plain_text_model
@@ -20,7 +21,6 @@ from cliptune.encoders.published import architectures, model_config
 from cliptune.encoders.tokenizers import build_tokenizer
 from cliptune.errors import CheckpointError
 from cliptune.heads.zero_shot import ZeroShotHead
-from cliptune.run_encoder import load_run_encoder, save_run_encoder
 from cliptune.runs import RunDir
 
 SCRIPT = """
@@ -111,7 +111,7 @@ def test_a_run(options, tiny_config, make_folder, words_folder, add_code, marker
 def write_classifier(run: RunDir, record: EncoderRecord) -> None:
     rows = np.eye(2, record.dim, dtype=np.float32)
     head = ZeroShotHead().fit(text_rows=rows, logit_scale=10.0)
-    Classifier(head, ("ant", "bee"), ("a photo of a {}.",), record).save(run)
+    CalibratedHead(head, ("ant", "bee"), ("a photo of a {}.",), record).save(run)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cliptune.encoders.halving import encode_in_parts
+from cliptune.encoders.out_of_memory import encode_in_parts
 
 
 def test_halves_until_it_fits_and_keeps_the_order(caplog):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptune import file_state
 from cliptune.images import ImageTable
+from cliptune.system import file_state
 
 MakeTable = Callable[..., ImageTable]
 

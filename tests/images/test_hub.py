@@ -7,7 +7,6 @@ from pathlib import Path
 import datasets
 import pytest
 
-from cliptune import file_state
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
 from cliptune.features.digests import content_digests
 from cliptune.images import ImageTable
@@ -15,6 +14,7 @@ from cliptune.images.hub import dataset_records
 from cliptune.images.hub_rows import HubSource
 from cliptune.images.labelling import label_images
 from cliptune.images.records import Columns
+from cliptune.system import file_state
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 from pools import make_pool
 
 from cliptune.choosing import choose_methods
-from cliptune.task import Task
+from cliptune.classifiers.head_data import HeadData
 
 
 def make_task(groups=None):
     pool = make_pool(20)
     n = len(pool.labels)
-    return Task(
+    return HeadData(
         vectors=pool.vectors,
         tokens=None,
         labels=pool.labels,

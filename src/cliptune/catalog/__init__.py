@@ -15,7 +15,7 @@ from pathlib import Path
 from cliptune.catalog.cifar import CIFAR10, CIFAR100, CifarLayout, write_cifar
 from cliptune.catalog.fetch import Download, fetch_dataset, unpack_zip
 from cliptune.errors import MissingExtraError, UnknownNameError
-from cliptune.paths import cache_dir, data_dir
+from cliptune.system.paths import cache_dir, data_dir
 
 __all__ = [
     "DatasetInfo",

@@ -21,9 +21,9 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import DataError, UnavailableError
-from cliptune.formatting import duration
+from cliptune.system.atomic import atomic_path
+from cliptune.system.formatting import duration
 
 __all__ = ["Download", "fetch_dataset", "require_reachable", "unpack_zip"]
 

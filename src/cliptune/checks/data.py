@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cliptune.atomic import atomic_path
 from cliptune.checks.results import CheckResult
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.finetune.augment import augment_image
-from cliptune.gallery import render_contact_sheet
+from cliptune.finetuning.augment import augment_image
 from cliptune.images import ImageTable, ScanReport
+from cliptune.plots.contact_sheets import render_contact_sheet
+from cliptune.system.atomic import atomic_path
 
 __all__ = [
     "check_class_counts",

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.checks.results import CheckResult
-from cliptune.duplicates import find_duplicates
-from cliptune.formatting import decimal, percent
+from cliptune.splits.duplicates import find_duplicates
+from cliptune.system.formatting import decimal, percent
 
 __all__ = ["chance_accuracy", "check_duplicates", "check_labels", "check_zero_shot"]
 

@@ -30,9 +30,9 @@ from cliptune.checks.training import (
 )
 from cliptune.checks.trial import take_batch
 from cliptune.encoders.torch_encoder import TorchEncoder
-from cliptune.finetune.data import TrainingData
-from cliptune.finetune.options import FinetuneOptions
-from cliptune.finetune.setup import open_session
+from cliptune.finetuning.data import TrainingData
+from cliptune.finetuning.options import FinetuneOptions
+from cliptune.finetuning.setup import open_session
 from cliptune.images import ImageTable, ScanReport, drop_bad, scan_images
 from cliptune.prompts import ensemble_rows
 

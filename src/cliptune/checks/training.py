@@ -24,10 +24,10 @@ from cliptune.checks.trial import (
     train_step,
     weights_kept,
 )
-from cliptune.finetune.schedule import build_optimizer, set_trainable
-from cliptune.finetune.session import Session
-from cliptune.finetune.step import NonFiniteError, StepInput
-from cliptune.formatting import decimal, rate
+from cliptune.finetuning.schedule import build_optimizer, set_trainable
+from cliptune.finetuning.session import Session
+from cliptune.finetuning.step import NonFiniteError, StepInput
+from cliptune.system.formatting import decimal, rate
 
 __all__ = ["check_gradient_flow", "check_initial_loss", "check_overfit", "check_rate_range"]
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cliptune.finetune.batches import epoch_batches
-from cliptune.finetune.losses import loss_floor
-from cliptune.finetune.schedule import set_trainable
-from cliptune.finetune.session import Session
-from cliptune.finetune.step import StepInput, compute_gradients, loss_of_rows, update
+from cliptune.finetuning.batches import epoch_batches
+from cliptune.finetuning.losses import loss_floor
+from cliptune.finetuning.schedule import set_trainable
+from cliptune.finetuning.session import Session
+from cliptune.finetuning.step import StepInput, compute_gradients, loss_of_rows, update
 
 __all__ = [
     "Batch",

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from itertools import pairwise
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from cliptune import __version__
 from cliptune.errors import CliptuneError, EngineError
-from cliptune.escaping import for_terminal
-from cliptune.redaction import hide_passwords
+from cliptune.system.escaping import for_terminal
+from cliptune.system.redaction import hide_passwords
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -28,6 +28,7 @@ _COMMANDS = {
     "predict": "Classify images: the most probable labels of each.",
     "evaluate": "Score zero-shot classification, a fitted classifier, or retrieval, on a data set.",
     "fit": "Learn a classifier on cached features, compare all methods, or train the model.",
+    "finetune": "Train the model itself: full, lora or head-then-full.",
     "check": "Look at data and training set-up before a long run.",
     "sweep": "Find learning rates and what to freeze, with the noise around the best.",
     "map": "Draw images and texts in one plane; measure the gap, before and after.",
@@ -52,6 +53,7 @@ def build_app() -> App:
         version=__version__,
         suppress_keyboard_interrupt=False,
         help_format="plaintext",  # rendering Markdown would double the start-up time
+        default_parameter=Parameter(negative=""),  # what is off by default has no other form
     )
     for name, about in _COMMANDS.items():
         module = f"cliptune.cli.{_MODULES.get(name, name)}"

@@ -9,9 +9,9 @@ from cyclopts import App
 
 from cliptune.cli.console import print_json, print_table, print_text
 from cliptune.cli.numbers import number, whole
-from cliptune.cli.options import OutputOptions
+from cliptune.cli.options import Output
 from cliptune.errors import InputError
-from cliptune.formatting import size
+from cliptune.system.formatting import size
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -23,7 +23,7 @@ app = App(name="cache", help="List, verify or prune what is kept.", help_format=
 
 
 @app.command(name="list")
-def list_entries(*, cache_dir: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
+def list_entries(*, cache_dir: Path | None = None, output: Output = Output()) -> None:
     """List what is kept: vectors, graphs of engines, sweeps, and sections of studies.
 
     Args:
@@ -45,7 +45,7 @@ def verify(
     *,
     recompute: Annotated[int | None, whole(at_least=1)] = None,
     cache_dir: Path | None = None,
-    output: OutputOptions = OutputOptions(),
+    output: Output = Output(),
 ) -> None:
     """Compare every file with its checksum; damaged ones are set aside and made again on use.
 
@@ -110,7 +110,7 @@ def prune(
     max_age_days: Annotated[float | None, number(at_least=0)] = None,
     max_megabytes: Annotated[float | None, number(at_least=0)] = None,
     cache_dir: Path | None = None,
-    output: OutputOptions = OutputOptions(),
+    output: Output = Output(),
 ) -> None:
     """Remove what was not used for long, until the rest fits; at least one limit is needed.
 
@@ -140,8 +140,8 @@ def prune(
 
 
 def _place(cache_dir: Path | None) -> Path:
-    from cliptune.file_kinds import exists, is_folder
-    from cliptune.paths import cache_dir as default
+    from cliptune.system.file_kinds import exists, is_folder
+    from cliptune.system.paths import cache_dir as default
 
     place = cache_dir or default()
     if exists(place) and not is_folder(place):

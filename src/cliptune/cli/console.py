@@ -1,4 +1,4 @@
-"""What commands show: tables on standard output, progress on standard error.
+"""What commands show: results and tables on standard output, the rest on standard error.
 
 It knows nothing about what the numbers mean.
 """
@@ -6,18 +6,21 @@ It knows nothing about what the numbers mean.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
-from cliptune.escaping import for_terminal, json_for_terminal, shorten
-from cliptune.redaction import hide_passwords
+from cliptune.system.escaping import for_terminal, json_for_terminal, shorten
+from cliptune.system.terminal import note, progress_bar
+from cliptune.system.text_tables import is_number
+
+if TYPE_CHECKING:
+    from cliptune.results.base import Result
 
 __all__ = [
     "note",
     "note_table",
     "print_json",
+    "print_result",
     "print_table",
     "print_text",
     "progress_bar",
@@ -25,7 +28,6 @@ __all__ = [
 
 
 _WIDTH_OF_FILES = 120
-_SECONDS_BETWEEN_LINES = 30.0
 _LONGEST_CELL = 600  # letters; JSON and the run's files hold all of a name
 
 
@@ -40,9 +42,16 @@ def print_text(text: str) -> None:
     sys.stdout.write(for_terminal(text, layout=True) + "\n")
 
 
-def note(text: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(hide_passwords(for_terminal(text, layout=True)) + "\n")
+def print_result(result: Result, *, as_json: bool) -> None:
+    """Write a result to standard output: as one JSON object, or as a person reads it."""
+    if as_json:
+        print_json(result.to_dict())
+        return
+    for block in result.blocks():
+        if isinstance(block, str):
+            print_text(block)
+        else:
+            print_table(block.title, block.columns, block.rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -66,7 +75,7 @@ def _write_table(
     table = Table(title=Text(for_terminal(title)), title_justify="left", box=box.SIMPLE_HEAD)
     cells = list(rows)
     for position, column in enumerate(columns):
-        numeric = all(_is_number(row[position]) for row in cells)
+        numeric = all(is_number(row[position]) for row in cells)
         table.add_column(
             Text(for_terminal(column)), justify="right" if numeric else "left", overflow="fold"
         )
@@ -75,44 +84,3 @@ def _write_table(
     # A file or a pipe has no width; it should not cut what a wide terminal would show.
     width = None if file.isatty() else _WIDTH_OF_FILES
     Console(file=file, width=width).print(table)
-
-
-def _is_number(cell: str) -> bool:
-    return not cell or cell.lstrip("+-")[:1].isdigit()
-
-
-@contextmanager
-def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error; call the yielded function with (done, total).
-
-    Where standard error is no terminal a plain line says every half minute how far it is.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit, markup=False),
-        TimeRemainingColumn(compact=True),
-    )
-    console = Console(stderr=True)
-    hidden = not console.is_terminal  # a bar that nobody watches would still end its line
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(for_terminal(label), total=None)
-        said = [time.monotonic()]
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-            if hidden and time.monotonic() - said[0] >= _SECONDS_BETWEEN_LINES:
-                said[0] = time.monotonic()
-                note(f"{label}: {done} of {total} {unit}".rstrip())
-
-        yield show

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from cliptune.cli.console import note, print_json, print_text
-from cliptune.cli.early import require_class_names
-from cliptune.cli.open_data import read_whole_table
-from cliptune.cli.options import DataOptions, OutputOptions
+from cliptune.cli.options import Dataset, DatasetOptions, Output
 from cliptune.errors import InputError
-from cliptune.escaping import for_terminal
-from cliptune.places import require_writable
+from cliptune.system.escaping import for_terminal
+from cliptune.system.places import require_writable
+from cliptune.workflows.dataset import read_whole_table
+from cliptune.workflows.progress import TerminalWatch
+from cliptune.workflows.requirements import require_class_names
 
 __all__ = ["data"]
 
@@ -21,8 +22,8 @@ def data(
     /,
     *,
     to: str | None = None,
-    dataset: DataOptions = DataOptions(),
-    output: OutputOptions = OutputOptions(),
+    dataset: Dataset = DatasetOptions(),
+    output: Output = Output(),
 ) -> None:
     """Say how a data set is read: layout, classes, splits, labels, and what is left out.
 
@@ -42,7 +43,7 @@ def data(
         raise InputError("--to and a folder go together, e.g. cliptune data DATA --to csv new/")
     if to is not None and out is not None:
         require_writable(out, "another folder")
-    table = read_whole_table(data, dataset)
+    table = read_whole_table(data, dataset, TerminalWatch())
     if dataset.split is not None:
         table = table.split(dataset.split)
     facts = table_facts(table)

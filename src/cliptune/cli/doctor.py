@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cliptune.cli.console import note, print_json, print_table, print_text
-from cliptune.cli.early import require_class_names, require_compute
-from cliptune.cli.open_data import open_whole_table
-from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions
+from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output
 from cliptune.errors import UnavailableError
-from cliptune.formatting import per_second, percent
+from cliptune.system.formatting import per_second, percent
+from cliptune.workflows.dataset import open_whole_table
+from cliptune.workflows.options import ComputeOptions, DataOptions
+from cliptune.workflows.progress import TerminalWatch
+from cliptune.workflows.requirements import require_class_names, require_compute
 
 if TYPE_CHECKING:
     from cliptune.encoders.engines.doctor import Diagnosis
@@ -24,17 +26,19 @@ def doctor(
     data: str | None = None,
     /,
     *,
-    dataset: DataOptions = DataOptions(),
-    model: ModelOptions = ModelOptions(),
-    output: OutputOptions = OutputOptions(),
+    model: ModelName = "lite",
+    dataset: Dataset = DatasetOptions(),
+    compute: Compute = ComputeOptions(),
+    output: Output = Output(),
 ) -> None:
     """Measure every engine on this machine and say which one to take.
 
     Args:
         data: Images to compare the engines on; the packaged photographs, or drawn images where
             these are not installed, otherwise.
-        dataset: How to read the data set.
         model: Which encoder; --precision int8 measures 8 bits too.
+        dataset: How to read the data set.
+        compute: Where and how the encoder computes.
         output: How results are shown.
     """
     from functools import partial
@@ -42,10 +46,10 @@ def doctor(
     from cliptune.encoders.engines import Work
     from cliptune.encoders.engines.doctor import examine
     from cliptune.features import load_first_pixels
-    from cliptune.paths import cache_dir
+    from cliptune.system.paths import cache_dir
 
     require_class_names(dataset)
-    require_compute(model, [model.model])
+    require_compute(compute, [model])
     table = _sample_table(data, dataset)
     work = Work()
     if table is not None:
@@ -53,10 +57,10 @@ def doctor(
         load = partial(load_first_pixels, table)
         work = Work(load_pixels=load, labels=table.class_names, whose=whose)
     found = examine(
-        model.model,
-        cache_dir=model.cache_dir or cache_dir(),
+        model,
+        cache_dir=compute.cache_dir or cache_dir(),
         work=work,
-        with_int8=model.precision == "int8",
+        with_int8=compute.precision == "int8",
     )
     if output.json:
         print_json(found.to_dict())
@@ -68,9 +72,9 @@ def _sample_table(data: str | None, dataset: DataOptions) -> ImageTable | None:
     from cliptune.errors import MissingExtraError
 
     if data is not None:
-        return open_whole_table(data, dataset)
+        return open_whole_table(data, dataset, TerminalWatch())
     try:
-        return open_whole_table(_SAMPLES, dataset)
+        return open_whole_table(_SAMPLES, dataset, TerminalWatch())
     except (MissingExtraError, UnavailableError) as error:
         note(f"comparing on drawn images: {error}")
         return None

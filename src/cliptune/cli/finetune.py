@@ -1,227 +1,123 @@
-"""``cliptune fit --method full|lora|head-then-full``: the weights of the model itself move."""
+"""``cliptune finetune``: train the model itself; ``fit --method full`` and the like do the same."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Annotated, Any, Literal
 
-from cliptune.cli.console import note, print_json, progress_bar
-from cliptune.cli.finetune_start import (
-    Checked,
-    FinetuneRequest,
-    begin_run,
-    check_first,
-    claim_run,
-    open_start,
-)
-from cliptune.cli.finetune_tables import note_event, show_finetune
-from cliptune.cli.open_data import open_labelled
-from cliptune.cli.options import DataOptions
-from cliptune.cli.session import embed_table, open_store, open_trainable_encoder, text_encoder
-from cliptune.finetune.processes import launched_as, leave_processes, require_tracker
+from cliptune.cli.console import print_result
+from cliptune.cli.finetune_events import TrainingNotes
+from cliptune.cli.finetune_options import RunOptions, TuningOptions, make_finetune_options
+from cliptune.cli.numbers import number, whole
+from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output, Templates
+from cliptune.system.bounds import INNER_SHARE
+from cliptune.workflows.finetune import finetune as finetune_model
+from cliptune.workflows.options import ComputeOptions, TemplateOptions
+from cliptune.workflows.progress import TerminalWatch
+from cliptune.workflows.requirements import require_trainable
 
-if TYPE_CHECKING:
-    from cliptune.encoders.torch_encoder import TorchEncoder
-    from cliptune.features import FeatureStore
-    from cliptune.finetune.data import TrainingData, WatchData
-    from cliptune.finetune.records import Event
-    from cliptune.finetune_run import FinetuneSettings, Start, Trained
-    from cliptune.images import ImageTable
-    from cliptune.runs import RunDir
-    from cliptune.task import Task
+__all__ = ["USUAL_CUT", "finetune", "train_model"]
 
-__all__ = ["fit_encoder"]
+USUAL_CUT = 0.2
 
 
-def fit_encoder(request: FinetuneRequest) -> None:
-    """Train the encoder, choose on validation, open the test once, leave a classifier.
+def finetune(
+    data: str,
+    /,
+    *,
+    method: Literal["full", "lora", "head-then-full"] = "full",
+    val: Annotated[float, number(**INNER_SHARE)] = USUAL_CUT,
+    lr: str | None = None,
+    weight_decay: Annotated[float | None, number()] = None,
+    epochs: Annotated[int | None, whole()] = None,
+    abstain_precision: Annotated[float | None, number()] = None,
+    out: Path | None = None,
+    model: ModelName = "lite",
+    dataset: Dataset = DatasetOptions(),
+    prompts: Templates = TemplateOptions(),
+    compute: Compute = ComputeOptions(),
+    output: Output = Output(),
+    tuning: TuningOptions = TuningOptions(),
+    around: RunOptions = RunOptions(),
+) -> None:
+    """Train the model itself: all of it, low-rank updates, or a head and then all of it.
 
-    Under ``accelerate launch`` all processes train; the first one alone writes and reports.
-    """
-    rank, count = launched_as()
-    with claim_run(request, rank, count) as place:
-        _fit(request, place, rank, count)
-
-
-def _fit(request: FinetuneRequest, place: Path, rank: int, count: int) -> None:
-    began = time.perf_counter()
-    for name in request.around.track:
-        require_tracker(name)
-    encoder = open_trainable_encoder(request.model)
-    store = open_store(request.model)
-    watch = _open_watched(request)
-    start = open_start(request, encoder, store)
-    if rank == 0:
-        for sentence in start.partition.notes:
-            note(sentence)
-    settings = _settings(request, encoder.name)
-    data = _training_data(request, start, watch, store)
-    if rank == 0 and (place / "config.json").is_file():
-        begin_run(place, settings, Checked(), data)  # refuses other options than those there
-    checked = check_first(request, encoder, store, start, place)
-    if rank == 0 and request.around.track:
-        begin_run(place, settings, checked, data)  # before a tracker's first file is there
-    trained = _follow(
-        _train(request, encoder, data, watch, place),
-        request.options.epochs,
-        begin=partial(begin_run, place, settings, checked, data) if rank == 0 else None,
-    )
-    trained = replace(trained, checks=checked.results)
-    if count > 1:
-        leave_processes()
-    if rank > 0:
-        return
-    result = _finish(place, settings, start, trained, encoder, store, request)
-    if request.output.json:
-        print_json(result | {"seconds_total": time.perf_counter() - began})
-    else:
-        show_finetune(result)
-
-
-def _settings(request: FinetuneRequest, model: str) -> FinetuneSettings:
-    from cliptune.finetune_run import FinetuneSettings
-
-    return FinetuneSettings(
-        data=request.data,
-        model=model,
-        template_set=request.template_set,
-        val_fraction=request.val,
-        options=request.options,
-        watch=request.around.watch,
-        abstain_precision=request.abstain_precision,
-    )
-
-
-def _training_data(
-    request: FinetuneRequest, start: Start, watch: Mapping[str, WatchData], store: FeatureStore
-) -> TrainingData:
-    """Say what is learned from, and write down every image that the run rests on."""
-    from cliptune.finetune.data import TrainingData
-
-    table, partition = start.table, start.partition
-    identity = store.identify(table, partition.roles(len(table)))
-    for name, watched in watch.items():
-        images = cast("ImageTable", watched.images)
-        identity = identity.joined(name, store.identify(images, ["watch"] * len(images)))
-    return TrainingData(
-        table.select(partition.train),
-        table.select(partition.val),
-        request.template_set.templates,
-        identity,
-    )
-
-
-def _train(
-    request: FinetuneRequest,
-    encoder: TorchEncoder,
-    data: TrainingData,
-    watch: Mapping[str, WatchData],
-    place: Path,
-) -> Iterator[Event]:
-    from cliptune.finetune.checkpoints import has_state
-    from cliptune.finetune.loop import finetune
-    from cliptune.runs import CHECKPOINT
-
-    folder = place / CHECKPOINT
-    return finetune(
-        encoder,
-        data,
-        request.options,
-        folder=folder,
-        resume=has_state(folder),
-        watch=watch,
-        trackers=request.around.track,
-        log_folder=place / "logs",
-    )
-
-
-def _open_watched(request: FinetuneRequest) -> dict[str, WatchData]:
-    from cliptune.finetune.data import WatchData
-
-    watched = {}
-    for name in request.around.watch:
-        table: ImageTable = open_labelled(name, DataOptions())
-        watched[name] = WatchData(table, request.template_set.templates)
-    return watched
-
-
-def _follow(events: Iterable[Event], n_epochs: int, *, begin: Callable[[], None] | None) -> Trained:
-    """Show what happens as it happens, and keep what is to be recorded.
+    Everything is chosen on validation; the test split stays locked until the end.
 
     Args:
-        events: Of the training.
-        n_epochs: Epochs of the whole run.
-        begin: Called once the plan stands, before anything is trained; None in a process that
-            neither writes nor shows.
+        data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        method: full, lora or head-then-full.
+        val: Share of the training images cut for validation where there is no such split.
+        lr: Learning rate, one number or GROUP=NUMBER[,GROUP=NUMBER...], e.g.
+            head=1e-2,image=1e-5,text=0.
+        weight_decay: Of the optimiser.
+        epochs: Passes over the training images.
+        abstain_precision: Choose a threshold below which the classifier abstains, so that this
+            share of its answers is right on held-out images.
+        out: Folder for the classifier; runs/fit-... otherwise.
+        model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
+            or a local path.
+        dataset: How to read the data set.
+        prompts: How class names become texts.
+        compute: Where and how the encoder computes.
+        output: How results are shown.
+        tuning: How the model is trained.
+        around: What surrounds that training.
     """
-    from cliptune.finetune.records import FinetuneResult, HeadRecord, StepRecord, TrainingPlan
-    from cliptune.finetune_run import Trained
-
-    plan: TrainingPlan | None = None
-    head: HeadRecord | None = None
-    result: FinetuneResult | None = None
-    seconds_left: float | None = None
-    with progress_bar("training", "steps") as show:
-        for event in events:
-            match event:
-                case StepRecord():
-                    show(event.step, event.n_steps)
-                    seconds_left = event.seconds_left
-                case TrainingPlan():
-                    plan = event
-                case HeadRecord():
-                    head = event
-                case FinetuneResult():
-                    result = event
-                case _:
-                    pass
-            if begin is not None:
-                note_event(event, n_epochs, seconds_left)
-                if isinstance(event, TrainingPlan):
-                    begin()
-    assert plan is not None, "the first event"
-    assert result is not None, "the last event"
-    return Trained(plan, head, result)
-
-
-def _finish(
-    place: Path,
-    settings: FinetuneSettings,
-    start: Start,
-    trained: Trained,
-    encoder: TorchEncoder,
-    store: FeatureStore,
-    request: FinetuneRequest,
-) -> dict[str, Any]:
-    """Let the chosen weights rejoin at the features."""
-    from cliptune.features import describe_computing
-    from cliptune.finetune_run import finish_finetune
-    from cliptune.prompts import ensemble_rows
-    from cliptune.run_encoder import save_run_encoder
-    from cliptune.runs import RunDir
-
-    tuned = encoder.rewrapped(device=encoder.device, precision="fp32")
-    run: RunDir = RunDir(place)
-    record = save_run_encoder(run, tuned)
-    embedded = embed_table(tuned, start.table, store, on_bad_image="fail")
-    encode = text_encoder(tuned, store, request.model)
-    task: Task = replace(
-        start.task,
-        vectors=embedded.features.vectors,
-        text_rows=ensemble_rows(encode, start.table.class_names, request.template_set.templates),
-        logit_scale=tuned.logit_scale,
+    train_model(
+        data,
+        method,
+        (tuning, around, output),
+        lr=lr,
+        weight_decay=weight_decay,
+        epochs=epochs,
+        val=val,
+        abstain_precision=abstain_precision,
+        out=out,
+        model=model,
+        dataset=dataset,
+        prompts=prompts,
+        compute=compute,
     )
-    return finish_finetune(
-        run,
-        settings,
-        start,
-        trained,
-        task=task,
-        features_key=embedded.features.key,
-        encoder=record,
-        computing=describe_computing(tuned, store.guard),
+
+
+def train_model(
+    data: str,
+    method: str,
+    options: tuple[TuningOptions, RunOptions, Output],
+    *,
+    lr: str | None,
+    weight_decay: float | None,
+    epochs: int | None,
+    model: str,
+    compute: ComputeOptions,
+    **shared: Any,  # Any: what is handed on as it is
+) -> None:
+    """Read the options of a training, train, and show what came out."""
+    tuning, around, output = options
+    require_trainable(compute, model)
+    read = make_finetune_options(
+        tuning,
+        method=method,
+        lr=lr,
+        weight_decay=weight_decay,
+        epochs=epochs,
+        precision=compute.precision,
+        seed=output.seed,
+        checkpoint_seconds=around.checkpoint_seconds,
     )
+    result = finetune_model(
+        data,
+        method=method,
+        options=read,
+        model=model,
+        watched=around.watch,
+        track=around.track,
+        resume=around.resume,
+        check=around.check,
+        compute=compute,
+        progress=TerminalWatch(TrainingNotes(read.epochs)),
+        **shared,
+    )
+    if result is not None:  # only the first of several processes has one
+        print_result(result, as_json=output.json)

@@ -12,10 +12,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from cliptune.bounds import require_number
 from cliptune.cli.numbers import number, whole
 from cliptune.errors import InputError
-from cliptune.finetune.options import (
+from cliptune.finetuning.options import (
     MAX_RATE,
     METHODS,
     FinetuneOptions,
@@ -25,6 +24,7 @@ from cliptune.finetune.options import (
     parse_rates,
     parse_unfreeze,
 )
+from cliptune.system.bounds import require_number
 
 __all__ = [
     "RunOptions",
@@ -32,6 +32,7 @@ __all__ = [
     "make_finetune_options",
     "read_single_rate",
     "refuse_for_head",
+    "refuse_for_model",
 ]
 
 _DEFAULT = FinetuneOptions()
@@ -70,7 +71,7 @@ class TuningOptions:
     momentum: Annotated[float, number()] = _DEFAULT.optimizer.momentum
     """Momentum of sgd."""
 
-    nesterov: Annotated[bool, Parameter(negative="")] = False
+    nesterov: bool = False
     """The look-ahead form of sgd's momentum."""
 
     warmup: Annotated[float, number()] = _DEFAULT.optimizer.warmup
@@ -82,7 +83,7 @@ class TuningOptions:
     augment: Literal["none", "light", "strong"] = "light"
     """Random views of the training images."""
 
-    balance: Annotated[bool, Parameter(negative="")] = False
+    balance: bool = False
     """Draw every class equally often."""
 
     patience: Annotated[int | None, whole()] = _DEFAULT.patience
@@ -106,10 +107,10 @@ class TuningOptions:
 class RunOptions:
     """What surrounds the training of full, lora and head-then-full."""
 
-    watch: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    watch: tuple[str, ...] = ()
     """Data that are only looked at: what does the model still know? Can be given several times."""
 
-    track: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    track: tuple[str, ...] = ()
     """tensorboard, mlflow or wandb; can be given several times."""
 
     resume: Path | None = None
@@ -132,6 +133,19 @@ def refuse_for_head(method: str, *options: TuningOptions | RunOptions) -> None:
         raise InputError(
             f"method {method} trains a head and takes no {', '.join(given)}; they belong to "
             f"{', '.join(METHODS)}"
+        )
+
+
+def refuse_for_model(method: str, **options: str | int | None) -> None:
+    """Make sure that no option of heads came with a method that trains the model itself.
+
+    Raises:
+        InputError: Some did; the message names them.
+    """
+    given = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
+    if given:
+        raise InputError(
+            f"method {method} trains the model and takes no {given}; they are for heads"
         )
 
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
-from cliptune.cli.early import require_class_names, require_compute, require_trainable
-from cliptune.cli.few_shot import MAX_DRAWS
-from cliptune.cli.finetune import fit_encoder
+from cliptune.cli.console import print_result
+from cliptune.cli.finetune import USUAL_CUT, train_model
 from cliptune.cli.finetune_options import (
     RunOptions,
     TuningOptions,
-    make_finetune_options,
     read_single_rate,
     refuse_for_head,
+    refuse_for_model,
 )
-from cliptune.cli.finetune_start import FinetuneRequest
-from cliptune.cli.fit_heads import HeadRequest, fit_heads
 from cliptune.cli.numbers import number, whole
-from cliptune.cli.options import DataOptions, ModelOptions, OutputOptions, TemplateOptions
-from cliptune.cli.session import choose_one_template_set
-from cliptune.errors import InputError
-from cliptune.finetune.options import METHODS
+from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output, Templates
+from cliptune.finetuning.options import METHODS
+from cliptune.system.bounds import INNER_SHARE
+from cliptune.workflows.fit import fit as fit_head
+from cliptune.workflows.options import ComputeOptions, TemplateOptions
+from cliptune.workflows.progress import TerminalWatch
 
 __all__ = ["fit"]
-
-_USUAL_CUT = 0.2
 
 
 def fit(
@@ -35,21 +30,22 @@ def fit(
     /,
     *,
     method: str = "all",
-    margin: Annotated[float, number(at_least=0, below=100)] = 1.0,
-    val: Annotated[float | None, number(above=0, below=1)] = None,
+    margin: Annotated[float, number()] = 1.0,
+    val: Annotated[float | None, number(**INNER_SHARE)] = None,
     shots: str | None = None,
-    seeds: Annotated[int, whole(1, MAX_DRAWS)] = 1,
+    seeds: Annotated[int, whole()] = 1,
     lr: str | None = None,
-    weight_decay: Annotated[float | None, number(at_least=0)] = None,
-    epochs: Annotated[int | None, whole(1)] = None,
+    weight_decay: Annotated[float | None, number()] = None,
+    epochs: Annotated[int | None, whole()] = None,
     features: Literal["auto", "embedding", "penultimate", "both", "trunk"] | None = None,
-    abstain_precision: Annotated[float | None, number(above=0, at_most=1)] = None,
-    embed_encoder: Annotated[bool, Parameter(negative="")] = False,
+    abstain_precision: Annotated[float | None, number()] = None,
+    embed_encoder: bool = False,
     out: Path | None = None,
-    dataset: DataOptions = DataOptions(),
-    prompts: TemplateOptions = TemplateOptions(),
-    model: ModelOptions = ModelOptions(),
-    output: OutputOptions = OutputOptions(),
+    model: ModelName = "lite",
+    dataset: Dataset = DatasetOptions(),
+    prompts: Templates = TemplateOptions(),
+    compute: Compute = ComputeOptions(),
+    output: Output = Output(),
     tuning: TuningOptions = TuningOptions(),
     around: RunOptions = RunOptions(),
 ) -> None:
@@ -80,76 +76,45 @@ def fit(
             share of its answers is right on held-out images.
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
         out: Folder for the classifier; runs/fit-... otherwise.
+        model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
+            or a local path.
         dataset: How to read the data set.
         prompts: How class names become texts.
-        model: Which encoder, where and how it computes.
+        compute: Where and how the encoder computes.
         output: How results are shown.
         tuning: How the model itself is trained.
         around: What surrounds that training.
     """
-    template_set = choose_one_template_set(prompts, "fit")
-    require_class_names(dataset)
+    shared: dict[str, Any] = {  # Any: each its own type
+        "model": model,
+        "abstain_precision": abstain_precision,
+        "prompts": prompts,
+        "out": out,
+        "dataset": dataset,
+        "compute": compute,
+    }
+    rates: dict[str, Any] = {"weight_decay": weight_decay, "epochs": epochs}
     if method in METHODS:
-        require_trainable(model)
-        _refuse_for_model(
-            method, shots=shots, features=features, seeds=None if seeds == 1 else str(seeds)
+        refuse_for_model(
+            method, shots=shots, features=features, seeds=None if seeds == 1 else seeds
         )
-        fit_encoder(
-            FinetuneRequest(
-                data=data,
-                options=make_finetune_options(
-                    tuning,
-                    method=method,
-                    lr=lr,
-                    weight_decay=weight_decay,
-                    epochs=epochs,
-                    precision=model.precision,
-                    seed=output.seed,
-                    checkpoint_seconds=around.checkpoint_seconds,
-                ),
-                template_set=template_set,
-                val=_USUAL_CUT if val is None else val,
-                abstain_precision=abstain_precision,
-                out=out,
-                around=around,
-                dataset=dataset,
-                model=model,
-                output=output,
-            )
-        )
+        cut = USUAL_CUT if val is None else val
+        train_model(data, method, (tuning, around, output), lr=lr, **rates, val=cut, **shared)
         return
     refuse_for_head(method, tuning, around)
-    require_compute(model, [model.model])
-    fit_heads(
-        HeadRequest(
-            data=data,
-            method="all" if method == "ladder" else method,
-            template_set=template_set,
-            margin=margin / 100,
-            val=val,
-            shots=shots,
-            seeds=seeds,
-            options=_given(
-                lr=read_single_rate(lr), weight_decay=weight_decay, epochs=epochs, features=features
-            ),
-            abstain_precision=abstain_precision,
-            embed_encoder=embed_encoder,
-            out=out,
-            dataset=dataset,
-            model=model,
-            output=output,
-        )
+    fitted = fit_head(
+        data,
+        method=method,
+        margin=margin,
+        val=val,
+        shots=shots,
+        seeds=seeds,
+        lr=read_single_rate(lr),
+        **rates,
+        features=features,
+        embed_encoder=embed_encoder,
+        seed=output.seed,
+        progress=TerminalWatch(),
+        **shared,
     )
-
-
-def _refuse_for_model(method: str, **options: str | None) -> None:
-    """Make sure that no option of heads came with a method that trains the model itself."""
-    given = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
-    if given:
-        raise InputError(
-            f"method {method} trains the model and takes no {given}; they are for heads"
-        )
-
-
-def _given(**options: float | str | None) -> dict[str, float | str]:
-    return {name: value for name, value in options.items() if value is not None}
+    print_result(fitted, as_json=output.json)

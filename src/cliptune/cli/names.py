@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cliptune.cli.console import print_json, print_table, print_text
-from cliptune.cli.options import OutputOptions
+from cliptune.cli.options import Output
 from cliptune.errors import UnknownNameError
 
 __all__ = ["datasets", "models", "templates"]
 
 
-def models(pattern: str = "", /, *, output: OutputOptions = OutputOptions()) -> None:
+def models(pattern: str = "", /, *, output: Output = Output()) -> None:
     """List the encoders that can be named.
 
     Args:
@@ -32,7 +32,7 @@ def models(pattern: str = "", /, *, output: OutputOptions = OutputOptions()) -> 
     )
 
 
-def templates(name: str = "", /, *, output: OutputOptions = OutputOptions()) -> None:
+def templates(name: str = "", /, *, output: Output = Output()) -> None:
     """List the named prompt template sets, or the templates of one.
 
     Args:
@@ -51,7 +51,7 @@ def templates(name: str = "", /, *, output: OutputOptions = OutputOptions()) -> 
         print_table("Template sets", ("name", "templates", "for"), rows)
 
 
-def datasets(*, output: OutputOptions = OutputOptions()) -> None:
+def datasets(*, output: Output = Output()) -> None:
     """List the data sets that can be named.
 
     Args:

@@ -11,8 +11,8 @@ from typing import Any
 
 from cyclopts import Parameter, Token
 
-from cliptune.bounds import MAX_WHOLE, require_count, require_number
 from cliptune.errors import CliptuneError, InputError
+from cliptune.system.bounds import MAX_WHOLE, require_count, require_number
 
 __all__ = ["number", "whole"]
 

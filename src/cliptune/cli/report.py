@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from cliptune.cli.console import print_json, print_text
-from cliptune.cli.options import OutputOptions
+from cliptune.cli.options import Output
 
 __all__ = ["report"]
 
 
-def report(*runs: Path, out: Path | None = None, output: OutputOptions = OutputOptions()) -> None:
+def report(*runs: Path, out: Path | None = None, output: Output = Output()) -> None:
     """Render studies and runs of other commands as one self-contained HTML file.
 
     Nothing is computed: every number comes from the runs' own files.

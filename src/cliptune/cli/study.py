@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
-from cliptune.cli.console import note, print_json, print_table, print_text
-from cliptune.cli.early import require_class_names, require_compute
+from cliptune.cli.console import note, print_result
 from cliptune.cli.numbers import number
-from cliptune.cli.open_data import open_whole_table
-from cliptune.cli.options import ComputeOptions, DataOptions, ModelOptions, OutputOptions
-from cliptune.cli.session import embed_table, open_encoder, open_store
-from cliptune.formatting import duration
+from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelNames, Output
+from cliptune.system.bounds import INNER_SHARE
+from cliptune.system.formatting import duration
+from cliptune.workflows.options import ComputeOptions
+from cliptune.workflows.progress import TerminalWatch
+from cliptune.workflows.study import SectionProgress
+from cliptune.workflows.study import study as study_data
 
 if TYPE_CHECKING:
-    from cliptune.encoders import DualEncoder
-    from cliptune.features import FeatureStore
-    from cliptune.images import BadImage, ImageTable
-    from cliptune.study import StudyOptions
-    from cliptune.study.run import Finished, Planned, Study
-    from cliptune.study.subject import Progress, Subject
+    from rich.progress import Progress, TaskID
+
+    from cliptune.studies.run import Finished, Planned, Study
 
 __all__ = ["study"]
 
@@ -36,16 +33,16 @@ def study(
     data: str,
     /,
     *,
-    model: Annotated[tuple[str, ...], Parameter(alias="-m", negative="")] = ("lite",),
+    model: ModelNames = ("lite",),
     budget: str = "20m",
     only: str = "",
     skip: str = "",
     image: Path | None = None,
-    val: Annotated[float, number(above=0, below=1)] = 0.2,
+    val: Annotated[float, number(**INNER_SHARE)] = 0.2,
     out: Path | None = None,
-    dataset: DataOptions = DataOptions(),
-    compute: ComputeOptions = ComputeOptions(),
-    output: OutputOptions = OutputOptions(),
+    dataset: Dataset = DatasetOptions(),
+    compute: Compute = ComputeOptions(),
+    output: Output = Output(),
 ) -> None:
     """Investigate a data set within a budget of time and write one report.
 
@@ -66,154 +63,109 @@ def study(
         compute: Where and how encoders compute.
         output: How results are shown.
     """
-    from cliptune.study import StudyOptions, choose_sections
-    from cliptune.sweep.options import parse_seconds
-
-    began = time.perf_counter()
-    options = StudyOptions(
-        data=data,
-        models=tuple(dict.fromkeys(model)),
-        budget_seconds=parse_seconds(budget),
-        sections=choose_sections(only, skip),
-        image=image,
-        val_fraction=val,
-        seed=output.seed,
-    )
-    require_class_names(dataset)
-    require_compute(compute, options.models)
-    with ExitStack() as held:
-        prepared = _prepare(options, out, dataset, compute, began, held)
-        _follow(prepared, len(options.sections))
-    _show(prepared.folder, as_json=output.json)
-
-
-def _follow(prepared: Study, n_sections: int) -> None:
-    """Do every section, and show what happens as it happens."""
-    from cliptune.study.run import Finished, Planned, Postponed, Started, run_study
-
-    place = 0
-    with _live_line() as (show, headline):
+    with _live_line() as line:
+        told = _StudyNotes(line)
         try:
-            for event in run_study(prepared, show):
-                if isinstance(event, Planned):
-                    _note_plan(event)
-                elif isinstance(event, Postponed):
-                    note(f"{event.name} waits for what the others leave: {event.reason}")
-                elif isinstance(event, Started):
-                    headline(f"[{place + 1}/{n_sections}] {event.name}", event.seconds_left)
-                    if event.begins_anew:
-                        note(f"{event.name} begins anew: it had begun with other settings")
-                elif isinstance(event, Finished):
-                    place += 1
-                    note(f"[{place}/{n_sections}] {_line(event)}")
-        except KeyboardInterrupt:
-            note(f"what is finished: {prepared.folder / 'report.html'}")
-            note(f"the same command goes on from here: {prepared.command}")
-            raise
-
-
-def _prepare(
-    options: StudyOptions,
-    out: Path | None,
-    dataset: DataOptions,
-    compute: ComputeOptions,
-    began: float,
-    held: ExitStack,
-) -> Study:
-    """Open data and encoders, measure the speed, and embed every image once.
-
-    ``held`` keeps the study's folder for this process.
-    """
-    from cliptune.images import open_images, refuse_label_sets
-    from cliptune.paths import cache_dir
-    from cliptune.run_place import hold_place
-    from cliptune.study.ledger import Ledger
-    from cliptune.study.open import (
-        begin_folder,
-        default_folder,
-        labelled_part,
-        measure_speeds,
-        study_key,
-    )
-    from cliptune.study.run import Study
-
-    if out is not None:
-        held.enter_context(hold_place(out))
-    if options.image is not None:
-        open_images([str(options.image)])  # what is not there is said before anything is written
-    table, n_unlabelled = labelled_part(
-        open_whole_table(options.data, dataset, check=refuse_label_sets)
-    )
-    encoders = {
-        name: open_encoder(ModelOptions(model=name, **vars(compute)), table)
-        for name in options.models
-    }
-    store = open_store(compute)
-    cache = (compute.cache_dir or cache_dir()) / "studies"
-    images = store.identify(table, table.splits)
-    key = study_key(images, table.class_names, encoders, options, precision=compute.precision)
-    ledger = Ledger.open(cache, key, options)
-    if ledger.speeds is None:
-        ledger.speeds = measure_speeds(table, encoders, options)
-    place = out or held.enter_context(hold_place(default_folder(options, key)))
-    folder = begin_folder(place, options, key, images)
-    return Study(
-        options=options,
-        subject=_embed(options, table, n_unlabelled, encoders, store, dataset, compute),
-        key=key,
-        ledger=ledger,
-        folder=folder,
-        cache=cache,
-        command=shlex.join(["cliptune", *sys.argv[1:]]),
-        began=began,
-    )
-
-
-def _embed(
-    options: StudyOptions,
-    table: ImageTable,
-    n_unlabelled: int,
-    encoders: dict[str, DualEncoder],
-    store: FeatureStore,
-    dataset: DataOptions,
-    compute: ComputeOptions,
-) -> Subject:
-    from cliptune.study.subject import Subject, View
-
-    bad: tuple[BadImage, ...] = ()
-    views: list[View] = []
-    for name, encoder in encoders.items():
-        embedded = embed_table(
-            encoder, table, store, on_bad_image=dataset.on_bad_image, trunk="may"
-        )
-        table, bad = embedded.table, bad or embedded.bad
-        features = embedded.features
-        views.append(
-            View(
-                name,
-                encoder,
-                store,
-                table,
-                features.vectors,
-                truncate=compute.truncate,
-                trunk=features.trunk,
+            result = study_data(
+                data,
+                model=model,
+                budget=budget,
+                only=only,
+                skip=skip,
+                image=image,
+                val=val,
+                out=out,
+                dataset=dataset,
+                compute=compute,
+                seed=output.seed,
+                command=shlex.join(["cliptune", *sys.argv[1:]]),
+                progress=TerminalWatch(told),
             )
-        )
-    return Subject(
-        data=options.data,
-        table=table,
-        bad=bad,
-        n_unlabelled=n_unlabelled,
-        views=tuple(views),
-        val_fraction=options.val_fraction,
-        seed=options.seed,
-        device=compute.device,
-    )
+        except KeyboardInterrupt:
+            told.say_what_is_kept()
+            raise
+    print_result(result, as_json=output.json)
+
+
+@dataclass
+class _StudyNotes:
+    """Shows what happens in a study as it happens.
+
+    Attributes:
+        line: The line that moves.
+        prepared: The study, once it is prepared.
+        place: Sections that are finished.
+    """
+
+    line: _LiveLine
+    prepared: Study | None = None
+    place: int = 0
+
+    def __call__(self, event: object) -> None:
+        """Show one event."""
+        from cliptune.studies.run import Finished, Planned, Postponed, Started, Study
+
+        match event:
+            case SectionProgress():
+                self.line.show(event.what, event.done, event.total)
+            case Study():
+                self.prepared = event
+                self.line.start()
+            case Planned():
+                _note_plan(event)
+            case Postponed():
+                note(f"{event.name} waits for what the others leave: {event.reason}")
+            case Started():
+                self.line.headline(f"{self._number()} {event.name}", event.seconds_left)
+                if event.begins_anew:
+                    note(f"{event.name} begins anew: it had begun with other settings")
+            case Finished():
+                self.place += 1
+                note(f"[{self.place}/{self._n_sections}] {_line(event)}")
+            case _:
+                pass
+
+    @property
+    def _n_sections(self) -> int:
+        assert self.prepared is not None, "it comes before its events"
+        return len(self.prepared.options.sections)
+
+    def _number(self) -> str:
+        return f"[{self.place + 1}/{self._n_sections}]"
+
+    def say_what_is_kept(self) -> None:
+        """Say how an interrupted study goes on, if it had begun."""
+        if self.prepared is not None:
+            note(f"what is finished: {self.prepared.folder / 'report.html'}")
+            note(f"the same command goes on from here: {self.prepared.command}")
+
+
+@dataclass
+class _LiveLine:
+    """The section at work, how far it is, and about how long the study still takes."""
+
+    bar: Progress
+    task: TaskID
+    ends_at: float = 0.0
+
+    def start(self) -> None:
+        """Begin to show; before, the bars of the preparation are seen."""
+        self.bar.start()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show how far the section is."""
+        left = max(self.ends_at - time.monotonic(), 0)
+        counted = f"{what} {done}/{total}"
+        self.bar.update(self.task, completed=done, total=total, what=counted, left=_left(left))
+
+    def headline(self, text: str, seconds_left: float) -> None:
+        """Begin a section."""
+        self.ends_at = time.monotonic() + seconds_left
+        self.bar.reset(self.task, total=None, description=text, what="", left=_left(seconds_left))
 
 
 @contextmanager
-def _live_line() -> Iterator[tuple[Progress, Callable[[str, float], None]]]:
-    """Show the section at work, how far it is, and about how long the study still takes."""
+def _live_line() -> Iterator[_LiveLine]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -225,20 +177,11 @@ def _live_line() -> Iterator[tuple[Progress, Callable[[str, float], None]]]:
         TextColumn("{task.fields[left]}", markup=False),
     )
     hidden = not console.is_terminal  # a bar that nobody watches would still end its line
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("planning", total=None, what="", left="")
-        ends_at = [0.0]
-
-        def show(what: str, done: int, total: int) -> None:
-            left = max(ends_at[0] - time.monotonic(), 0)
-            counted = f"{what} {done}/{total}"
-            bar.update(task, completed=done, total=total, what=counted, left=_left(left))
-
-        def headline(text: str, seconds_left: float) -> None:
-            ends_at[0] = time.monotonic() + seconds_left
-            bar.reset(task, total=None, description=text, what="", left=_left(seconds_left))
-
-        yield show, headline
+    bar = Progress(*columns, console=console, transient=True, disable=hidden)
+    try:
+        yield _LiveLine(bar, bar.add_task("planning", total=None, what="", left=""))
+    finally:
+        bar.stop()
 
 
 def _left(seconds: float) -> str:
@@ -260,21 +203,3 @@ def _line(event: Finished) -> str:
         return f"{section.name}: left out, {section.skipped}"
     took = "done before" if event.reused else duration(section.seconds)
     return f"{section.name} ({took}): {section.conclusion}"
-
-
-def _show(folder: Path, *, as_json: bool) -> None:
-    result: dict[str, Any] = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    if as_json:
-        print_json(result)
-        return
-    ship = result["sections"].get("ship")
-    print_table(
-        result["title"],
-        ("section", "what was found"),
-        [(name, s["skipped"] or s["conclusion"]) for name, s in result["sections"].items()],
-    )
-    if ship and not ship["skipped"]:
-        print_text(ship["conclusion"])
-    if result["command"]:
-        print_text(f"Again: {result['command']}\nUse it: {result['predict']}")
-    print_text(f"Report: {result['report']}")

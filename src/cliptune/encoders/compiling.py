@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from cliptune.encoders.halving import is_out_of_memory
+from cliptune.encoders.out_of_memory import is_out_of_memory
 
 __all__ = ["COMPILE_SECONDS", "CompiledWhenLong"]
 

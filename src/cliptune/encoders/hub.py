@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cliptune.errors import UnavailableError
-from cliptune.formatting import duration
+from cliptune.system.formatting import duration
 
 __all__ = [
     "cached_file",

@@ -24,8 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cliptune.encoders.blueprint import Blueprint
 from cliptune.encoders.lite_wheels import LiteTokenizer, load_classifier, load_sentence_encoder
+from cliptune.encoders.model_config import ModelConfig
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.wheel_files import MAPS_PATH
@@ -73,7 +73,7 @@ class LiteParts:
     tokenizer: LiteTokenizer
     preprocess: Preprocess
     architecture: str
-    blueprint: Blueprint
+    blueprint: ModelConfig
 
 
 def load_lite(*, device: str = "auto", precision: str = "auto") -> DualEncoder:
@@ -152,7 +152,7 @@ def make_parts(model: LiteModel, tokenizer: LiteTokenizer, text: Mapping[str, An
         text: Settings of its sentence encoder, nested JSON.
     """
     config = {"context_length": tokenizer.context_length, "text": dict(text)}
-    blueprint = Blueprint("lite", config, files={TOKENIZER_FILE: tokenizer.definition})
+    blueprint = ModelConfig("lite", config, files={TOKENIZER_FILE: tokenizer.definition})
     return LiteParts(model, tokenizer, _PREPROCESS, _ARCHITECTURE, blueprint)
 
 

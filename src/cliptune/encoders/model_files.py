@@ -22,7 +22,7 @@ from cliptune.encoders.permitted import permit_config
 from cliptune.encoders.published import Published, model_config, published
 from cliptune.encoders.transformers_format import convert_config, convert_preprocess
 from cliptune.errors import CheckpointError
-from cliptune.json_files import read_object
+from cliptune.system.json_files import read_object
 
 __all__ = ["ModelFiles", "find_files", "is_local"]
 

@@ -23,9 +23,9 @@ from open_clip.convert import convert_state_dict
 from open_clip.factory import convert_to_custom_text_state_dict
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from cliptune.encoders.blueprint import blueprint_of
 from cliptune.encoders.checkpoints import Checkpoint, load_weights, read_checkpoint
 from cliptune.encoders.inference import infer_config
+from cliptune.encoders.model_config import blueprint_of
 from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.patch_tokens import encode_patches
 from cliptune.encoders.permitted import permit_config, permit_preprocess

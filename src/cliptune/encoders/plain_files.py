@@ -16,7 +16,7 @@ from typing import Any
 from cliptune.encoders.hub import tokenizer_files
 from cliptune.encoders.permitted import require_plain
 from cliptune.errors import CheckpointError
-from cliptune.json_files import read_object
+from cliptune.system.json_files import read_object
 
 __all__ = ["BERT_FIELDS", "TEXT_MODELS", "plain_text_model", "plain_tokenizer"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cliptune.typed import require_types
+from cliptune.system.typed import require_types
 
 __all__ = ["Preprocess"]
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from cliptune.encoders.blueprint import Blueprint
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.compiling import CompiledWhenLong
-from cliptune.encoders.halving import encode_in_parts
+from cliptune.encoders.model_config import ModelConfig
+from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
@@ -117,7 +117,7 @@ class TorchEncoder:
         precision_reason: str = "",
         causal_text: bool = False,
         architecture: str = "",
-        blueprint: Blueprint | None = None,
+        blueprint: ModelConfig | None = None,
     ) -> None:
         self.name = name
         self.model = model

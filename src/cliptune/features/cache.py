@@ -24,7 +24,7 @@ from cliptune.features.holdings import (
     remove_entry,
 )
 from cliptune.features.shards import open_shard, shard_is_intact
-from cliptune.json_files import read_object
+from cliptune.system.json_files import read_object
 
 __all__ = [
     "CacheCheck",

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.features.keys import CONTENT_BYTES, content_digest
-from cliptune.file_state import FileState
 from cliptune.images.hub_rows import HubSource
 from cliptune.images.parquet_rows import ParquetSource
 from cliptune.images.sources import FileSource, TarSource
+from cliptune.system.file_state import FileState
 
 if TYPE_CHECKING:
     from cliptune.images.sources import Source

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cliptune.atomic import TEMPORARY, atomic_path
 from cliptune.errors import DataError
 from cliptune.features.types import Features
+from cliptune.system.atomic import TEMPORARY, atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

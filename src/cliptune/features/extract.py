@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.allocator import keep_freed_memory
 from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
 from cliptune.features.guard import RowGuard
 from cliptune.features.keys import reduces_input
 from cliptune.features.types import Batch
-from cliptune.processors import usable_cores
+from cliptune.system.allocator import keep_freed_memory
+from cliptune.system.processors import usable_cores
 
 if TYPE_CHECKING:
     from PIL import Image

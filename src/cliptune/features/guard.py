@@ -7,7 +7,7 @@ for. It knows encoders by their protocol and nothing about where rows are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,11 @@ class RowsChecked:
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return plain JSON values; there is no difference (null) where nothing was checked."""
         return {"n": self.n, "largest_difference": self.largest_difference if self.n else None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RowsChecked:  # Any: plain JSON values
+        """Read what ``to_dict`` gave."""
+        return cls(values["n"], values["largest_difference"] or 0.0)
 
 
 class RowGuard:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cliptune.errors import RunError, UnavailableError
-from cliptune.json_files import read_object
+from cliptune.system.json_files import read_object
 
 __all__ = ["TRASH", "CacheEntry", "holding_is_busy", "list_holdings", "remove_entry"]
 

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import RunError
 from cliptune.features.keys import content_digest
+from cliptune.system.atomic import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np

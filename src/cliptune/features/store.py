@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.atomic import atomic_path
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features.digests import MEMO_NAME, content_digests
@@ -45,6 +44,7 @@ from cliptune.features.identity import DataIdentity
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.places import record_images, record_texts
 from cliptune.features.types import Features, Progress
+from cliptune.system.atomic import atomic_path
 
 if TYPE_CHECKING:
     from cliptune.images import ImageTable

@@ -1,22 +1,21 @@
 """Heads: labelled unit vectors -> a classifier over such vectors, all under one protocol.
 
 This package knows nothing about models, images or files. ``HEADS`` maps the name of a head to
-its class, which loads on first use.
+its class, which loads on first use; ``heads.Linear`` and the like are the same classes.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import UnknownNameError
 from cliptune.heads.arrays import FloatArray, Labels
 from cliptune.heads.contract import Needs, Validation
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.registry import LazyHeads
 
 __all__ = ["HEADS", "EpochRecord", "Head", "Member", "Needs", "TrainingPlan"]
 
@@ -87,6 +86,14 @@ class Head(Protocol):
         """Return probabilities (N, C); rows sum to 1."""
         ...
 
+    def predict(self, X: FloatArray) -> NDArray[Any]:  # Any: the labels' own kind
+        """Return the most probable class of each row, (N,)."""
+        ...
+
+    def score(self, X: FloatArray, y: Labels) -> float:
+        """Return the share of rows that are right."""
+        ...
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
         """Return the constructor's arguments; with ``deep``, as plain JSON values."""
         ...
@@ -107,40 +114,13 @@ class Head(Protocol):
         ...
 
 
-class _LazyHeads(Mapping[str, type[Head]]):
-    """Classes by name, each imported when it is asked for."""
-
-    def __init__(self, homes: Mapping[str, str]) -> None:
-        self._homes = dict(homes)
-
-    def __getitem__(self, name: str) -> type[Head]:
-        if name not in self._homes:
-            raise UnknownNameError("head", name, self._homes)
-        module, _, class_name = self._homes[name].partition(":")
-        found: type[Head] = getattr(importlib.import_module(module), class_name)
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._homes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._homes)
-
-    def __len__(self) -> int:
-        return len(self._homes)
+HEADS = LazyHeads()
+"""Classes of heads by name."""
 
 
-HEADS: Mapping[str, type[Head]] = _LazyHeads(
-    {
-        "zero-shot": "cliptune.heads.zero_shot:ZeroShotHead",
-        "linear": "cliptune.heads.linear:LinearHead",
-        "blend": "cliptune.heads.blend:BlendHead",
-        "linear-sgd": "cliptune.heads.linear_sgd:SgdLinearHead",
-        "dual-linear": "cliptune.heads.dual_linear:DualLinearHead",
-        "attention": "cliptune.heads.attention:AttentionHead",
-        "cache": "cliptune.heads.cache:CacheHead",
-        "discriminant": "cliptune.heads.discriminant:DiscriminantHead",
-        "prototype": "cliptune.heads.prototype:PrototypeHead",
-        "knn": "cliptune.heads.knn:NeighborsHead",
-    }
-)
+def __getattr__(name: str) -> type[Head]:
+    """Return a head by its short class name, such as ``heads.Linear``."""
+    for head in HEADS:
+        if HEADS.class_name(head) == f"{name}Head":
+            return HEADS[head]
+    raise AttributeError(f"module 'cliptune.heads' has no attribute {name!r}")

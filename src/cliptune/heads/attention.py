@@ -15,19 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.arrays import FloatArray, row_chunks
 from cliptune.heads.attention_stack import AttentionStack
+from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FitData,
     Needs,
-    Validation,
-    check_fit,
-    check_rows,
     require_every_class,
-    require_fitted,
 )
-from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.stack_run import Trained, read_rows
 from cliptune.heads.training import train_one
 
@@ -37,7 +33,7 @@ _AXES = {"query": 2, "value": 3, "out": 2, "weight": 2, "bias": 1}
 
 
 @dataclass(eq=False)
-class AttentionHead:
+class AttentionHead(BaseHead):
     """Multi-head attention pooling over tokens, added to the pooled feature, then a linear layer.
 
     logits = s (z . w_c + b_c), z = p + O attention(tokens) at the length of p, for the pooled
@@ -57,7 +53,7 @@ class AttentionHead:
     """
 
     name: ClassVar[str] = "attention"
-    needs: ClassVar[Needs] = "tokens"
+    saved_axes: ClassVar[Mapping[str, int]] = {**_AXES, "token_norm": 1, "logit_scale": 1}
 
     n_heads: int = 8
     lr: float = 1e-3
@@ -65,34 +61,18 @@ class AttentionHead:
     seed: int = 0
     plan: TrainingPlan = field(default_factory=lambda: TrainingPlan(optimizer="adamw"))
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     layers_: dict[str, NDArray[np.float32]] = field(init=False, repr=False)
     token_norm_: float = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
     best_epoch_: int = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Train; the arguments are those of every head, the rows are tokens."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-            needs=self.needs,
-        )
+    @property
+    def needs(self) -> Needs:
+        """``tokens``, (N, 1 + T, D)."""
+        return "tokens"
+
+    def _learn(self, data: FitData) -> object:
+        """Train."""
         member = Member(self.lr, self.weight_decay, self.seed)
         return self.adopt(train_one(self.make_stack(data), data, member, self.plan), data)
 
@@ -117,11 +97,11 @@ class AttentionHead:
         self.best_epoch_, self.history_ = trained.best_epoch, trained.history
         return self
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for tokens (N, 1 + T, D)."""
-        require_fitted(self)
+    def _row_length(self) -> int:
+        return int(self.layers_["weight"].shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         weight = self.layers_["weight"]
-        rows = check_rows(X, dim=weight.shape[1], needs=self.needs)
         stack = AttentionStack(
             weight, self.logit_scale_, n_heads=self.n_heads, token_norm=self.token_norm_
         )
@@ -131,30 +111,15 @@ class AttentionHead:
             logits[part] = stack.logits(parameters, read_rows(rows, part))[0].numpy()
         return logits
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         scalars = {"token_norm": self.token_norm_, "logit_scale": self.logit_scale_}
         return {**self.layers_, **{k: np.array([v]) for k, v in scalars.items()}}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {**_AXES, "token_norm": 1, "logit_scale": 1})
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
         layers = {name: arrays[name] for name in _AXES}
-        return construct(cls, parameters)._set(
-            layers, float(arrays["token_norm"][0]), float(arrays["logit_scale"][0])
-        )
+        return self._set(layers, float(arrays["token_norm"][0]), float(arrays["logit_scale"][0]))
 
     def _set(
         self, layers: dict[str, NDArray[np.float32]], token_norm: float, logit_scale: float

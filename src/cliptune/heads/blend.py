@@ -13,25 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, project, softmax
-from cliptune.heads.contract import (
-    FeatureChoice,
-    Needs,
-    Validation,
-    check_rows,
-    needs_of_features,
-    require_fitted,
-)
+from cliptune.heads.arrays import FloatArray, project
+from cliptune.heads.base import BaseHead
+from cliptune.heads.contract import FeatureChoice, FitData, Needs, needs_of_features
 from cliptune.heads.discriminant import DiscriminantHead
 from cliptune.heads.linear import LinearHead
-from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, construct, head_parameters
 
 __all__ = ["BlendHead"]
 
 
 @dataclass(eq=False)
-class BlendHead:
+class BlendHead(BaseHead):
     """A weighted sum of the logits of a discriminant and of a linear head on the same features.
 
     The two err in different ways: the discriminant knows class means and one covariance, which
@@ -56,6 +48,7 @@ class BlendHead:
     """
 
     name: ClassVar[str] = "blend"
+    saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1}
 
     features: FeatureChoice = "embedding"
     discriminant: Mapping[str, Any] = field(default_factory=dict)  # Any: arguments of the head
@@ -63,42 +56,31 @@ class BlendHead:
     discriminant_weight: float = 0.5
     linear_weight: float = 0.5
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
     bias_: NDArray[np.float32] = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
     @property
     def needs(self) -> Needs:
         """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Fit both parts; the arguments are those of every head.
+    def _learn(self, data: FitData) -> object:
+        """Fit both parts.
 
         Raises:
             InputError: A weight is not a finite number above 0, or a part refuses an argument.
         """
         _check_weights(self.discriminant_weight, self.linear_weight)
         parts = self.parts()
+        texts = None if data.text_rows is None else data.text_rows[:, : data.text_dim]
         for part in parts:
             part.fit(
-                X,
-                y,
-                text_rows=text_rows,
-                logit_scale=logit_scale,
-                n_classes=n_classes,
-                validation=validation,
+                data.X,
+                data.y,
+                text_rows=texts,
+                logit_scale=data.logit_scale,
+                n_classes=data.n_classes,
+                validation=data.validation,
             )
         return self.combine(*parts)
 
@@ -122,32 +104,19 @@ class BlendHead:
         weight = first * discriminant.weight_ + second * linear.weight_
         return self._set(weight, first * discriminant.bias_ + second * linear.bias_)
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for rows as ``needs`` says."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.weight_.shape[1], needs=self.needs)
+    def _row_length(self) -> int:
+        return int(self.weight_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         return {"weight": self.weight_, "bias": self.bias_}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"weight": 2, "bias": 1})
-        return construct(cls, parameters)._set(arrays["weight"], arrays["bias"])
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        return self._set(arrays["weight"], arrays["bias"])
 
     def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Self:
         self.classes_ = np.arange(len(weight))

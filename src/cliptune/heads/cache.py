@@ -8,26 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import CheckpointError, InputError
-from cliptune.heads.arrays import FloatArray, Labels, softmax
+from cliptune.heads.arrays import FloatArray
+from cliptune.heads.base import BaseHead
 from cliptune.heads.cache_keys import BETAS, USUAL_SHOTS, CacheStack, affinities, make_keys
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
     FitData,
-    Needs,
-    Validation,
-    check_fit,
-    check_rows,
-    require_fitted,
     require_text_rows,
 )
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.saved import check_state, check_stored_labels, construct, head_parameters
+from cliptune.heads.saved import check_stored_labels
 from cliptune.heads.training import train_one
 from cliptune.heads.zero_shot import zero_shot_logits
 
@@ -37,7 +33,7 @@ _ALPHAS = tuple(10.0 ** np.arange(-2, 2.25, 0.25))
 
 
 @dataclass(eq=False)
-class CacheHead:
+class CacheHead(BaseHead):
     """Tip-Adapter, and Tip-Adapter-F where the keys are trained.
 
     logits_c = s x . t_c + alpha n sum_{i in c} exp(-beta (1 - x . k_i)) / n_c, over the keys k_i
@@ -70,7 +66,10 @@ class CacheHead:
     """
 
     name: ClassVar[str] = "cache"
-    needs: ClassVar[Needs] = "pooled"
+    saved_axes: ClassVar[Mapping[str, int]] = {
+        **{"keys": 2, "text_rows": 2},
+        **{"key_labels": 1, "weights": 1},
+    }
 
     fine_tuned: bool = False
     keys_per_class: int | None = None
@@ -80,35 +79,15 @@ class CacheHead:
     seed: int = 0
     plan: TrainingPlan = field(default_factory=lambda: TrainingPlan(optimizer="adamw"))
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     keys_: NDArray[np.float32] = field(init=False, repr=False)
     key_labels_: NDArray[np.int64] = field(init=False, repr=False)
     alpha_: float = field(init=False, repr=False)
     beta_: float = field(init=False, repr=False)
     text_rows_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Build the cache; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Build the cache."""
         texts = require_text_rows(data, self.name)
         _check_weights(self)
         groups = USUAL_SHOTS if self.fine_tuned else None
@@ -122,27 +101,18 @@ class CacheHead:
         self.history_ = history
         return self
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.keys_.shape[1])
+    def _row_length(self) -> int:
+        return int(self.keys_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         n_classes = len(self.classes_)
         cached = affinities(rows, self.keys_, self.key_labels_, (self.beta_,), n_classes)[0]
         texts = zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
         texts += np.float32(self.alpha_) * cached
         return texts
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         weights = np.array([self.alpha_, self.beta_, self.logit_scale_])
         return {
             "keys": self.keys_,
@@ -151,21 +121,16 @@ class CacheHead:
             "text_rows": self.text_rows_,
         }
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {"keys": 2, "key_labels": 1, "weights": 1, "text_rows": 2})
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
         check_stored_labels(
             arrays["key_labels"], n_rows=len(arrays["keys"]), n_classes=len(arrays["text_rows"])
         )
         alpha, beta, scale = arrays["weights"].tolist()
         if min(alpha, beta) < 0 or scale <= 0:
             raise CheckpointError(f"saved weights {alpha}, {beta}, {scale} are not above 0")
-        head = construct(cls, parameters)
-        head._set(arrays["keys"], arrays["key_labels"], (alpha, beta), arrays["text_rows"], scale)
-        return head
+        self._set(arrays["keys"], arrays["key_labels"], (alpha, beta), arrays["text_rows"], scale)
+        return self
 
     def _train(
         self, data: FitData, keys: NDArray[np.float32], labels: NDArray[np.int64]

@@ -106,7 +106,9 @@ def check_fit(
     n = _count_classes(y, texts, n_classes)
     labels = _check_labels(y, n_rows=len(rows), n_classes=n)
     if len(np.unique(labels)) < 2:
-        raise DataError(f"all {len(labels)} labels are {labels[0]}; expected two classes or more")
+        raise DataError(
+            f"all {len(labels)} labels are {labels[0]}, which is one class; expected two or more"
+        )
     return FitData(
         X=rows,
         y=labels,
@@ -151,7 +153,8 @@ def check_rows(
     n_axes = 3 if needs == "tokens" else 2
     if not isinstance(X, np.ndarray) or X.ndim != n_axes or not np.issubdtype(X.dtype, np.floating):
         came = f"{X.dtype} {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
-        raise InputError(f"{what} came as {came}; expected a float array {expected}")
+        hint = ". Reshape your data: X.reshape(1, -1) is one row" if came.endswith(",)") else ""
+        raise InputError(f"{what} came as {came}; expected a float array {expected}{hint}")
     if X.size == 0 or (needs == "tokens" and X.shape[1] < 2):
         raise InputError(f"{what} of shape {X.shape} hold nothing; expected {expected}")
     if dim is not None and X.shape[-1] != dim:
@@ -170,7 +173,7 @@ def _check_finite(X: FloatArray, what: str) -> None:
     if bad:
         shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         raise DataError(
-            f"{what} hold values that are not finite in {len(bad)} row(s): {shown}; "
+            f"{what} hold values that are not finite (NaN or inf) in {len(bad)} row(s): {shown}; "
             "embed those images again or leave them out"
         )
 
@@ -264,6 +267,10 @@ def require_every_class(data: FitData, head: str) -> None:
 
 
 def require_fitted(head: object) -> None:
-    """Raise an InputError where ``fit`` has not run."""
+    """Raise an InputError that scikit-learn knows as well where ``fit`` has not run."""
     if not hasattr(head, "classes_"):
-        raise InputError(f"this {type(head).__name__} is not fitted; call fit before predicting")
+        from cliptune.heads.unfitted import UnfittedHeadError
+
+        raise UnfittedHeadError(
+            f"this {type(head).__name__} is not fitted; call fit before predicting"
+        )

@@ -14,24 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, project, row_chunks, softmax
+from cliptune.heads.arrays import FloatArray, project, row_chunks
+from cliptune.heads.base import BaseHead
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
     FeatureChoice,
     FitData,
     Needs,
-    Validation,
-    check_fit,
-    check_rows,
     learned_columns,
     needs_of_features,
     require_every_class,
-    require_fitted,
     require_text_rows,
 )
-from cliptune.heads.options import EpochRecord
 from cliptune.heads.prototype import class_means
-from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["DiscriminantHead", "shrink", "usual_shrinkage"]
@@ -40,7 +35,7 @@ _MIXES = tuple(10.0 ** np.arange(-4, 2.5, 0.5))
 
 
 @dataclass(eq=False)
-class DiscriminantHead:
+class DiscriminantHead(BaseHead):
     """Gaussian discriminant analysis added to the zero-shot logits.
 
     logits = a s x . t_c + mix (x . w_c + b_c), with w_c = P m_c and b_c = -1/2 m_c . P m_c for
@@ -72,44 +67,24 @@ class DiscriminantHead:
     """
 
     name: ClassVar[str] = "discriminant"
+    saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "mix": 1}
 
     mix: float = 1.0
     features: FeatureChoice = "embedding"
     shrinkage: float | None = None
     text: float = 1.0
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
     bias_: NDArray[np.float32] = field(init=False, repr=False)
     mix_: float = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
     @property
     def needs(self) -> Needs:
         """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Estimate means and covariance; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-            needs=self.needs,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Estimate means and covariance."""
         require_every_class(data, self.name)
         _check_weights(self)
         kept = learned_columns(data, self.features, self.name)
@@ -122,34 +97,20 @@ class DiscriminantHead:
             bias = np.float32(mix) * bias
         return self._set(weight, bias, mix)
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for rows as ``needs`` says."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.weight_.shape[1], needs=self.needs)
+    def _row_length(self) -> int:
+        return int(self.weight_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         mix = np.array([self.mix_])
         return {"weight": self.weight_, "bias": self.bias_, "mix": mix}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"weight": 2, "bias": 1, "mix": 1})
-        head = construct(cls, parameters)
-        return head._set(arrays["weight"], arrays["bias"], float(arrays["mix"][0]))
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        return self._set(arrays["weight"], arrays["bias"], float(arrays["mix"][0]))
 
     def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32], mix: float) -> Self:
         self.classes_ = np.arange(len(weight))

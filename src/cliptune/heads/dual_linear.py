@@ -14,19 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.arrays import FloatArray, row_chunks
+from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FitData,
-    Needs,
-    Validation,
-    check_fit,
     check_rows,
     require_fitted,
     require_text_rows,
 )
 from cliptune.heads.dual_linear_stack import DualLinearStack
-from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
 from cliptune.heads.zero_shot import zero_shot_logits
@@ -34,8 +31,11 @@ from cliptune.heads.zero_shot import zero_shot_logits
 __all__ = ["DualLinearHead"]
 
 
+_LAYER_AXES = {"image_weight": 2, "image_bias": 1, "text_weight": 2, "text_bias": 1}
+
+
 @dataclass(eq=False)
-class DualLinearHead:
+class DualLinearHead(BaseHead):
     """A linear layer on each side of the cosine, against all class texts.
 
     logits = s cos(r (A x + a) + (1 - r) x, r (B t_c + b) + (1 - r) t_c), with s the model's own
@@ -56,7 +56,7 @@ class DualLinearHead:
     """
 
     name: ClassVar[str] = "dual-linear"
-    needs: ClassVar[Needs] = "pooled"
+    saved_axes: ClassVar[Mapping[str, int]] = {**_LAYER_AXES, "text_rows": 2, "logit_scale": 1}
 
     lr: float = 0.01
     weight_decay: float = 0.0
@@ -65,33 +65,13 @@ class DualLinearHead:
     start: Literal["identity", "random"] = "identity"
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     layers_: dict[str, NDArray[np.float32]] = field(init=False, repr=False)
     text_rows_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
     best_epoch_: int = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Train both layers; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Train both layers."""
         member = Member(self.lr, self.weight_decay, self.seed)
         return self.adopt(train_one(self.make_stack(data), data, member, self.plan), data)
 
@@ -131,37 +111,23 @@ class DualLinearHead:
             moved[part] = after * (lengths[0] / lengths[1])
         return moved
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
-        images = self.transform(X, "image")
+    def _row_length(self) -> int:
+        return int(self.text_rows_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
+        images = self.transform(rows, "image")
         texts = self.transform(self.text_rows_, "text")
         return zero_shot_logits(images, texts, self.logit_scale_)
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         scale = np.array([self.logit_scale_])
         return {**self.layers_, "text_rows": self.text_rows_, "logit_scale": scale}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        axes = {"image_weight": 2, "image_bias": 1, "text_weight": 2, "text_bias": 1}
-        arrays = check_state(state, {**axes, "text_rows": 2, "logit_scale": 1})
-        layers = {name: arrays[name] for name in axes}
-        return construct(cls, parameters)._set(
-            layers, arrays["text_rows"], float(arrays["logit_scale"][0])
-        )
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        layers = {name: arrays[name] for name in _LAYER_AXES}
+        return self._set(layers, arrays["text_rows"], float(arrays["logit_scale"][0]))
 
     def _set(
         self,

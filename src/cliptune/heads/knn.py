@@ -14,19 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.errors import CheckpointError, InputError
-from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.arrays import FloatArray, row_chunks
+from cliptune.heads.base import BaseHead
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
     FitData,
-    Needs,
-    Validation,
-    check_fit,
-    check_rows,
     require_every_class,
-    require_fitted,
 )
-from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, check_stored_labels, construct, head_parameters
+from cliptune.heads.saved import check_stored_labels
 from cliptune.heads.stack_run import read_rows
 
 __all__ = ["COUNTS", "NeighborsHead", "vote"]
@@ -37,7 +32,7 @@ _TEMPERATURE = 0.07  # arXiv:1805.01978, section 3.4
 
 
 @dataclass(eq=False)
-class NeighborsHead:
+class NeighborsHead(BaseHead):
     """Weighted votes of the k nearest training rows.
 
     Row i of the k nearest votes for its class with exp((cos_i - cos_1) / 0.07); logits are the
@@ -58,73 +53,40 @@ class NeighborsHead:
     """
 
     name: ClassVar[str] = "knn"
-    needs: ClassVar[Needs] = "pooled"
+    saved_axes: ClassVar[Mapping[str, int]] = {"rows": 2, "labels": 1, "k": 1}
 
     k: int | None = None
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     rows_: NDArray[np.float32] = field(init=False, repr=False)
     labels_: NDArray[np.int64] = field(init=False, repr=False)
     k_: int = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Keep the rows and choose k; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Keep the rows and choose k."""
         require_every_class(data, self.name)
         if self.k is not None and not 1 <= self.k <= len(data.y):
             raise InputError(f"k is {self.k}; expected 1 to the {len(data.y)} training rows")
         rows = np.array(data.X, dtype=np.float32)
         return self._set(rows, data.y, _choose_count(self.k, data, rows))
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.rows_.shape[1])
+    def _row_length(self) -> int:
+        return int(self.rows_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         cosines, labels = _nearest(rows, self.rows_, self.labels_, count=self.k_)
         return vote(cosines, labels, n_classes=len(self.classes_))
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         return {"rows": self.rows_, "labels": self.labels_, "k": np.array([self.k_])}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"rows": 2, "labels": 1, "k": 1})
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
         n_rows, k = len(arrays["rows"]), int(arrays["k"][0])
         check_stored_labels(arrays["labels"], n_rows=n_rows, n_classes=n_rows)
         if k > n_rows:
             raise CheckpointError(f"saved k is {k} of {n_rows} rows; fit the head again")
-        return construct(cls, parameters)._set(arrays["rows"], arrays["labels"], k)
+        return self._set(arrays["rows"], arrays["labels"], k)
 
     def _set(self, rows: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> Self:
         # Every class has rows, so that the largest label shows their number.

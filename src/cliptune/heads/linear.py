@@ -13,22 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError, UnknownNameError
-from cliptune.heads.arrays import FloatArray, Labels, accuracy, log_loss, project, softmax
+from cliptune.heads.arrays import FloatArray, accuracy, log_loss, project, softmax
+from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FeatureChoice,
     FitData,
     Needs,
-    Validation,
-    check_fit,
-    check_rows,
     learned_columns,
     needs_of_features,
     require_every_class,
-    require_fitted,
 )
 from cliptune.heads.logistic import LogisticProblem, LogisticSolution, make_problem, solve
 from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["PENALTIES", "LinearHead"]
@@ -42,7 +38,7 @@ _PATIENCE = 2
 
 
 @dataclass(eq=False)
-class LinearHead:
+class LinearHead(BaseHead):
     """Logistic regression on unit rows, anchored at the class texts.
 
     Minimises mean cross-entropy + 1/2 sum_c penalty_c |weight_c - s t_c|^2, where t_c is the
@@ -85,43 +81,23 @@ class LinearHead:
     """
 
     name: ClassVar[str] = "linear"
+    saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "penalty": 1}
 
     penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
     features: FeatureChoice = "embedding"
     text: float = 1.0
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
     bias_: NDArray[np.float32] = field(init=False, repr=False)
     penalty_: NDArray[np.float64] = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
     @property
     def needs(self) -> Needs:
         """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Find the minimum; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-            needs=self.needs,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Find the minimum."""
         _check_penalty(self.penalty, data)
         if data.text_rows is None:
             require_every_class(data, self.name)
@@ -139,41 +115,27 @@ class LinearHead:
         self.history_ = (before, after)
         return self
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for rows as ``needs`` says."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.weight_.shape[1], needs=self.needs)
+    def _row_length(self) -> int:
+        return int(self.weight_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         return {"weight": self.weight_, "bias": self.bias_, "penalty": self.penalty_}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {"weight": 2, "bias": 1, "penalty": 1})
-        head = construct(cls, parameters)
-        head.penalty_ = arrays["penalty"]
-        head._set(arrays["weight"], arrays["bias"])
-        return head
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        self.penalty_ = arrays["penalty"]
+        return self._set(arrays["weight"], arrays["bias"])
 
-    def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+    def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Self:
         self.classes_ = np.arange(len(weight))
         self.weight_, self.bias_ = weight, bias
         self.n_parameters_ = weight.size + bias.size
         self.history_ = ()
+        return self
 
 
 def _check_penalty(penalty: str | float, data: FitData) -> None:

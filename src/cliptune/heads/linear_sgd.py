@@ -14,20 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cliptune.heads.arrays import FloatArray, Labels, project, softmax
+from cliptune.heads.arrays import FloatArray, project
+from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FitData,
-    Needs,
-    Validation,
-    check_fit,
-    check_rows,
     require_every_class,
-    require_fitted,
 )
 from cliptune.heads.optimizers import Parameters
-from cliptune.heads.options import EpochRecord, Member, TrainingPlan
+from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.products import softmax_residual
-from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
 
@@ -89,7 +84,7 @@ class LinearStack:
 
 
 @dataclass(eq=False)
-class SgdLinearHead:
+class SgdLinearHead(BaseHead):
     """A linear layer over unit rows that starts at the class texts, trained with mini-batches.
 
     ZS-LP of Silva-Rodriguez et al., arXiv:2312.12730, section 4.1, with a bias and without
@@ -105,39 +100,19 @@ class SgdLinearHead:
     """
 
     name: ClassVar[str] = "linear-sgd"
-    needs: ClassVar[Needs] = "pooled"
+    saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1}
 
     lr: float = 0.01
     weight_decay: float = 0.0
     seed: int = 0
     plan: TrainingPlan = field(default_factory=TrainingPlan)
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     weight_: NDArray[np.float32] = field(init=False, repr=False)
     bias_: NDArray[np.float32] = field(init=False, repr=False)
     best_epoch_: int = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Train; the arguments are those of every head."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Train."""
         member = Member(self.lr, self.weight_decay, self.seed)
         return self.adopt(train_one(self.make_stack(data), data, member, self.plan), data)
 
@@ -156,31 +131,19 @@ class SgdLinearHead:
         self.best_epoch_, self.history_ = trained.best_epoch, trained.history
         return self
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
-        require_fitted(self)
-        return project(check_rows(X, dim=self.weight_.shape[1]), self.weight_) + self.bias_
+    def _row_length(self) -> int:
+        return int(self.weight_.shape[1])
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
+        return project(rows, self.weight_) + self.bias_
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         return {"weight": self.weight_, "bias": self.bias_}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {"weight": 2, "bias": 1})
-        return construct(cls, parameters)._set(arrays["weight"], arrays["bias"])
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        return self._set(arrays["weight"], arrays["bias"])
 
     def _set(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Self:
         self.classes_ = np.arange(len(weight))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cliptune.bounds import MAX_SEED, require_count, require_number
 from cliptune.errors import InputError
+from cliptune.system.bounds import MAX_SEED, require_count, require_number
 
 __all__ = ["EpochRecord", "Member", "TrainingPlan"]
 

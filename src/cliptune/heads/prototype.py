@@ -12,21 +12,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.heads.arrays import FloatArray, Labels, row_chunks, softmax
+from cliptune.heads.arrays import FloatArray, row_chunks
+from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FeatureChoice,
     FitData,
     Needs,
-    Validation,
-    check_fit,
-    check_rows,
     learned_columns,
     needs_of_features,
     require_every_class,
-    require_fitted,
 )
-from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, construct, head_parameters
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["PrototypeHead", "class_means"]
@@ -46,7 +41,7 @@ def class_means(data: FitData) -> NDArray[np.float64]:
 
 
 @dataclass(eq=False)
-class PrototypeHead:
+class PrototypeHead(BaseHead):
     """Cosine to the class means: nearest class mean, as in arXiv:1703.05175, section 2.4.
 
     Departure: cosine with the encoder's logit scale instead of the squared distance; on unit
@@ -64,40 +59,20 @@ class PrototypeHead:
     """
 
     name: ClassVar[str] = "prototype"
+    saved_axes: ClassVar[Mapping[str, int]] = {"prototypes": 2, "logit_scale": 1}
 
     features: FeatureChoice = "embedding"
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     prototypes_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
     @property
     def needs(self) -> Needs:
         """``pooled`` rows (N, D), or ``trunk`` rows (N, D + E) for other features."""
         return needs_of_features(self.features)
 
-    def fit(
-        self,
-        X: FloatArray,
-        y: Labels,
-        *,
-        text_rows: FloatArray | None = None,
-        logit_scale: float | None = None,
-        n_classes: int | None = None,
-        validation: Validation | None = None,
-    ) -> Self:
-        """Average; the arguments are those of every head, text rows only count the classes."""
-        data = check_fit(
-            X,
-            y,
-            text_rows=text_rows,
-            logit_scale=logit_scale,
-            n_classes=n_classes,
-            validation=validation,
-            needs=self.needs,
-        )
+    def _learn(self, data: FitData) -> object:
+        """Average."""
         require_every_class(data, self.name)
         means = class_means(data)
         if self.features == "penultimate":
@@ -106,35 +81,20 @@ class PrototypeHead:
         prototypes = (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return self._set(prototypes, data.logit_scale)
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for rows as ``needs`` says."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.prototypes_.shape[1], needs=self.needs)
+    def _row_length(self) -> int:
+        return int(self.prototypes_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return zero_shot_logits(rows, self.prototypes_, self.logit_scale_)
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments; with ``deep``, as plain JSON values."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         scale = np.array([self.logit_scale_])
         return {"prototypes": self.prototypes_, "logit_scale": scale}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``."""
-        arrays = check_state(state, {"prototypes": 2, "logit_scale": 1})
-        return construct(cls, parameters)._set(
-            arrays["prototypes"], float(arrays["logit_scale"][0])
-        )
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        return self._set(arrays["prototypes"], float(arrays["logit_scale"][0]))
 
     def _set(self, prototypes: NDArray[np.float32], logit_scale: float) -> Self:
         self.classes_ = np.arange(len(prototypes))

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, project, softmax
-from cliptune.heads.contract import Needs, Validation, check_rows, check_scale, require_fitted
-from cliptune.heads.options import EpochRecord
-from cliptune.heads.saved import check_state, construct, head_parameters
+from cliptune.heads.arrays import FloatArray, Labels, project
+from cliptune.heads.base import BaseHead
+from cliptune.heads.contract import Validation, check_rows, check_scale
 
 __all__ = ["ZeroShotHead", "zero_shot_logits"]
 
@@ -36,7 +35,7 @@ def zero_shot_logits(
 
 
 @dataclass(eq=False)
-class ZeroShotHead:
+class ZeroShotHead(BaseHead):
     """Class texts as they are: nothing is learned.
 
     Source: Radford et al., arXiv:2103.00020, section 3.1.
@@ -50,13 +49,10 @@ class ZeroShotHead:
     """
 
     name: ClassVar[str] = "zero-shot"
-    needs: ClassVar[Needs] = "pooled"
+    saved_axes: ClassVar[Mapping[str, int]] = {"text_rows": 2, "logit_scale": 1}
 
-    classes_: NDArray[np.int64] = field(init=False, repr=False)
     text_rows_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
-    n_parameters_: int = field(init=False, repr=False)
-    history_: tuple[EpochRecord, ...] = field(init=False, repr=False)
 
     def fit(
         self,
@@ -82,33 +78,20 @@ class ZeroShotHead:
         rows = check_rows(text_rows, dim=dim, what="text rows")
         return self._set(np.asarray(rows, dtype=np.float32), check_scale(logit_scale))
 
-    def predict_logits(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return logits (N, C) for unit rows (N, D)."""
-        require_fitted(self)
-        rows = check_rows(X, dim=self.text_rows_.shape[1])
+    def _row_length(self) -> int:
+        return int(self.text_rows_.shape[1])
+
+    def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
 
-    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return probabilities (N, C); rows sum to 1."""
-        return softmax(self.predict_logits(X))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument
-        """Return the constructor's arguments: there are none."""
-        return head_parameters(self, deep=deep)
-
-    def state(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
+    def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
-        require_fitted(self)
         scale = np.array([self.logit_scale_])
         return {"text_rows": self.text_rows_, "logit_scale": scale}
 
-    @classmethod
-    def from_state(
-        cls, parameters: Mapping[str, Any], state: Mapping[str, NDArray[Any]]
-    ) -> Self:  # Any: plain JSON values, one dtype an array
-        """Rebuild a fitted head from ``get_params`` and ``state``; the history stays behind."""
-        arrays = check_state(state, {"text_rows": 2, "logit_scale": 1})
-        return construct(cls, parameters)._set(arrays["text_rows"], float(arrays["logit_scale"][0]))
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
+        """Take what was saved."""
+        return self._set(arrays["text_rows"], float(arrays["logit_scale"][0]))
 
     def _set(self, text_rows: NDArray[np.float32], logit_scale: float) -> Self:
         self.classes_ = np.arange(len(text_rows))

@@ -18,7 +18,7 @@ from cliptune.images.split_words import split_of
 from cliptune.images.table_paths import ImageIndex, match_cells, split_in_path
 from cliptune.images.table_search import NamedImages, split_of_file
 from cliptune.images.tree import Tree
-from cliptune.json_files import parse_value
+from cliptune.system.json_files import parse_value
 
 __all__ = ["find_annotations", "name_annotated", "read_annotations"]
 

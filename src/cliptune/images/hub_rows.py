@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptune.atomic import os_reason
 from cliptune.images.decode import bad_image
+from cliptune.system.atomic import os_reason
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,7 +9,7 @@ from typing import Any
 
 from cliptune.errors import DataError
 from cliptune.images.records import Values
-from cliptune.json_files import parse_value
+from cliptune.system.json_files import parse_value
 
 __all__ = ["as_flags", "as_set", "has_several"]
 

@@ -31,7 +31,7 @@ from cliptune.images.records import (
     settle_lists,
 )
 from cliptune.images.split_words import split_of
-from cliptune.plain_text import require_text
+from cliptune.system.plain_text import require_text
 
 __all__ = ["label_all", "label_images", "merge_repeats"]
 

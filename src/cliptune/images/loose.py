@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from cliptune.errors import InputError, UnavailableError
-from cliptune.file_kinds import exists, is_file, is_folder
 from cliptune.images.asked import Asked
 from cliptune.images.folders import list_images
 from cliptune.images.locate import read_data
@@ -24,6 +23,7 @@ from cliptune.images.shards import is_shard
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.table import ImageTable
 from cliptune.images.tree import is_image_name
+from cliptune.system.file_kinds import exists, is_file, is_folder
 
 __all__ = ["open_images"]
 

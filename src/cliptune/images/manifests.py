@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError
-from cliptune.file_kinds import can_name
 from cliptune.images.parquet_rows import BatchCache, ImageColumn, ParquetSource
 from cliptune.images.records import Records, Values
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.text_tables import read_csv_rows, read_json_rows, read_jsonl_rows
-from cliptune.json_files import parse_value
+from cliptune.system.file_kinds import can_name
+from cliptune.system.json_files import parse_value
 
 __all__ = ["MANIFEST_SUFFIXES", "TABLE_SUFFIXES", "holds_images", "read_manifest"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptune.errors import DataError, InputError
-from cliptune.file_kinds import read_regular
 from cliptune.images.number_forms import numbers_into_list, read_numbers
-from cliptune.json_files import parse_value
-from cliptune.plain_text import require_text
+from cliptune.system.file_kinds import read_regular
+from cliptune.system.json_files import parse_value
+from cliptune.system.plain_text import require_text
 
 __all__ = [
     "ClassNames",

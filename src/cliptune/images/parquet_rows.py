@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cliptune.file_kinds import can_name, read_regular
 from cliptune.images.decode import bad_image
+from cliptune.system.file_kinds import can_name, read_regular
 
 if TYPE_CHECKING:
     import pyarrow.parquet

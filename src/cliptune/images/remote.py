@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import DataError, InputError, MissingExtraError, UnavailableError
-from cliptune.paths import cache_dir
-from cliptune.redaction import hide_passwords
+from cliptune.system.atomic import atomic_path
+from cliptune.system.paths import cache_dir
+from cliptune.system.redaction import hide_passwords
 
 __all__ = ["copy_remote", "is_remote"]
 

@@ -15,13 +15,13 @@ from itertools import islice
 from pathlib import Path
 
 from cliptune.errors import DataError, InputError
-from cliptune.file_kinds import is_file
 from cliptune.images.reading import Ignored
 from cliptune.images.records import VIEWS, Records, Values
 from cliptune.images.shard_samples import Cells, Member, Samples, join_samples
 from cliptune.images.sources import TarSource, readable
 from cliptune.images.tree import is_image_name
-from cliptune.json_files import parse_value
+from cliptune.system.file_kinds import is_file
+from cliptune.system.json_files import parse_value
 
 __all__ = ["BROKEN_HEADERS", "expand_braces", "find_shards", "is_shard", "read_shard"]
 

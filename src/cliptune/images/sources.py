@@ -12,8 +12,8 @@ from typing import Protocol, overload
 
 import numpy as np
 
-from cliptune.file_kinds import read_regular
 from cliptune.images.decode import bad_image
+from cliptune.system.file_kinds import read_regular
 
 __all__ = ["FileSource", "FileSources", "Source", "TarSource", "readable", "take"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError
-from cliptune.json_files import parse_value
+from cliptune.system.json_files import parse_value
 
 __all__ = ["read_csv_rows", "read_json_rows", "read_jsonl_rows"]
 

@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptune.atomic import atomic_path
+from cliptune.system.atomic import atomic_path
 from cliptune.errors import UnavailableError
-from cliptune.paths import cache_dir
+from cliptune.system.paths import cache_dir
 
 __all__ = ["KnownFolder", "load_known", "save_known"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.formatting import interval, percent
 from cliptune.report.document import Column, Table, Tile
 from cliptune.runs import RunDir
+from cliptune.system.formatting import interval, percent
 
 __all__ = ["change_cell", "per_class_table", "run_facts", "score_cell", "score_tile"]
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cliptune import formatting
-from cliptune.atomic import atomic_path
-from cliptune.escaping import for_csv
 from cliptune.report.document import Kind, Table
+from cliptune.system import formatting
+from cliptune.system.atomic import atomic_path
+from cliptune.system.escaping import for_csv
 
 __all__ = ["format_cell", "interval_of", "is_numeric", "write_csv"]
 

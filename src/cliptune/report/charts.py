@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cliptune.atlas.labels import place_labels
-from cliptune.atomic import atomic_path
-from cliptune.escaping import for_figure, for_legend, shorten
-from cliptune.figures import COLOURS, font_families
+from cliptune.modality_gap.labels import place_labels
+from cliptune.plots.figures import COLOURS, font_families
+from cliptune.system.atomic import atomic_path
+from cliptune.system.escaping import for_figure, for_legend, shorten
 
 __all__ = [
     "FAINT",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cliptune.typed import require_types
+from cliptune.system.typed import require_types
 
 __all__ = [
     "Block",

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from cliptune.errors import RunError
-from cliptune.formatting import change, change_interval, interval, percent, with_p
 from cliptune.report.blocks import change_cell, per_class_table, run_facts, score_cell, score_tile
 from cliptune.report.document import Column, Document, Section, Table, Tile
 from cliptune.runs import RunDir
+from cliptune.system.formatting import change, change_interval, interval, percent, with_p
 
 __all__ = ["evaluate_document"]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.escaping import for_figure
 from cliptune.report.charts import FAINT, FONT_SIZE, WIDTH, Chart, new_chart, short_name
+from cliptune.system.escaping import for_figure
 
 __all__ = ["plot_heat_map"]
 

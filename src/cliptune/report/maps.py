@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.atlas.definitions import DEFINITIONS
+from cliptune.modality_gap.definitions import DEFINITIONS
 from cliptune.report.blocks import run_facts
 from cliptune.report.document import Column, Document, Figure, Section, Table
 from cliptune.runs import RunDir

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import RunError
-from cliptune.inside import file_inside
-from cliptune.json_files import read_object
 from cliptune.report.checks import check_document
 from cliptune.report.document import Document, Section, Tile, require_document
 from cliptune.report.evaluations import evaluate_document
@@ -19,6 +17,8 @@ from cliptune.report.maps import map_document
 from cliptune.report.runs import fit_document
 from cliptune.report.sweeps import sweep_document
 from cliptune.runs import RunDir
+from cliptune.system.inside import file_inside
+from cliptune.system.json_files import read_object
 
 __all__ = ["STUDY_FILE", "read_document"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import InputError, RunError
-from cliptune.escaping import for_terminal
-from cliptune.inside import file_inside
 from cliptune.report.cells import format_cell, interval_of, is_numeric
 from cliptune.report.document import Block, Document, Figure, Section, Table
 from cliptune.report.read import STUDY_FILE, read_document
 from cliptune.report.svg import inline_svg
+from cliptune.system.atomic import atomic_path
+from cliptune.system.escaping import for_terminal
+from cliptune.system.inside import file_inside
 
 __all__ = ["render_report"]
 

@@ -9,10 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.formatting import interval, percent
 from cliptune.report.blocks import change_cell, per_class_table, run_facts, score_cell, score_tile
 from cliptune.report.document import Column, Document, Section, Table
 from cliptune.runs import RunDir
+from cliptune.system.formatting import interval, percent
 
 __all__ = ["fit_document"]
 

@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from cliptune.atomic import atomic_path
 from cliptune.errors import RunError
-from cliptune.escaping import for_html
+from cliptune.system.atomic import atomic_path
+from cliptune.system.escaping import for_html
 
 __all__ = ["inline_svg", "save_picture"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptune.formatting import interval, percent, rate
 from cliptune.report.blocks import run_facts
 from cliptune.report.document import Column, Document, Figure, Section, Table, Tile
 from cliptune.runs import RunDir
+from cliptune.system.formatting import interval, percent, rate
 
 __all__ = ["sweep_document"]
 

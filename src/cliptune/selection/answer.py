@@ -120,7 +120,8 @@ def answer(
         seed: Of the bootstrap.
         select: By which score the methods were judged.
     """
-    order: Sequence[str] = sorted(judged, key=METHODS.index)
+    known = {name: place for place, name in enumerate(METHODS)}
+    order: Sequence[str] = sorted(judged, key=lambda name: known.get(name, len(known)))
     best = best_of(judged, order)
     luck = _luck(judged, order, best, seed)
     score = judged[best].score - luck

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.classifiers.head_data import join_tokens
 from cliptune.errors import InputError
 from cliptune.heads import Needs
 from cliptune.heads.choice import calibrated_log_loss
-from cliptune.task import join_tokens
 
 __all__ = ["Candidate", "Pool", "Setting", "best_setting", "scanned"]
 

@@ -18,11 +18,11 @@ from cliptune.selection.folds import Folds
 from cliptune.selection.gaussian import discriminants, prototypes
 from cliptune.selection.judging import Judged, corrected_error
 from cliptune.selection.linear_paths import linear_heads
-from cliptune.selection.methods import TRAINED, on_features
+from cliptune.selection.methods import METHODS, TRAINED, on_features
 from cliptune.selection.neighbours import caches, neighbours
 from cliptune.selection.refitted import refitted
 from cliptune.selection.subspace import Subspace, span
-from cliptune.usage import Usage
+from cliptune.system.usage import Usage
 
 __all__ = ["cross_validate", "favoured", "held_out_loss"]
 
@@ -131,7 +131,7 @@ def _answers(
         return Setting(
             {}, zero_shot_logits(pool.vectors[folds.rows], pool.text_rows, pool.logit_scale)
         )
-    if options or method in TRAINED:
+    if options or method in TRAINED or method not in METHODS:
         return refitted(
             pool, folds.first_repeat(), method, _with_features(method, features, options)
         )

@@ -5,9 +5,9 @@ It knows the answer and the score of the test, and nothing about how either came
 
 from __future__ import annotations
 
-from cliptune.formatting import change, change_interval, count, interval, percent
-from cliptune.metrics import Score
+from cliptune.evaluation.metrics import Score
 from cliptune.selection.answer import Answer
+from cliptune.system.formatting import change, change_interval, count, interval, percent
 
 __all__ = ["recommendation"]
 

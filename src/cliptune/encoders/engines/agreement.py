@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.formatting import percent
+from cliptune.system.formatting import percent
 
 __all__ = ["MIN_COSINE", "MIN_TOP1", "PROBE_LABELS", "Agreement", "compare_rows", "photo_like"]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliptune.encoders.engines.agreement import Agreement
+from cliptune.encoders.engines.backends import Backend, possible_ways
 from cliptune.encoders.engines.choices import Choice, list_choices, write_choice
 from cliptune.encoders.engines.machine import Machine, this_machine
 from cliptune.encoders.engines.measuring import Measured, Work
 from cliptune.encoders.engines.resolving import TORCH, resolve
 from cliptune.encoders.engines.runtimes import EXTRAS, is_installed
 from cliptune.encoders.engines.trial import Trial
-from cliptune.encoders.engines.ways import Way, possible_ways
 from cliptune.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -130,10 +130,10 @@ def _rows(model: ResolvedModel, trial: Trial, with_int8: bool) -> Iterator[Engin
                 missing = f"not installed: pip install 'cliptune[{EXTRAS[engine]}]'"
                 yield EngineRow(engine, precision, None, missing)
                 continue
-            yield _row(model, trial, Way(engine, precision, "measured"))
+            yield _row(model, trial, Backend(engine, precision, "measured"))
 
 
-def _row(model: ResolvedModel, trial: Trial, way: Way) -> EngineRow:
+def _row(model: ResolvedModel, trial: Trial, way: Backend) -> EngineRow:
     encoder = model.encoder(way, calibration=lambda: trial.sample.pixels)
     try:
         encoder.prepare()

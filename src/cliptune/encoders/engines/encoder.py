@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.engines.backends import Backend
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.machine import this_machine
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.runtimes import Run, open_graph
 from cliptune.encoders.engines.storage import GraphStore
-from cliptune.encoders.engines.ways import Way
-from cliptune.encoders.halving import encode_in_parts
+from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
 from cliptune.errors import ConversionError, InputError
@@ -56,7 +56,7 @@ class EngineEncoder:
         *,
         name: str,
         facts: EncoderFacts,
-        way: Way,
+        way: Backend,
         store: GraphStore,
         reference: Reference,
         calibration: Callable[[], NDArray[np.uint8]],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd
-from cliptune.typed import require_types
+from cliptune.system.typed import require_types
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder

@@ -17,7 +17,7 @@ from typing import Any
 from cliptune.encoders.engines.storage import read_json, write_json
 from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.wheel_files import lite_files
-from cliptune.file_state import FileState
+from cliptune.system.file_state import FileState
 
 __all__ = ["Identity", "identify"]
 

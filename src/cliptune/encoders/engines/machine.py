@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from cliptune.processors import usable_cores
+from cliptune.system.processors import usable_cores
 
 __all__ = ["Machine", "may_have_gpu", "this_machine"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.allocator import keep_freed_memory
 from cliptune.encoders.engines.agreement import (
     PROBE_LABELS,
     Agreement,
     compare_rows,
     photo_like,
 )
+from cliptune.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cliptune import encoders
+from cliptune.encoders.engines.backends import Backend, possible_ways, require_format
 from cliptune.encoders.engines.choices import Choice, read_choice, write_choice
 from cliptune.encoders.engines.encoder import EngineEncoder
 from cliptune.encoders.engines.machine import may_have_gpu, this_machine
@@ -21,9 +22,8 @@ from cliptune.encoders.engines.measuring import Work
 from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
 from cliptune.encoders.engines.trial import Trial
-from cliptune.encoders.engines.ways import Way, possible_ways, require_format
 from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
-from cliptune.paths import cache_dir as default_cache_dir
+from cliptune.system.paths import cache_dir as default_cache_dir
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -122,7 +122,7 @@ def open_recorded(name: str, engine: str, precision: str, *, cache_dir: Path) ->
     if engine == TORCH:
         return encoders.load_encoder(name, precision=precision)
     resolved = resolve(name, cache_dir)
-    way = Way(engine, precision, "recorded")
+    way = Backend(engine, precision, "recorded")
     if precision == "int8" and not resolved.store.looks_whole(way.graph_kind("image"), "image"):
         raise ConversionError(f"the 8-bit graph of {name} is no longer in {str(cache_dir)!r}")
     encoder = resolved.encoder(way, calibration=lambda: np.empty(0, np.uint8))

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune import encoders
+from cliptune.encoders.engines.backends import Backend
 from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.identity import identify
 from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.token_ids import write_down
-from cliptune.encoders.engines.ways import Way
 from cliptune.encoders.model_files import find_files
 from cliptune.encoders.names import Embedded, parse_name
 from cliptune.errors import UnavailableError
@@ -53,7 +53,9 @@ class ResolvedModel:
     reference: Reference
     is_new: bool
 
-    def encoder(self, way: Way, *, calibration: Callable[[], NDArray[np.uint8]]) -> EngineEncoder:
+    def encoder(
+        self, way: Backend, *, calibration: Callable[[], NDArray[np.uint8]]
+    ) -> EngineEncoder:
         """Return the model on an engine; nothing is loaded yet."""
         return EngineEncoder(
             name=self.name,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.engines.intel import import_openvino
 from cliptune.errors import MissingExtraError
-from cliptune.processors import usable_cores
+from cliptune.system.processors import usable_cores
 
 __all__ = ["ENGINES", "Run", "is_installed", "open_graph", "require_installed"]
 

@@ -34,12 +34,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from cliptune.atomic import atomic_path
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.token_ids import StoredTokenizer
 from cliptune.errors import RunError, UnavailableError
-from cliptune.file_state import FileState
-from cliptune.json_files import read_object
+from cliptune.system.atomic import atomic_path
+from cliptune.system.file_state import FileState
+from cliptune.system.json_files import read_object
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 

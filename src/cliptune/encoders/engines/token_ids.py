@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.published import open_clip_folder
 from cliptune.errors import CheckpointError
-from cliptune.json_files import parse_object
+from cliptune.system.json_files import parse_object
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import Tokenizer, TorchEncoder

@@ -11,7 +11,7 @@ from functools import cached_property
 from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.measuring import Measured, Sample, Work, measure, take_sample
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.formatting import per_second
+from cliptune.system.formatting import per_second
 
 __all__ = ["Trial"]
 

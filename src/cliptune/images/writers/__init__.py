@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from cliptune.atomic import TEMPORARY, os_reason
 from cliptune.errors import DataError, InputError, UnavailableError, UnknownNameError
 from cliptune.images.table import ImageTable
 from cliptune.images.writers.written import Writer
+from cliptune.system.atomic import TEMPORARY, os_reason
 
 __all__ = ["list_writers", "write_table"]
 

@@ -10,9 +10,9 @@ import csv
 import json
 from pathlib import Path
 
-from cliptune.escaping import for_csv
 from cliptune.images.table import ImageTable
 from cliptune.images.writers.written import Row, Writer, iterate_rows
+from cliptune.system.escaping import for_csv
 
 __all__ = ["WRITER"]
 

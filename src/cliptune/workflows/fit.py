@@ -1,0 +1,144 @@
+"""``fit``: heads on the cached features of a frozen model, compared, and one shipped.
+
+It knows nothing about how options are read or results shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cliptune.errors import InputError
+from cliptune.finetuning.options import MAX_RATE, METHODS
+from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require_number
+from cliptune.workflows.dataset import data_name
+from cliptune.workflows.fit_heads import HeadRequest, Shots, fit_heads
+from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
+from cliptune.workflows.progress import ProgressLike, watching
+from cliptune.workflows.prompting import choose_one_template_set
+from cliptune.workflows.requirements import require_class_names, require_compute
+from cliptune.workflows.session import Session
+
+if TYPE_CHECKING:
+    from cliptune.results.fitted import FitResult
+    from cliptune.workflows.dataset import Data
+    from cliptune.workflows.session import Model
+
+__all__ = ["MAX_DRAWS", "fit"]
+
+MAX_DRAWS = 1000  # for each number of images: beyond, only the time grows
+
+
+def fit(
+    data: Data,
+    *,
+    method: str = "all",
+    model: Model = "lite",
+    margin: float = 1.0,
+    val: float | None = None,
+    shots: Shots | None = None,
+    seeds: int = 1,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    features: Literal["auto", "embedding", "penultimate", "both", "trunk"] | None = None,
+    abstain_precision: float | None = None,
+    embed_encoder: bool = False,
+    prompts: Prompts = (),
+    out: str | Path | None = None,
+    dataset: DataOptions = DataOptions(),
+    compute: ComputeOptions = ComputeOptions(),
+    seed: int = 0,
+    progress: ProgressLike = None,
+) -> FitResult:
+    """Learn a head on a frozen model.
+
+    Everything is chosen on held-out images; the test split stays locked until the end.
+
+    Args:
+        data: A data set by name, or a table.
+        method: ``all``: every head is compared by cross-validation and the best recommended; or
+            one of ``HEADS``.
+        model: Which encoder, by name or loaded.
+        margin: Points of accuracy that a simpler method may cost and still be as good.
+        val: Hold out one such share of the training images instead of cross-validation.
+        shots: Learn from so many images of each class: a number or several.
+        seeds: Draws of these images for each number.
+        lr: Learning rate of a head that trains by gradient.
+        weight_decay: Its weight decay.
+        epochs: Its passes over the training images.
+        features: What ``prototype``, ``discriminant`` and ``linear`` learn from; the ones with
+            the lowest log-loss on held-out images otherwise.
+        abstain_precision: Choose a threshold below which the classifier abstains, so that this
+            share of its answers is right on held-out images.
+        embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
+        prompts: How class names become texts.
+        out: Folder for the classifier; ``runs/fit-...`` otherwise.
+        dataset: How to read the data set.
+        compute: Where and how the encoder computes.
+        seed: Of everything random.
+        progress: A callback, or True for bars.
+
+    Returns:
+        Scores of every method, the recommendation, and where the classifier is.
+
+    Raises:
+        CliptuneError: Data, options, model or place do not fit; the message says which.
+    """
+    from cliptune.runs.place import claim_place
+
+    template_set = choose_one_template_set(read_prompts(prompts), "fit")
+    require_class_names(dataset)
+    _require_numbers(margin, val, lr, weight_decay, epochs, abstain_precision, seeds, seed)
+    _refuse_training(method)
+    require_compute(compute, [model])
+    given = {"lr": lr, "weight_decay": weight_decay, "epochs": epochs, "features": features}
+    request = HeadRequest(
+        data=data,
+        method="all" if method == "ladder" else method,
+        template_set=template_set,
+        margin=margin / 100,
+        val=val,
+        shots=shots,
+        n_seeds=seeds,
+        options={name: value for name, value in given.items() if value is not None},
+        abstain_precision=abstain_precision,
+        embed_encoder=embed_encoder,
+        dataset=dataset,
+        model=model,
+        seed=seed,
+    )
+    session = Session(compute, watching(progress))
+    place = None if out is None else Path(out)
+    with claim_place(place, "fit", data_name(data)) as claimed:
+        return fit_heads(request, claimed, session)
+
+
+def _require_numbers(
+    margin: float,
+    val: float | None,
+    lr: float | None,
+    weight_decay: float | None,
+    epochs: int | None,
+    abstain_precision: float | None,
+    seeds: int,
+    seed: int,
+) -> None:
+    require_number("--margin", margin, at_least=0, below=100)
+    require_count("--seeds", seeds, at_most=MAX_DRAWS)
+    require_count("--seed", seed, at_least=0, at_most=MAX_SEED)
+    if val is not None:
+        require_number("--val", val, **INNER_SHARE)
+    if lr is not None:
+        require_number("--lr", lr, above=0, at_most=MAX_RATE)
+    if weight_decay is not None:
+        require_number("--weight-decay", weight_decay, at_least=0)
+    if epochs is not None:
+        require_count("--epochs", epochs)
+    if abstain_precision is not None:
+        require_number("--abstain-precision", abstain_precision, above=0, at_most=1)
+
+
+def _refuse_training(method: str) -> None:
+    if method in METHODS:
+        raise InputError(f"method {method} trains the model itself; call finetune for it")

@@ -1,0 +1,297 @@
+"""One run of ``fit``: from the images to the classifier and what is said of it.
+
+It knows features, heads and the run, and nothing about how the verb is called.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cliptune.errors import InputError, UnknownNameError
+from cliptune.finetuning.options import METHODS
+from cliptune.selection.methods import needed_rows
+from cliptune.system.bounds import MAX_SEED, require_count
+from cliptune.workflows.dataset import data_name, open_learnable
+from cliptune.workflows.options import DataOptions
+from cliptune.workflows.session import EmbeddedTable, Session
+
+if TYPE_CHECKING:
+    from cliptune.choosing import Chosen
+    from cliptune.classifiers.head_data import HeadData
+    from cliptune.encoders import DualEncoder
+    from cliptune.prompts import TemplateSet
+    from cliptune.results.fitted import FitResult
+    from cliptune.splits.partition import Partition
+    from cliptune.workflows.dataset import Data
+    from cliptune.workflows.few_shot import Trial
+    from cliptune.workflows.session import Model
+
+__all__ = ["HeadRequest", "Shots", "fit_heads"]
+
+Shots = str | int | Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadRequest:
+    """What was asked for.
+
+    Attributes:
+        data: The data set.
+        method: A name in ``HEADS``, or ``all``.
+        template_set: How class names become texts.
+        margin: Accuracy that a simpler method may cost.
+        val: Share of the images held out once, in place of cross-validation, or None.
+        shots: Images a class, or None.
+        n_seeds: Draws for each of these.
+        options: Arguments of the head that were given.
+        abstain_precision: Wanted precision of answers, or None.
+        embed_encoder: Keep the encoder's weights in the run.
+        dataset: How to read the data set.
+        model: Which encoder.
+        seed: Of everything random.
+    """
+
+    data: Data
+    method: str
+    template_set: TemplateSet
+    margin: float
+    val: float | None
+    shots: Shots | None
+    n_seeds: int
+    options: Mapping[str, float | str]
+    abstain_precision: float | None
+    embed_encoder: bool
+    dataset: DataOptions
+    model: Model
+    seed: int
+
+    @property
+    def chosen_options(self) -> dict[str, float | str]:
+        """Arguments of heads; to choose the features is no argument of theirs."""
+        return {k: v for k, v in self.options.items() if (k, v) != ("features", "auto")}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What heads are fitted on.
+
+    Attributes:
+        encoder: What embedded.
+        embedded: The images.
+        task: Features, labels, texts.
+        partition: Who may see which image.
+    """
+
+    encoder: DualEncoder
+    embedded: EmbeddedTable
+    task: HeadData
+    partition: Partition
+
+
+def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
+    """Embed once, choose on held-out images, open the test once, leave a classifier."""
+    began = time.perf_counter()
+    counts = _read_shots(request.shots, request.n_seeds, request.seed)
+    methods = _methods(request.method, request.options)
+    prepared = _prepare(request, methods, counts, session)
+    for sentence in prepared.partition.notes:
+        session.watch.note(sentence)
+    trials: list[Trial] = []
+    if counts:
+        trials, kept = _run_trials(prepared, methods, counts, request, session)
+        prepared = _of_draw(prepared, kept)
+        chosen = kept.chosen
+    else:
+        chosen = _choose(prepared.task, methods, request, session)
+    for sentence in chosen.notes:
+        session.watch.note(sentence)
+    return _finish(request, prepared, chosen, trials, counts, place, session, began)
+
+
+def _finish(
+    request: HeadRequest,
+    prepared: _Prepared,
+    chosen: Chosen,
+    trials: Sequence[Trial],
+    counts: tuple[int, ...],
+    place: Path,
+    session: Session,
+    began: float,
+) -> FitResult:
+    """Open the test, fill the run directory, and say what came out."""
+    from cliptune.classifiers.calibrated_head import EncoderRecord
+    from cliptune.classifiers.run_encoder import encoder_in_fp32
+    from cliptune.features import describe_computing
+    from cliptune.results.fitted import FitResult
+    from cliptune.workflows.fit_run import FitSettings, finish_run
+
+    settings = FitSettings(
+        data_name(request.data),
+        request.method,
+        request.template_set,
+        request.val,
+        request.chosen_options,
+        request.seed,
+        counts,
+        request.n_seeds,
+    )
+    encoder, embedded = prepared.encoder, prepared.embedded
+    reported = finish_run(
+        place,
+        settings,
+        chosen,
+        task=prepared.task,
+        partition=prepared.partition,
+        table=embedded.table,
+        features_key=embedded.features.key,
+        encoder=EncoderRecord.of(encoder),
+        trials=trials,
+        computing=describe_computing(encoder, session.store.guard),
+        weights_of=encoder_in_fp32(encoder) if request.embed_encoder else None,
+    )
+    return FitResult.from_dict(reported | {"seconds_total": time.perf_counter() - began})
+
+
+def _read_shots(shots: Shots | None, n_seeds: int, seed: int) -> tuple[int, ...]:
+    """Return the numbers of images a class, none where all are learned from.
+
+    Raises:
+        InputError: They are no numbers, or draws were asked for without them, or the last draw
+            has no seed.
+    """
+    if shots is None:
+        if n_seeds != 1:
+            raise InputError(
+                f"--seeds {n_seeds} came without --shots; it says how often images are drawn: add "
+                "e.g. --shots 16, or vary the split with --seed"
+            )
+        return ()
+    from cliptune.workflows.few_shot import parse_shots
+
+    require_count("--seed plus --seeds", seed + n_seeds - 1, at_least=0, at_most=MAX_SEED)
+    if isinstance(shots, int):
+        return parse_shots(str(shots))
+    return parse_shots(shots if isinstance(shots, str) else ",".join(map(str, shots)))
+
+
+def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    from cliptune.heads import HEADS
+    from cliptune.heads.build import make_head
+    from cliptune.selection.methods import COMPARED
+
+    if method != "all":
+        if method not in HEADS:
+            raise UnknownNameError("method", method, [*HEADS, "all", *METHODS])
+        if options:  # a head refuses what it does not take, before any image is embedded
+            auto = {"features": "embedding"} if options.get("features") == "auto" else {}
+            make_head(method, {**options, **auto}, seed=0)
+        return (method,)
+    if options:
+        raise InputError(
+            f"--method all takes no {', '.join('--' + o.replace('_', '-') for o in options)}; "
+            "name one method to set its options"
+        )
+    return COMPARED
+
+
+def _prepare(
+    request: HeadRequest, methods: Sequence[str], counts: Sequence[int], session: Session
+) -> _Prepared:
+    """Open the data set, embed it, and divide it."""
+    from cliptune.splits.partition import draw_shots, partition_table, rehearse_partition
+
+    options, seed = request.chosen_options, request.seed
+    needs = {row for name in methods for row in needed_rows(name, options)}
+    table = open_learnable(request.data, request.dataset, session.watch)
+    rehearsed = rehearse_partition(table, val_fraction=None, seed=seed)
+    for n in counts:
+        draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)
+    encoder = session.open_encoder(request.model, table)
+    embedded = session.embed(
+        encoder,
+        table,
+        on_bad_image=request.dataset.on_bad_image,
+        trunk=_wants_trunk(needs, options),
+        meanwhile="torch",
+    )
+    table, vectors = embedded.table, embedded.features.vectors
+    partition = partition_table(table, vectors, val_fraction=None, seed=seed)
+    task = session.make_task(
+        encoder,
+        embedded,
+        partition,
+        templates=request.template_set.templates,
+        seed=seed,
+        tokens="tokens" in needs,
+    )
+    return _Prepared(encoder, embedded, task, partition)
+
+
+def _wants_trunk(needs: Set[str], options: Mapping[str, Any]) -> Literal["no", "must", "may"]:
+    if "trunk" not in needs:
+        return "no"
+    return "must" if "features" in options else "may"
+
+
+def _choose(
+    task: HeadData, methods: Sequence[str], request: HeadRequest, session: Session
+) -> Chosen:
+    from cliptune.choosing import choose_methods
+
+    with session.watch.stage("fitting", "methods") as show:
+        return choose_methods(
+            task,
+            methods,
+            options=request.chosen_options,
+            abstain_precision=request.abstain_precision,
+            margin=request.margin,
+            cut=request.val,
+            progress=show,
+        )
+
+
+def _run_trials(
+    prepared: _Prepared,
+    methods: Sequence[str],
+    shots: Sequence[int],
+    request: HeadRequest,
+    session: Session,
+) -> tuple[list[Trial], Trial]:
+    """Fit the methods on every draw.
+
+    Returns:
+        All trials; and the one whose classifier is kept, the first of most images.
+    """
+    from cliptune.workflows.few_shot import draw_trials, fit_trial
+
+    draws = draw_trials(prepared.task, prepared.partition, shots=shots, n_seeds=request.n_seeds)
+    trials = []
+    with session.watch.stage("few-shot", "draws") as show:
+        for done, draw in enumerate(draws):
+            show(done, len(draws))
+            trials.append(
+                fit_trial(
+                    draw,
+                    methods,
+                    options=request.chosen_options,
+                    abstain_precision=request.abstain_precision,
+                    margin=request.margin,
+                )
+            )
+    return trials, next(trial for trial in trials if trial.draw.shots == shots[-1])
+
+
+def _of_draw(prepared: _Prepared, kept: Trial) -> _Prepared:
+    """Return the same data as the draw that is kept divides them."""
+    drawn = kept.draw.task
+    sentence = (
+        f"few-shot: {kept.draw.shots} images of each class to learn from and to choose on, drawn "
+        f"with seed {drawn.seed}"
+    )
+    notes = (*prepared.partition.notes, sentence)
+    partition = replace(prepared.partition, train=drawn.train, val=drawn.val, notes=notes)
+    return replace(prepared, task=drawn, partition=partition)

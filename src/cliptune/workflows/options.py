@@ -1,0 +1,129 @@
+"""Options that several verbs share, each defined once.
+
+It imports nothing of the library, so that a command line can read it quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cliptune.system.bounds import require_count
+
+__all__ = ["ComputeOptions", "DataOptions", "Prompts", "TemplateOptions", "read_prompts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How to read a data set."""
+
+    split: str | None = None
+    """Which split; without it the test split, else the validation split, else all images."""
+
+    image_column: str | None = None
+    """Column of the manifest with paths or image bytes; found by its name otherwise."""
+
+    label_column: str | None = None
+    """Column of the manifest with labels; found by its name otherwise."""
+
+    caption_column: str | None = None
+    """Column of the manifest with captions; found by its name otherwise."""
+
+    group_column: str | None = None
+    """Column of the manifest that says what an image belongs with, such as a patient."""
+
+    group_pattern: str | None = None
+    """Regular expression that finds the group in an image's path, e.g. 'patient_([0-9]+)'."""
+
+    labels_from: str | None = None
+    """folders, table, or a table's path in DATA, where several of them say labels."""
+
+    folder: tuple[str, ...] = ()
+    """What a folder is: NAME=train|val|test|unlabelled|class|ignore; can be given several times."""
+
+    class_level: int | None = None
+    """How many levels below DATA the folders of classes are; found by the folders otherwise."""
+
+    class_names: Path | None = None
+    """File with the class names for prompts: JSON (list or folder-to-name object) or lines."""
+
+    where: tuple[str, ...] = ()
+    """Keep only rows of the manifest with COLUMN=VALUE[,VALUE...]; can be given several times."""
+
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    """An unreadable image stops the run, or is listed and left out."""
+
+    def __post_init__(self) -> None:
+        _set(self, "class_names", _as_path(self.class_names))
+        _set(self, "where", _as_tuple(self.where))
+        _set(self, "folder", _as_tuple(self.folder))
+        if self.class_level is not None:
+            require_count("--class-level", self.class_level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptions:
+    """Where and how encoders compute."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """What the encoder computes in; int8 quantises the image tower on your first images."""
+
+    engine: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    """What runs the encoder; auto takes the fastest here that keeps the answers."""
+
+    truncate: bool = False
+    """Cut texts that are longer than the model's context instead of refusing them."""
+
+    cache_dir: Path | None = None
+    """Where embeddings are kept; $CLIPTUNE_CACHE or the user's cache otherwise."""
+
+    def __post_init__(self) -> None:
+        _set(self, "cache_dir", _as_path(self.cache_dir))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateOptions:
+    """How class names become texts."""
+
+    templates: tuple[str, ...] = ()
+    """Named template set; give several to compare them, the first is the headline."""
+
+    template: tuple[str, ...] = ()
+    """Your own template such as "a photo of a {}."; all those given are averaged."""
+
+    def __post_init__(self) -> None:
+        _set(self, "templates", _as_tuple(self.templates))
+        _set(self, "template", _as_tuple(self.template))
+
+
+def _set(options: object, name: str, value: object) -> None:
+    object.__setattr__(options, name, value)  # frozen, but not before it is whole
+
+
+def _as_path(value: str | Path | None) -> Path | None:
+    """Take a text for the path that it names, as callers from Python give it."""
+    return None if value is None else Path(value)
+
+
+def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+Prompts = TemplateOptions | str | Sequence[str]
+"""Template options, or names of template sets, or templates with ``{}`` of one's own."""
+
+
+def read_prompts(prompts: Prompts) -> TemplateOptions:
+    """Return template options; what has a ``{}`` is a template, all else the name of a set."""
+    if isinstance(prompts, TemplateOptions):
+        return prompts
+    given = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    return TemplateOptions(
+        templates=tuple(text for text in given if "{}" not in text),
+        template=tuple(text for text in given if "{}" in text),
+    )
