@@ -4,7 +4,7 @@ import pytest
 
 from cliptune.errors import DataError
 from cliptune.images import ImageTable
-from cliptune.run_evaluation import match_classes
+from cliptune.workflows.fitted_scores import match_classes
 
 
 def test_classes_of_the_classifier_may_be_absent(make_tree):

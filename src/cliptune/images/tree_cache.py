@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptune.system.atomic import atomic_path
 from cliptune.errors import UnavailableError
+from cliptune.system.atomic import atomic_path
 from cliptune.system.paths import cache_dir
 
 __all__ = ["KnownFolder", "load_known", "save_known"]
