@@ -1,10 +1,14 @@
 """Data on an object store: a local S3 server that the test starts, copied, resumed, refreshed."""
 
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -121,6 +125,24 @@ def test_a_copy_that_was_killed_goes_on(make_tree, upload, cache):
     after = {p.name: p.stat().st_mtime_ns for p in place.rglob("*.jpg")}
     kept = [name for name, when in before.items() if after[name] == when]
     assert len(kept) >= len(before) - 1 > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_a_web_server_is_a_data_set(make_tree, tmp_path, cache):
+    pytest.importorskip("aiohttp", reason="needs the extra 'remote'")
+    folder = make_tree("train/ant/1.jpg", "train/bee/2.jpg")
+    shutil.make_archive(str(tmp_path / "set"), "zip", folder)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        table = ImageTable.open(f"{address}/set.zip")
+        assert table.ids == ("train/ant/1.jpg", "train/bee/2.jpg")
+        with pytest.raises(InputError, match="there is nothing at"):
+            ImageTable.open(f"{address}/absent.zip")
+        server.shutdown()
+    with pytest.raises(UnavailableError, match="cannot reach"):
+        ImageTable.open(f"{address}/set.zip")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -92,6 +92,10 @@ def _open(address: str) -> tuple[FileSystem, str]:
     try:
         found = fsspec.core.url_to_fs(address, **options)
     except ImportError as error:
+        if protocol in ("gs", "gcs"):
+            raise InputError(
+                f"reading {protocol}:// addresses needs the package gcsfs: pip install gcsfs"
+            ) from error
         raise MissingExtraError("remote", f"reading {protocol}:// addresses") from error
     except (ValueError, OSError) as error:
         raise InputError(f"{hide_passwords(address)!r} is no address ({error})") from error
@@ -124,7 +128,8 @@ def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Obje
         return result[0]
     if failed and isinstance(failed[0], (InputError, DataError)):
         raise failed[0]
-    if failed and isinstance(failed[0], FileNotFoundError):
+    cause = failed[0].__cause__ if failed else None
+    if failed and isinstance(failed[0], FileNotFoundError) and not isinstance(cause, OSError):
         raise InputError(f"there is nothing at {shown!r}; check the address") from failed[0]
     reason = "no answer within 9 s" if not failed else " ".join(str(failed[0]).split())[:160]
     raise UnavailableError(
