@@ -263,3 +263,12 @@ def test_one_class_is_nothing_to_learn(small_data, cache, tmp_path, capsys):
     arguments = ["fit", str(tmp_path / "data"), "--cache-dir", str(cache)]
     assert run_command_line(arguments) == 2
     assert "at least 2" in capsys.readouterr().err
+
+
+def test_methods_can_be_compared_by_macro_f1(small_data, cache, tmp_path, answer):
+    common = ["fit", str(small_data), "--json", "--cache-dir", str(cache)]
+    result, _ = answer([*common, "--select", "macro-f1", "--out", str(tmp_path / "f1")])
+    assert result["select"] == "macro-f1"
+    assert 0.8 < result["score"] <= 1
+    if result["answer"] != "do-not-train":
+        assert "of macro F1" in result["recommendation"]

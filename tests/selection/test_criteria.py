@@ -6,9 +6,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 
 from cliptune.errors import UnknownNameError
 from cliptune.selection.answer import answer
-from cliptune.selection.criteria import CRITERIA, grade
+from cliptune.selection.criteria import grade
 from cliptune.selection.folds import plan_folds
 from cliptune.selection.judging import Judged
+from cliptune.selection.methods import CRITERIA
 from cliptune.selection.sentence import recommendation
 
 RNG = np.random.default_rng(0)

@@ -17,6 +17,7 @@ from cliptune.cli.finetune_options import (
 from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output, Templates
 from cliptune.finetuning.options import METHODS
+from cliptune.selection.methods import as_criterion
 from cliptune.system.bounds import INNER_SHARE
 from cliptune.workflows.fit import fit as fit_head
 from cliptune.workflows.options import ComputeOptions, TemplateOptions
@@ -31,6 +32,7 @@ def fit(
     *,
     method: str = "all",
     margin: Annotated[float, number()] = 1.0,
+    select: str = "accuracy",
     val: Annotated[float | None, number(**INNER_SHARE)] = None,
     shots: str | None = None,
     seeds: Annotated[int, whole()] = 1,
@@ -56,10 +58,13 @@ def fit(
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         method: all: every head is compared by cross-validation and the best recommended; or one
-            of zero-shot, prototype, discriminant, linear, linear-sgd, dual-linear, knn, cache,
+            of zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn, cache,
             attention. They encode each image once. full, lora or head-then-full train the model
             itself.
-        margin: Points of accuracy that a simpler method may cost and still be as good.
+        margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
+            where the score is the log-loss.
+        select: The score that methods are compared by: accuracy, balanced-accuracy or macro-f1,
+            which count rare classes like common ones, or log-loss.
         val: Hold out one such share of the training images instead of cross-validation; for a
             method that trains the model itself, the share cut for validation (0.2 by default).
         shots: Learn from so many images of each class: one number, or several such as
@@ -96,7 +101,11 @@ def fit(
     rates: dict[str, Any] = {"weight_decay": weight_decay, "epochs": epochs}
     if method in METHODS:
         refuse_for_model(
-            method, shots=shots, features=features, seeds=None if seeds == 1 else seeds
+            method,
+            shots=shots,
+            features=features,
+            seeds=None if seeds == 1 else seeds,
+            select=None if select == "accuracy" else select,
         )
         cut = USUAL_CUT if val is None else val
         train_model(data, method, (tuning, around, output), lr=lr, **rates, val=cut, **shared)
@@ -106,6 +115,7 @@ def fit(
         data,
         method=method,
         margin=margin,
+        select=as_criterion(select),
         val=val,
         shots=shots,
         seeds=seeds,

@@ -8,17 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import UnknownNameError
+from cliptune.selection.methods import check_criterion
 
-__all__ = ["CRITERIA", "check_criterion", "grade"]
-
-CRITERIA = ("accuracy", "balanced-accuracy", "macro-f1", "log-loss")
-
-
-def check_criterion(name: str) -> None:
-    """Raise an UnknownNameError where there is no such score."""
-    if name not in CRITERIA:
-        raise UnknownNameError("criterion", name, CRITERIA)
+__all__ = ["grade"]
 
 
 def grade(

@@ -1,4 +1,4 @@
-"""The names of the methods that are compared, and what each takes.
+"""The names of the methods that are compared, what each takes, and of the scores that compare.
 
 It loads neither NumPy nor torch, so that options can be checked before anything is computed.
 """
@@ -6,19 +6,28 @@ It loads neither NumPy nor torch, so that options can be checked before anything
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, cast, get_args
+
+from cliptune.errors import UnknownNameError
 
 __all__ = [
     "COMPARED",
+    "CRITERIA",
     "FAVOURITE",
     "METHODS",
     "TRAINED",
+    "Criterion",
     "affordable",
+    "as_criterion",
+    "check_criterion",
     "cost",
     "needed_rows",
     "on_features",
 ]
 
+# The scores that methods can be compared by; ``selection.criteria`` has them.
+Criterion = Literal["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]
+CRITERIA: tuple[str, ...] = get_args(Criterion)
 # From the least to the most that has to be fitted, kept and explained.
 METHODS = (
     "zero-shot",
@@ -41,6 +50,22 @@ _ON_FEATURES = ("prototype", "discriminant", "linear", "blend")
 TRAINED = ("linear-sgd", "dual-linear", "attention")
 _KEEPS_IMAGES = ("knn", "cache")
 _MOST_KEPT = 12_000
+
+
+def check_criterion(name: str) -> None:
+    """Raise an UnknownNameError where there is no such score."""
+    if name not in CRITERIA:
+        raise UnknownNameError("criterion", name, CRITERIA)
+
+
+def as_criterion(name: str) -> Criterion:
+    """Return a name that was typed as the score of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    check_criterion(name)
+    return cast("Criterion", name)
 
 
 def cost(method: str) -> int:

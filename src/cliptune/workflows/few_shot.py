@@ -103,10 +103,16 @@ def fit_trial(
     options: Mapping[str, Any],
     abstain_precision: float | None = None,
     margin: float = 0.01,
+    select: str = "accuracy",
 ) -> Trial:
     """Fit zero-shot and the methods on one draw; the arguments are those of ``choose_methods``."""
     chosen = choose_methods(
-        draw.task, methods, options=options, abstain_precision=abstain_precision, margin=margin
+        draw.task,
+        methods,
+        options=options,
+        abstain_precision=abstain_precision,
+        margin=margin,
+        select=select,
     )
     return Trial(draw, chosen)
 

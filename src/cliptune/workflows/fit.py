@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import InputError
 from cliptune.finetuning.options import MAX_RATE, METHODS
+from cliptune.selection.methods import Criterion, check_criterion
 from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require_number
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.fit_heads import HeadRequest, Shots, fit_heads
@@ -35,6 +36,7 @@ def fit(
     method: str = "all",
     model: Model = "lite",
     margin: float = 1.0,
+    select: Criterion = "accuracy",
     val: float | None = None,
     shots: Shots | None = None,
     seeds: int = 1,
@@ -60,7 +62,9 @@ def fit(
         method: ``all``: every head is compared by cross-validation and the best recommended; or
             one of ``HEADS``.
         model: Which encoder, by name or loaded.
-        margin: Points of accuracy that a simpler method may cost and still be as good.
+        margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
+            where the score is the log-loss.
+        select: The score that methods are compared by.
         val: Hold out one such share of the training images instead of cross-validation.
         shots: Learn from so many images of each class: a number or several.
         seeds: Draws of these images for each number.
@@ -89,6 +93,7 @@ def fit(
 
     template_set = choose_one_template_set(read_prompts(prompts), "fit")
     require_class_names(dataset)
+    check_criterion(select)
     _require_numbers(margin, val, lr, weight_decay, epochs, abstain_precision, seeds, seed)
     _refuse_training(method)
     require_compute(compute, [model])
@@ -98,6 +103,7 @@ def fit(
         method="all" if method == "ladder" else method,
         template_set=template_set,
         margin=margin / 100,
+        select=select,
         val=val,
         shots=shots,
         n_seeds=seeds,

@@ -43,7 +43,8 @@ class HeadRequest:
         data: The data set.
         method: A name in ``HEADS``, or ``all``.
         template_set: How class names become texts.
-        margin: Accuracy that a simpler method may cost.
+        margin: How much of the score a cheaper method may cost.
+        select: The score that methods are compared by.
         val: Share of the images held out once, in place of cross-validation, or None.
         shots: Images a class, or None.
         n_seeds: Draws for each of these.
@@ -59,6 +60,7 @@ class HeadRequest:
     method: str
     template_set: TemplateSet
     margin: float
+    select: str
     val: float | None
     shots: Shots | None
     n_seeds: int
@@ -249,6 +251,7 @@ def _choose(
             options=request.chosen_options,
             abstain_precision=request.abstain_precision,
             margin=request.margin,
+            select=request.select,
             cut=request.val,
             progress=show,
         )
@@ -280,6 +283,7 @@ def _run_trials(
                     options=request.chosen_options,
                     abstain_precision=request.abstain_precision,
                     margin=request.margin,
+                    select=request.select,
                 )
             )
     return trials, next(trial for trial in trials if trial.draw.shots == shots[-1])
