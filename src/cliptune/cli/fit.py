@@ -58,9 +58,9 @@ def fit(
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         method: all: every head is compared by cross-validation and the best recommended; or one
-            of zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn, cache,
-            attention. They encode each image once. full, lora or head-then-full train the model
-            itself.
+            of zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn,
+            cache, attention. They encode each image once. full, lora or head-then-full train the
+            model itself.
         margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
             where the score is the log-loss.
         select: The score that methods are compared by: accuracy, balanced-accuracy or macro-f1,
