@@ -101,12 +101,9 @@ def fit(
     rates: dict[str, Any] = {"weight_decay": weight_decay, "epochs": epochs}
     if method in METHODS:
         refuse_for_model(
-            method,
-            shots=shots,
-            features=features,
-            seeds=None if seeds == 1 else seeds,
-            select=None if select == "accuracy" else select,
-        )
+            method, shots=shots, features=features, seeds=_unless(seeds, 1),
+            select=_unless(select, "accuracy"),
+        )  # fmt: skip
         cut = USUAL_CUT if val is None else val
         train_model(data, method, (tuning, around, output), lr=lr, **rates, val=cut, **shared)
         return
@@ -128,3 +125,7 @@ def fit(
         **shared,
     )
     print_result(fitted, as_json=output.json)
+
+
+def _unless(value: str | int, usual: str | int) -> str | int | None:
+    return None if value == usual else value
