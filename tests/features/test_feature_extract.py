@@ -75,13 +75,25 @@ def test_names_an_image_that_cannot_be_decoded_and_ends_its_threads(make_table):
     assert not decoders()
 
 
-def test_names_an_image_that_cannot_be_resized(make_table, tmp_path):
+def test_a_picture_of_one_line_is_an_image_like_any(tmp_path):
     (tmp_path / "odd" / "ant").mkdir(parents=True)
     # Its shorter side scaled to 32 pixels, the longer would have two thousand million.
     Image.new("1", (60_000_000, 1)).save(tmp_path / "odd" / "ant" / "line.png")
     encoder = TinyEncoder(preprocess=Preprocess(size=(32, 32)))
-    with pytest.raises(BadImageError, match=r"line\.png' of 60000000 x 1 pixels cannot be resi"):
-        list(extract(encoder, ImageTable.open(tmp_path / "odd")))
+    (batch,) = extract(encoder, ImageTable.open(tmp_path / "odd"))
+    assert batch.rows.tolist() == [0]
+
+
+def test_names_an_image_that_cannot_be_resized(make_table):
+    class Refusing(Preprocess):
+        def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+            raise MemoryError("no room for it")
+
+    table = make_table(2)
+    with pytest.raises(BadImageError, match="pixels cannot be resized") as caught:
+        list(extract(TinyEncoder(preprocess=Refusing(size=(32, 32))), table))
+    assert "no room for it" in str(caught.value)
+    assert any(name in str(caught.value) for name in table.ids)
 
 
 def test_names_an_image_whose_embedding_is_not_finite(make_table):
