@@ -131,6 +131,7 @@ class _HeldOut:
     folds: Folds
     select: str = "accuracy"
     heads: list[Head] = field(default_factory=list)
+    took: dict[str, float] = field(default_factory=dict)
 
     def fit_best(
         self, candidates: Sequence[Candidate], abstain_precision: float | None
@@ -154,10 +155,7 @@ class _HeldOut:
             threshold = choose_threshold(
                 probabilities[:once], labels[:once], precision=abstain_precision
             )
-        with Usage() as usage:
-            head = self._blend(best) or self._fit(best.method, best.options)
-            self.heads.append(head)
-        peaks = [usage.peak_bytes, *(one.peak_bytes for one in candidates)]
+        head, seconds, peaks = self._fit_timed(best, candidates)
         found = CrossValidation(
             _mean_accuracy(judged),
             judged.log_loss,
@@ -177,8 +175,8 @@ class _HeldOut:
             val=replace(metrics, accuracy=found.accuracy),
             val_correct=probabilities[:once].argmax(axis=1) == labels[:once],
             epochs=tuple(head.history_),
-            seconds=usage.seconds + sum(one.seconds for one in candidates),
-            peak_bytes=max((peak for peak in peaks if peak), default=None),
+            seconds=seconds,
+            peak_bytes=max(peaks, default=None),
             features=best.features,
             settings=best.options,
             cross_validation=found,
@@ -215,6 +213,21 @@ class _HeldOut:
             "settings, no temperature, and nothing is compared"
         )
         return Chosen(fitted, nothing_held_out(guess, margin), (note,), self.rows, {})
+
+    def _fit_timed(
+        self, best: Candidate, candidates: Sequence[Candidate]
+    ) -> tuple[Head, float, list[int]]:
+        """Fit on every image; return also what that and the comparison took."""
+        with Usage() as usage:
+            blended = self._blend(best)
+            head = blended or self._fit(best.method, best.options)
+        seconds = usage.seconds + sum(one.seconds for one in candidates)
+        if blended is not None:  # its parts took their time before
+            seconds += sum(self.took[part] for part in ("discriminant", "linear"))
+        self.heads.append(head)
+        self.took[best.method] = seconds
+        peaks = [usage.peak_bytes, *(one.peak_bytes for one in candidates)]
+        return head, seconds, [peak for peak in peaks if peak]
 
     def _blend(self, candidate: Candidate) -> Head | None:
         """Return a blend of heads that were fitted before; nothing where one of them was not."""
