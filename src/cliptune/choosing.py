@@ -77,7 +77,7 @@ def choose_methods(
         methods: Names in ``selection.METHODS``; zero-shot is among them in any case.
         options: Arguments of the heads, zero-shot excepted.
         abstain_precision: Choose thresholds whose answers reach this precision.
-        margin: How much accuracy a simpler method may cost.
+        margin: How much of the score a cheaper method may cost.
         cut: Hold out a single share of the images instead of cross-validation.
         select: The score that methods are compared by, a name in ``CRITERIA``.
         progress: Called with methods done and methods in all.

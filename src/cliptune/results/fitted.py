@@ -150,7 +150,7 @@ class Compared:
         methods: By name.
         recommended: The method to ship; None where nothing can be said.
         answer: The rule's word for it.
-        margin: Accuracy that a simpler method might cost.
+        margin: How much of the score a cheaper method might cost.
         labels_needed: How many labels would tell.
         best: The method with the highest expected score.
         select: The score that they are compared by.

@@ -185,7 +185,7 @@ def _conclude(
     if choice.method not in (None, choice.best):
         simple = fitted[str(choice.method)]
         lead += (
-            f" The simpler {choice.method} is as good within {100 * choice.margin:g} point "
+            f" The cheaper {choice.method} is as good within {100 * choice.margin:g} point "
             f"({percent(_held_out(simple).accuracy.value)}, {duration(simple.seconds)})."
         )
     return lead
