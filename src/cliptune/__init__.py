@@ -171,10 +171,8 @@ def __getattr__(name: str) -> object:
     if name in _MODULES:
         return importlib.import_module(f"cliptune.{name}")
     if name in _HOMES:
-        module, _, attribute = _HOMES[name].partition(":")
-        found: object = getattr(importlib.import_module(f"cliptune.{module}"), attribute or name)
-        globals()[name] = found
-        return found
+        # Looked up each time, so that nothing put in its place for a while stays.
+        return getattr(importlib.import_module(f"cliptune.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'cliptune' has no attribute {name!r}")
 
 
