@@ -19,7 +19,8 @@ def test_there_are_notebooks():
 
 @pytest.mark.filterwarnings("ignore:.*encryption.*:RuntimeWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, request, monkeypatch):
+def test_a_notebook_runs(path, request, monkeypatch, make_cache):
+    monkeypatch.setenv("CLIPTUNE_CACHE", str(make_cache()))
     if path.stem == "tour":
         monkeypatch.setenv("CLIPTUNE_DATA", str(request.getfixturevalue("data_root")))
     notebook = nbformat.read(path, as_version=4)

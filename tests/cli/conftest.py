@@ -27,11 +27,12 @@ _load = cliptune.encoders.load_encoder
 @pytest.fixture(autouse=True)
 def shared_encoders(monkeypatch):
     """Loading takes seconds and is tested elsewhere, and here by the real processes."""
-    monkeypatch.setattr(
-        cliptune.encoders,
-        "load_encoder",
-        lambda name, *, device="auto", precision="auto": _load_once(name, device, precision),
-    )
+
+    @functools.wraps(_load)
+    def load(name, *, device="auto", precision="auto"):
+        return _load_once(name, device, precision)
+
+    monkeypatch.setattr(cliptune.encoders, "load_encoder", load)
 
 
 @pytest.fixture

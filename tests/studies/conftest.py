@@ -15,6 +15,7 @@ _load_once = functools.cache(_load)
 def shared_encoders():
     """Loading takes seconds; encoders in fp32 are left alone, for their weights may be trained."""
 
+    @functools.wraps(_load)
     def load(name="lite", *, device="auto", precision="auto"):
         chosen = _load if precision == "fp32" else _load_once
         return chosen(name, device=device, precision=precision)
