@@ -63,7 +63,9 @@ def take_batch(session: Session, size: int, *, number: int = 0) -> Batch:
 def make_step(session: Session, batch: Batch) -> StepInput:
     """Make a step of a batch, with gradients where they flow at present."""
     trains = (session.tower_trains("image"), session.tower_trains("text"))
-    return session.source.make_step(batch.rows, batch.pixels, epoch=0, step=0, trains=trains)
+    return session.source.make_step(
+        batch.rows, torch.from_numpy(batch.pixels), epoch=0, step=0, trains=trains
+    )
 
 
 @torch.no_grad()

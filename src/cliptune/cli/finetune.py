@@ -115,6 +115,8 @@ def train_model(
         track=around.track,
         resume=around.resume,
         check=around.check,
+        activations=around.activations,
+        max_disk=around.max_disk,
         compute=compute,
         progress=TerminalWatch(TrainingNotes(read.epochs)),
         **shared,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cliptune.cli.console import note, note_table
-from cliptune.system.formatting import count, decimal, duration, percent, rate
+from cliptune.system.formatting import count, decimal, duration, percent, rate, size
 
 if TYPE_CHECKING:
     from cliptune.finetuning.records import EpochRecord, TrainingPlan
@@ -67,6 +67,11 @@ def _note_plan(plan: TrainingPlan) -> None:
             for group in plan.groups
         ],
     )
+    if plan.kept_bytes:
+        note(
+            f"what the frozen blocks give for {plan.views} views of each image is computed once "
+            f"and kept: up to {size(plan.kept_bytes)}"
+        )
     if plan.resumed_at_step:
         note(f"taken up after step {plan.resumed_at_step}")
 

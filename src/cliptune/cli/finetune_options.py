@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from cliptune.cli.numbers import number, whole
+from cliptune.cli.numbers import number, size_in_bytes, whole
 from cliptune.errors import InputError
 from cliptune.finetuning.options import (
     MAX_RATE,
@@ -86,6 +86,9 @@ class TuningOptions:
     balance: bool = False
     """Draw every class equally often."""
 
+    views: Annotated[int | None, whole()] = _DEFAULT.views
+    """Views of each training image; a new one in every epoch, or 4 above frozen blocks."""
+
     patience: Annotated[int | None, whole()] = _DEFAULT.patience
     """Stop after so many epochs without a better validation."""
 
@@ -118,6 +121,12 @@ class RunOptions:
 
     check: Annotated[bool, Parameter(negative="--no-check")] = True
     """Look at data and training set-up before a new run, as 'cliptune check' does."""
+
+    activations: Annotated[bool, Parameter(negative="--no-activations")] = True
+    """Compute what frozen blocks give once and keep it on disk; else in every epoch."""
+
+    max_disk: Annotated[int | None, size_in_bytes()] = None
+    """Most that this may take, e.g. 20GB; else half of what is free."""
 
     checkpoint_seconds: Annotated[float, number()] = _DEFAULT.checkpoint_seconds
     """Least time between checkpoints within an epoch."""
@@ -203,6 +212,7 @@ def make_finetune_options(
         learning_rate=rate,
         augment=tuning.augment,
         balance=tuning.balance,
+        views=tuning.views,
         patience=tuning.patience,
         precision=precision,
         interpolate=tuning.interpolate,

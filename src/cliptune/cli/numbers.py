@@ -14,8 +14,10 @@ from cyclopts import Parameter, Token
 from cliptune.errors import CliptuneError, InputError
 from cliptune.system.bounds import MAX_WHOLE, require_count, require_number
 
-__all__ = ["number", "whole"]
+__all__ = ["number", "size_in_bytes", "whole"]
 
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?(kB|MB|GB|TB)", re.ASCII | re.IGNORECASE)
+_UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 
 
@@ -34,6 +36,20 @@ def whole(at_least: int | None = None, at_most: int = MAX_WHOLE) -> Parameter:
         if at_least is not None:
             require_count(option, value, at_least=at_least, at_most=at_most)
         return value
+
+    return Parameter(converter=_converter(read))
+
+
+def size_in_bytes() -> Parameter:
+    """Return how an option of sizes is read: ``20GB``, ``500 MB``; as whole bytes."""
+
+    def read(option: str, text: str) -> int:
+        found = _SIZE.fullmatch(text.strip())
+        if found is None:
+            raise InputError(
+                f"{option} {_clipped(text)!r} came; expected a size with its unit, such as 20GB"
+            )
+        return int(float(found.group(1)) * _UNITS[found.group(2).lower()])
 
     return Parameter(converter=_converter(read))
 

@@ -19,12 +19,14 @@ from cliptune.features.cache import (
 from cliptune.features.export import export_parquet
 from cliptune.features.extract import extract, load_first_pixels
 from cliptune.features.guard import RowGuard, RowsChecked, describe_computing
+from cliptune.features.holdings import ACTIVATIONS
 from cliptune.features.identity import DataIdentity, load_identity
 from cliptune.features.recompute import NotRecomputed, Recomputed, recompute_cache
 from cliptune.features.store import FeatureStore
 from cliptune.features.types import Batch, Features, Progress
 
 __all__ = [
+    "ACTIVATIONS",
     "Batch",
     "CacheCheck",
     "CacheEntry",

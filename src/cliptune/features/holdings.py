@@ -18,12 +18,14 @@ from filelock import FileLock, Timeout
 from cliptune.errors import RunError, UnavailableError
 from cliptune.system.json_files import read_object
 
-__all__ = ["TRASH", "CacheEntry", "holding_is_busy", "list_holdings", "remove_entry"]
+__all__ = ["ACTIVATIONS", "TRASH", "CacheEntry", "holding_is_busy", "list_holdings", "remove_entry"]
 
+ACTIVATIONS = "activations"  # a folder of the cache; see ``finetuning.entry``
 TRASH = ".pruned-"
 _STRAY = (".tmp-", ".making-")  # names of what is being written
 _STRAY_SECONDS = 24 * 3600.0
 _DATABASE = ".sqlite3"
+_WHOLE = {"remote": "copies of remote files", "trees": "listings of folders"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class CacheEntry:
         precision: What it computed in, or empty.
         engine: What ran it; the formats of graphs.
         kind: ``pooled``, ``tokens``, ``trunk``, ``texts`` or ``texts-cut`` are vectors;
-            ``graphs``, ``sweep``, ``section``, ``unfinished`` and ``plans`` are the rest.
+            ``graphs``, ``sweep``, ``section``, ``unfinished``, ``plans``, ``activations`` (what
+            frozen blocks give), ``remote`` (copies of what was read over a network) and
+            ``trees`` (listings of folders) are the rest.
         n_vectors: How many images or texts; 0 for the rest.
         n_bytes: Size of all its files.
         created: When it was first used.
@@ -73,6 +77,12 @@ def list_holdings(cache_dir: Path) -> list[CacheEntry]:
     ]
     if any((studies / "plans").glob("*.json")):
         entries.append(_entry(studies / "plans", "plans", name="plans of studies"))
+    entries += [
+        _entry(path, ACTIVATIONS, name=path.name[:16]) for path in _folders(cache_dir / ACTIVATIONS)
+    ]
+    for kind, name in _WHOLE.items():
+        if any(_folders(cache_dir / kind)) or any((cache_dir / kind).glob("*")):
+            entries.append(_entry(cache_dir / kind, kind, name=name))
     return entries
 
 
@@ -83,7 +93,7 @@ def holding_is_busy(entry: CacheEntry) -> bool:
     if entry.kind == "sweep":
         locks = Path(f"{entry.path}.locks")
         return any(_is_held(lock) for lock in sorted(locks.glob("*")) if lock.is_file())
-    if entry.kind == "unfinished":  # checkpoints come every minute or so
+    if entry.kind in ("unfinished", ACTIVATIONS):  # something is written every minute or so
         return time.time() - entry.last_used.timestamp() < 600
     return False
 

@@ -22,6 +22,7 @@ from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetuning.options import TrainableOptions
 
 __all__ = [
+    "BLOCK",
     "Group",
     "GroupPlan",
     "describe_plans",
@@ -31,7 +32,8 @@ __all__ = [
     "tower_of",
 ]
 
-_BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|stages|layers?)\.?(\d+)\.")
+# In the name of a parameter: the block it belongs to, and its number.
+BLOCK = re.compile(r"(?:^|\.)(?:resblocks|blocks|stages|layers?)\.?(\d+)\.")
 _PROJECTION = re.compile(r"^(?:trunk\.|clip\.)?(?:proj|projection|text_projection|head|fc)(?:\.|$)")
 _IMAGE_TOWER = ("visual", "vision_model", "image_tower", "image")
 _TEXT_TOWER = ("text", "text_model", "text_tower")
@@ -101,7 +103,7 @@ def _group_of(name: str, seen_blocks: set[str]) -> str:
     tower, inner = _split_tower(parts)
     if any(part.startswith("lora_") for part in parts):
         return f"lora.{tower}"
-    block = _BLOCK.search(inner)
+    block = BLOCK.search(inner)
     if block:
         seen_blocks.add(tower)
         return f"{tower}.block{block.group(1)}"

@@ -16,6 +16,7 @@ from torch import Tensor
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.finetuning.augment import augment_image
 from cliptune.finetuning.batches import Images, epoch_batches, iterate_pixels, shard
+from cliptune.finetuning.entry import ImageEntry
 from cliptune.finetuning.gradcache import Side
 from cliptune.finetuning.scoring import Embedder
 from cliptune.finetuning.step import StepInput
@@ -42,6 +43,9 @@ class BatchSource:
         every_class: Texts of all classes, not only of those in the batch.
         with_texts: Whether the step has a text side at all.
         seed: Of the run.
+        views: Views of each image; an epoch sees the one of its number, and after the last the
+            first again.
+        entry: Enters the image tower behind its frozen blocks; None: it is run as a whole.
     """
 
     images: Images
@@ -55,6 +59,12 @@ class BatchSource:
     every_class: bool
     with_texts: bool
     seed: int
+    views: int
+    entry: ImageEntry | None = None
+
+    def fill(self, epoch: int) -> Iterator[tuple[int, int]]:
+        """Compute the hidden states that an epoch lacks: images done and to do, bit by bit."""
+        return iter(()) if self.entry is None else self.entry.fill(epoch)
 
     def steps(
         self, epoch: int, *, skip: int, image_trains: bool, text_trains: bool
@@ -68,18 +78,29 @@ class BatchSource:
             epoch=epoch,
         )
         own = [rows[shard(len(rows), *self._place)[0]] for rows in batches]
-        loaded = iterate_pixels(
-            own[skip:], lambda row: self._view(row, epoch), n_threads=self.embedder.n_threads
-        )
-        for number, pixels in enumerate(loaded, start=skip):
+        for number, part in enumerate(self._load(own[skip:], epoch), start=skip):
             rows, step = batches[number], epoch * len(batches) + number
             trains = (image_trains, text_trains)
-            yield len(rows), self.make_step(rows, pixels, epoch=epoch, step=step, trains=trains)
+            yield len(rows), self.make_step(rows, part, epoch=epoch, step=step, trains=trains)
+
+    def _load(self, batches: Sequence[NDArray[np.int64]], epoch: int) -> Iterator[Tensor]:
+        """Give each batch's pixels, or its hidden states where the tower is entered later."""
+        if self.entry is not None:
+            for _ in self.fill(epoch):
+                pass
+            kept = self.entry.view(epoch)
+            yield from (kept.rows.read(rows) for rows in batches)
+            return
+        view = epoch % self.views
+        loaded = iterate_pixels(
+            batches, lambda row: self.draw(row, view), n_threads=self.embedder.n_threads
+        )
+        yield from map(torch.from_numpy, loaded)
 
     def make_step(
         self,
         rows: NDArray[np.int64],
-        pixels: NDArray[np.uint8],
+        inputs: Tensor,
         *,
         epoch: int,
         step: int,
@@ -89,14 +110,17 @@ class BatchSource:
 
         Args:
             rows: Images of the whole batch, (N,).
-            pixels: uint8 (n, 3, H, W), those of this process.
+            inputs: Those of this process, n images: pixels, uint8 (n, 3, H, W), or hidden states
+                where the tower is entered behind its frozen blocks.
             epoch: Epochs done; decides on captions.
             step: Steps done; decides on templates.
             trains: Whether gradients flow into the image tower, and into the text tower.
         """
         texts = self._texts(rows, epoch, step)
-        parts = torch.split(torch.from_numpy(pixels), self.micro_batch_size)
-        sides = [Side(parts, self.embedder.encode_pixels, trains[0])]
+        parts = torch.split(inputs, self.micro_batch_size)
+        entry = self.entry
+        encode = self.embedder.encode_pixels if entry is None else entry.activations.encode
+        sides = [Side(parts, encode, trains[0])]
         sizes = [shard(len(rows), *self._place)[1]]
         if self.with_texts:
             side, text_sizes = self._text_side(texts.texts, trains[1])
@@ -114,8 +138,9 @@ class BatchSource:
     def _place(self) -> tuple[int, int]:
         return self.embedder.rank, self.embedder.n_processes
 
-    def _view(self, row: int, epoch: int) -> NDArray[np.uint8]:
-        rng = np.random.default_rng([self.seed, _STREAM, epoch, row])
+    def draw(self, row: int, view: int) -> NDArray[np.uint8]:
+        """Return one view of an image, uint8 (3, H, W)."""
+        rng = np.random.default_rng([self.seed, _STREAM, view, row])
         image = self.images.load_image(row)
         return augment_image(image, self.preprocess, kind=self.augment, rng=rng)
 

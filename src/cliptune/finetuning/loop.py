@@ -17,11 +17,18 @@ from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError, RunError
 from cliptune.finetuning.checkpoints import SavedState, has_state, load_state
 from cliptune.finetuning.data import TrainingData, WatchData
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.finetuning.finish import finish
 from cliptune.finetuning.groups import describe_plans
 from cliptune.finetuning.options import FinetuneOptions
 from cliptune.finetuning.progress import Progress
-from cliptune.finetuning.records import EpochRecord, Event, StepRecord, TrainingPlan
+from cliptune.finetuning.records import (
+    BlocksRecord,
+    EpochRecord,
+    Event,
+    StepRecord,
+    TrainingPlan,
+)
 from cliptune.finetuning.schedule import set_rates, set_trainable
 from cliptune.finetuning.session import Session
 from cliptune.finetuning.setup import open_session
@@ -41,6 +48,7 @@ def finetune(
     watch: Mapping[str, WatchData] | None = None,
     trackers: Sequence[str] = (),
     log_folder: Path | None = None,
+    activations: ActivationPlace | None = None,
 ) -> Iterator[Event]:
     """Fine-tune an encoder's module in place.
 
@@ -54,10 +62,13 @@ def finetune(
         watch: Data that is only looked at, by name.
         trackers: Some of ``TRACKERS``.
         log_folder: Where trackers that write files put them.
+        activations: Where the output of blocks that never train is kept, so that every epoch but
+            the first of a view begins behind them; None: nowhere, they run every time.
 
     Yields:
         ``TrainingPlan``; ``EpochRecord`` of epoch 0; ``HeadRecord`` with ``head-then-full``;
-        ``StepRecord`` and ``EpochRecord`` of each epoch; ``Interpolation``; ``TrainingOutcome``.
+        ``BlocksRecord``, ``StepRecord`` and ``EpochRecord`` of each epoch; ``Interpolation``;
+        ``TrainingOutcome``.
 
     Raises:
         InputError: The options contradict each other, the model or the data.
@@ -79,6 +90,7 @@ def finetune(
         watch=watch or {},
         trackers=trackers,
         folder=log_folder,
+        activations=activations,
     ) as session:
         progress = Progress(session, folder)
         if saved is not None:
@@ -119,8 +131,10 @@ def _run(session: Session, progress: Progress) -> Iterator[Event]:
     )
 
 
-def _train_epoch(session: Session, progress: Progress) -> Iterator[StepRecord]:
+def _train_epoch(session: Session, progress: Progress) -> Iterator[BlocksRecord | StepRecord]:
     set_trainable(session.plans, progress.epoch)
+    for done, total in session.source.fill(progress.epoch):
+        yield BlocksRecord(done, total)
     steps = session.source.steps(
         progress.epoch,
         skip=progress.batch,
@@ -220,6 +234,8 @@ def _plan(session: Session, progress: Progress) -> TrainingPlan:
         steps_an_epoch=session.steps_an_epoch,
         n_processes=session.processes.count,
         resumed_at_step=progress.step,
+        views=session.source.views,
+        kept_bytes=0 if session.source.entry is None else session.source.entry.n_bytes,
     )
 
 

@@ -148,6 +148,9 @@ class FinetuneOptions:
         learning_rate: For groups without a rate of their own; nothing means the method's.
         augment: ``none``, ``light`` or ``strong``.
         balance: Draw every class equally often.
+        views: Views of each training image, drawn by ``augment``; after the last the first comes
+            again. Nothing means a new one in every epoch, or four where lower blocks never train
+            and what they give is kept.
         patience: Stop after this many epochs without a better validation; nothing: never.
         precision: ``fp32``, ``bf16``, ``fp16``, or ``auto``: bf16 where the device computes
             in it natively and the towers gain by it, else fp32.
@@ -168,6 +171,7 @@ class FinetuneOptions:
     learning_rate: float | None = None
     augment: str = "light"
     balance: bool = False
+    views: int | None = None
     patience: int | None = None
     precision: str = "auto"
     interpolate: bool = True
@@ -190,6 +194,8 @@ class FinetuneOptions:
             require_number("learning rate", self.learning_rate, above=0, at_most=MAX_RATE)
         if self.patience is not None:
             require_count("patience", self.patience)
+        if self.views is not None:
+            require_count("views", self.views)
         require_count("seed", self.seed, at_least=0, at_most=MAX_SEED)
         require_number("checkpoint seconds", self.checkpoint_seconds, at_least=0)
         late = [f"{epoch}:{g}" for epoch, g in self.trainable.unfreeze if epoch >= self.epochs]

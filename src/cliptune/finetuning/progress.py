@@ -84,7 +84,8 @@ class Progress:
         session, facts = self._session, saved.facts
         assert self._folder is not None, "the state came from there"
         self._require_same_images(facts["identity"].get("images"))
-        require_same_options(facts["identity"], session.identity(), self._folder)
+        former = {"views": session.options.epochs, **facts["identity"]}  # once a new one each
+        require_same_options(former, session.identity(), self._folder)
         session.load_weights(saved.weights)
         session.load_moments(saved.optimizer)
         torch.set_rng_state(saved.generator)

@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "AlphaPoint",
+    "BlocksRecord",
     "EpochRecord",
     "Event",
     "HeadRecord",
@@ -56,6 +57,8 @@ class TrainingPlan:
         steps_an_epoch: Steps.
         n_processes: Processes.
         resumed_at_step: Steps that an earlier run did.
+        views: Views of each training image.
+        kept_bytes: What the frozen blocks' output for them takes on disk; 0 where it is not kept.
     """
 
     groups: tuple[Mapping[str, str | int | float | None], ...]
@@ -67,6 +70,21 @@ class TrainingPlan:
     steps_an_epoch: int
     n_processes: int
     resumed_at_step: int = 0
+    views: int = 0
+    kept_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class BlocksRecord:
+    """How far the frozen blocks' output for an epoch's view of the images is computed.
+
+    Attributes:
+        done: Images whose hidden states were computed.
+        total: Images whose hidden states were lacking.
+    """
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -196,4 +214,12 @@ class TrainingOutcome:
     val: Scores
 
 
-Event = TrainingPlan | HeadRecord | StepRecord | EpochRecord | Interpolation | TrainingOutcome
+Event = (
+    TrainingPlan
+    | HeadRecord
+    | BlocksRecord
+    | StepRecord
+    | EpochRecord
+    | Interpolation
+    | TrainingOutcome
+)

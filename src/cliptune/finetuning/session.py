@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cliptune.encoders.torch_encoder import TorchEncoder
+from cliptune.finetuning.batches import Images
 from cliptune.finetuning.data import TrainingData, WatchData
 from cliptune.finetuning.groups import GroupPlan
 from cliptune.finetuning.inputs import BatchSource
@@ -75,6 +78,12 @@ class Session:
     def n_steps(self) -> int:
         """Steps of the whole run."""
         return self.options.epochs * self.steps_an_epoch
+
+    def embed_images(self, images: Images, rows: NDArray[np.int64]) -> Tensor:
+        """Return float32 unit rows (n, D) of images without augmentation, on the host."""
+        entry = self.source.entry
+        embed = self.embedder.embed_images if entry is None else entry.embed
+        return embed(images, rows)
 
     def trained_weights(self) -> dict[str, Tensor]:
         """Return, by name, the parameters that ever train; they are views, not copies."""

@@ -6,7 +6,7 @@ It knows nothing about epochs or checkpoints.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,12 @@ from torch import Tensor, nn
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetuning.attention import fused_attention
 from cliptune.finetuning.data import TrainingData, WatchData, settle_options
+from cliptune.finetuning.entry import (
+    ActivationPlace,
+    open_entry,
+    remember_prompts,
+    settle_views,
+)
 from cliptune.finetuning.groups import GroupPlan, name_groups, plan_groups
 from cliptune.finetuning.head import zero_shot_head
 from cliptune.finetuning.inputs import BatchSource
@@ -30,6 +36,7 @@ from cliptune.finetuning.scoring import Embedder, make_embedder
 from cliptune.finetuning.session import Session
 from cliptune.finetuning.towers import training_precision
 from cliptune.finetuning.trainee import Trainee
+from cliptune.prompts import fill_template
 from cliptune.system.allocator import keep_freed_memory
 
 __all__ = ["open_session"]
@@ -46,6 +53,7 @@ def open_session(
     watch: Mapping[str, WatchData],
     trackers: Sequence[str],
     folder: Path | None,
+    activations: ActivationPlace | None = None,
 ) -> Iterator[Session]:
     """Put a run's parts together; at the end the module has its own layout again.
 
@@ -62,12 +70,19 @@ def open_session(
     encoder.model.to(processes.device)
     embedder = make_embedder(encoder, processes, precision)
     start = {f"model.{name}": p.detach().clone() for name, p in encoder.model.named_parameters()}
-    with _trainable_layers(encoder.model, settled) as lora:
+    with ExitStack() as stack:
+        lora = stack.enter_context(_trainable_layers(encoder.model, settled))
         trainee = _make_trainee(encoder, data, settled, embedder)
         plans = plan_groups(
             name_groups(trainee), settled.trainable, default_rates=default_rates(settled)
         )
+        settled = settle_views(settled, plans, keeps=activations is not None)
+        embedder = _with_known_prompts(embedder, data, plans, settled, activations)
         settled, source = _make_source(encoder, data, settled, processes, embedder, plans)
+        entry = stack.enter_context(
+            open_entry(encoder, data.train, plans, settled, embedder, activations, source.draw)
+        )
+        source = replace(source, entry=entry)
         yield Session(
             encoder=encoder,
             data=data,
@@ -111,6 +126,29 @@ def _make_trainee(
     return Trainee(encoder.model, head=head, sigmoid=options.loss == "sigmoid")
 
 
+def _with_known_prompts(
+    embedder: Embedder,
+    data: TrainingData,
+    plans: Sequence[GroupPlan],
+    options: FinetuneOptions,
+    activations: ActivationPlace | None,
+) -> Embedder:
+    """Embed the prompts of classes once where nothing of the text tower ever trains."""
+    moving = {
+        tower
+        for plan in plans
+        if plan.start_epoch is not None
+        for tower in plan.group.name.split(".")
+    }
+    has_prompts = not data.has_captions and options.method != "head-then-full"
+    if activations is None or not has_prompts or "text" in moving:
+        return embedder
+    names = data.train.class_names
+    return remember_prompts(
+        embedder, [fill_template(template, name) for name in names for template in data.templates]
+    )
+
+
 def _changing(start: Mapping[str, Tensor], plans: Sequence[GroupPlan]) -> dict[str, Tensor]:
     """Keep the starting weights of what will train, the head's among them."""
     return {
@@ -145,6 +183,7 @@ def _make_source(
         every_class=options.loss == "cross-entropy",
         with_texts=options.method != "head-then-full",
         seed=options.seed,
+        views=options.views or options.epochs,
     )
     return replace(options, batch_size=batch_size, micro_batch_size=micro_batch_size), source
 

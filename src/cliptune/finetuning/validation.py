@@ -68,7 +68,7 @@ def score_watched(session: Session) -> dict[str, Scores]:
     scores = {}
     for name, watched in session.watch.items():
         images = watched.images
-        rows = session.embedder.embed_images(images, np.arange(len(images)))
+        rows = session.embed_images(images, np.arange(len(images)))
         texts = session.embedder.class_rows(images.class_names, watched.templates)
         logits = _scale(session) * rows @ texts.T
         scores[name] = score_logits(logits, torch.from_numpy(images.labels))
@@ -99,7 +99,7 @@ def _scored_rows(session: Session) -> NDArray[np.int64]:
 
 
 def _score(session: Session, images: Images, rows: NDArray[np.int64]) -> Scores:
-    embedded = session.embedder.embed_images(images, rows)
+    embedded = session.embed_images(images, rows)
     if images.captions is not None:
         texts, own = distinct_captions([images.captions[row] for row in rows])
         return score_captions(embedded, session.embedder.embed_texts(texts), own, _scale(session))

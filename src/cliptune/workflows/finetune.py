@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,9 @@ from cliptune.workflows.session import Session
 if TYPE_CHECKING:
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders.torch_encoder import TorchEncoder
+    from cliptune.finetuning.batches import Images
     from cliptune.finetuning.data import TrainingData, WatchData
+    from cliptune.finetuning.entry import ActivationPlace
     from cliptune.finetuning.records import Event
     from cliptune.images import ImageTable
     from cliptune.results.finetuned import FinetuneResult
@@ -60,6 +63,8 @@ def finetune(
     track: Sequence[str] = (),
     resume: str | Path | None = None,
     check: bool = True,
+    activations: bool = True,
+    max_disk: int | None = None,
     prompts: Prompts = (),
     out: str | Path | None = None,
     dataset: DataOptions = DataOptions(),
@@ -84,6 +89,9 @@ def finetune(
         watched: Data that are only looked at: what does the model still know?
         track: ``tensorboard``, ``mlflow`` or ``wandb``.
         resume: Folder of an unfinished run to take up; repeat its options.
+        activations: Compute what blocks that never train give once, keep it on disk, and begin
+            every further epoch behind them.
+        max_disk: Most bytes that this may take; half of what is free otherwise.
         check: Look at data and set-up before a new run, as ``check`` does.
         prompts: How class names become texts.
         out: Folder for the classifier; ``runs/fit-...`` otherwise.
@@ -119,6 +127,8 @@ def finetune(
         track=tuple(track),
         resume=None if resume is None else Path(resume),
         check=check,
+        activations=activations,
+        max_disk=max_disk,
         out=None if out is None else Path(out),
         dataset=dataset,
         seed=seed if options is None else options.seed,
@@ -163,7 +173,7 @@ def _finetune(
     if rank == 0 and request.track:
         begin_run(place, settings, checked, data)  # before a tracker's first file is there
     trained = _follow(
-        _train(request, encoder, data, watch, place),
+        _train(request, encoder, data, watch, place, _keep_in(request, data, watch, session)),
         session.watch,
         begin=partial(begin_run, place, settings, checked, data) if rank == 0 else None,
     )
@@ -214,6 +224,7 @@ def _train(
     data: TrainingData,
     watch: Mapping[str, WatchData],
     place: Path,
+    activations: ActivationPlace | None,
 ) -> Iterator[Event]:
     from cliptune.finetuning.checkpoints import has_state
     from cliptune.finetuning.loop import finetune as train
@@ -229,7 +240,32 @@ def _train(
         watch=watch,
         trackers=request.track,
         log_folder=place / "logs",
+        activations=activations,
     )
+
+
+def _keep_in(
+    request: FinetuneRequest,
+    data: TrainingData,
+    watch: Mapping[str, WatchData],
+    session: Session,
+) -> ActivationPlace | None:
+    """Say where what frozen blocks give is kept, and by which digests it is found again."""
+    from cliptune.features import ACTIVATIONS
+    from cliptune.finetuning.entry import ActivationPlace
+
+    if not request.activations:
+        return None
+    assert data.identity is not None, "every run writes down its images"
+    known = dict(zip(data.identity.ids, data.identity.contents, strict=True))
+    prefixes = {id(one.images): f"{name}: " for name, one in watch.items()}
+
+    def contents(images: Images) -> list[str]:
+        prefix = prefixes.get(id(images), "")
+        return [known[prefix + name] for name in cast("ImageTable", images).ids]
+
+    folder = session.store.cache_dir / ACTIVATIONS
+    return ActivationPlace(folder, contents, request.max_disk)
 
 
 def _open_watched(request: FinetuneRequest, told: Watch) -> dict[str, WatchData]:
@@ -251,18 +287,26 @@ def _follow(events: Iterable[Event], watch: Watch, *, begin: Callable[[], None] 
         begin: Called once the plan stands, before anything is trained; None in a process that
             neither writes nor shows.
     """
-    from cliptune.finetuning.records import HeadRecord, StepRecord, TrainingOutcome, TrainingPlan
+    from cliptune.finetuning.records import (
+        BlocksRecord,
+        HeadRecord,
+        StepRecord,
+        TrainingOutcome,
+        TrainingPlan,
+    )
     from cliptune.workflows.finetune_run import Trained
 
     plan: TrainingPlan | None = None
     head: HeadRecord | None = None
     result: TrainingOutcome | None = None
-    with watch.stage("training", "steps") as show:
+    with _Stages(watch) as stages:
         for event in events:
             watch.event(event)
             match event:
                 case StepRecord():
-                    show(event.step, event.n_steps)
+                    stages.show("training", "steps", event.step, event.n_steps)
+                case BlocksRecord():
+                    stages.show("frozen blocks", "images", event.done, event.total)
                 case TrainingPlan():
                     plan = event
                     if begin is not None:
@@ -276,6 +320,23 @@ def _follow(events: Iterable[Event], watch: Watch, *, begin: Callable[[], None] 
     assert plan is not None, "the first event"
     assert result is not None, "the last event"
     return Trained(plan, head, result)
+
+
+class _Stages(ExitStack):
+    """Stages that take turns, one of them shown at a time."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch, self._label = watch, ""
+        self._show: Callable[[int, int], None] | None = None
+
+    def show(self, label: str, unit: str, done: int, total: int) -> None:
+        """Show how far a stage is; the one before it ends."""
+        if self._show is None or label != self._label:
+            self.close()
+            self._label = label
+            self._show = self.enter_context(self._watch.stage(label, unit))
+        self._show(done, total)
 
 
 def _finish(

@@ -48,6 +48,8 @@ class FinetuneRequest:
         track: Names of trackers.
         resume: The unfinished run to take up, or None.
         check: Whether data and set-up are looked at before.
+        activations: Whether what frozen blocks give is kept.
+        max_disk: Most bytes that it may take, or None.
         out: Where the run goes.
         dataset: How to read the data set.
         seed: Of everything random.
@@ -63,6 +65,8 @@ class FinetuneRequest:
     track: tuple[str, ...]
     resume: Path | None
     check: bool
+    activations: bool
+    max_disk: int | None
     out: Path | None
     dataset: DataOptions
     seed: int
