@@ -14,13 +14,14 @@ import cliptune as ct
 VERBS = (
     *("open_images", "load_encoder", "list_models", "embed", "predict", "evaluate", "fit"),
     *("finetune", "check", "sweep", "map", "study", "load_run", "load_classifier", "load_result"),
+    *("label_next", "relabel"),
 )
 OTHERS = {
     *("ComputeOptions", "DataOptions", "TemplateOptions", "FinetuneOptions", "LoraOptions"),
     *("OptimizerOptions", "TrainableOptions", "list_datasets", "list_template_sets"),
     *("load_template_set", "TemplateSet", "ImageTable", "DualEncoder", "ModelInfo", "Preprocess"),
     *("Features", "RunDir", "Classifier", "Predictions", "Notice", "StageProgress"),
-    *("Metrics", "Score", "ClassScore", "Comparison", "Threshold", "CheckResult"),
+    *("Metrics", "Score", "ClassScore", "Comparison", "Threshold"),
     *("Result", "PredictResult", "Prediction", "EmbedResult", "EvaluateResult"),
     *("FittedEvaluateResult", "RetrievalResult", "FitResult", "MethodResult", "FinetuneResult"),
     *("CheckReport", "SweepResult", "MapResult", "StudyResult", "heads", "__version__"),

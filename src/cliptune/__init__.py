@@ -25,7 +25,6 @@ TYPE_CHECKING = False  # as in typing, whose import would be most of the time th
 if TYPE_CHECKING:
     from cliptune import heads as heads
     from cliptune.catalog import list_datasets as list_datasets
-    from cliptune.checks.results import CheckResult as CheckResult
     from cliptune.encoders import DualEncoder as DualEncoder
     from cliptune.encoders import ModelInfo as ModelInfo
     from cliptune.encoders import list_models as list_models
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.evaluate import evaluate as evaluate
     from cliptune.workflows.finetune import finetune as finetune
     from cliptune.workflows.fit import fit as fit
+    from cliptune.workflows.label_next import label_next as label_next
     from cliptune.workflows.map import map as map
     from cliptune.workflows.options import ComputeOptions as ComputeOptions
     from cliptune.workflows.options import DataOptions as DataOptions
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.predict import predict as predict
     from cliptune.workflows.progress import Notice as Notice
     from cliptune.workflows.progress import StageProgress as StageProgress
+    from cliptune.workflows.relabel import relabel as relabel
     from cliptune.workflows.results_files import load_result as load_result
     from cliptune.workflows.results_files import load_run as load_run
     from cliptune.workflows.study import study as study
@@ -95,7 +96,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "BadImageError": "errors",
     "CheckReport": "results.checked",
-    "CheckResult": "checks.results",
     "CheckpointError": "errors",
     "ClassScore": "evaluation.metrics",
     "Classifier": "workflows.classifier",
@@ -147,6 +147,7 @@ _HOMES = {
     "evaluate": "workflows.evaluate",
     "finetune": "workflows.finetune",
     "fit": "workflows.fit",
+    "label_next": "workflows.label_next",
     "list_datasets": "catalog",
     "list_models": "encoders",
     "list_template_sets": "prompts",
@@ -158,6 +159,7 @@ _HOMES = {
     "map": "workflows.map",
     "open_images": "workflows.dataset",
     "predict": "workflows.predict",
+    "relabel": "workflows.relabel",
     "study": "workflows.study",
     "sweep": "workflows.sweep",
 }

@@ -29,6 +29,8 @@ _COMMANDS = {
     "evaluate": "Score zero-shot classification, a fitted classifier, or retrieval, on a data set.",
     "fit": "Learn a classifier on cached features, compare all methods, or train the model.",
     "finetune": "Train the model itself: full, lora or head-then-full.",
+    "label-next": "List the images whose labels teach most, and labels to look at again.",
+    "relabel": "Take the answers of another labelling tool into the journal of labels.",
     "check": "Look at data and training set-up before a long run.",
     "sweep": "Find learning rates and what to freeze, with the noise around the best.",
     "map": "Draw images and texts in one plane; measure the gap, before and after.",
@@ -56,8 +58,9 @@ def build_app() -> App:
         default_parameter=Parameter(negative=""),  # what is off by default has no other form
     )
     for name, about in _COMMANDS.items():
-        module = f"cliptune.cli.{_MODULES.get(name, name)}"
-        app.command(f"{module}:{'app' if name == 'cache' else name}", name=name, help=about)
+        word = name.replace("-", "_")
+        module = f"cliptune.cli.{_MODULES.get(name, word)}"
+        app.command(f"{module}:{'app' if name == 'cache' else word}", name=name, help=about)
     return app
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cliptune.errors import InputError
 from cliptune.system.escaping import for_terminal
+from cliptune.workflows.journal_labels import name_and_journal, take_journal
 from cliptune.workflows.options import DataOptions
 from cliptune.workflows.progress import ProgressLike, Watch, watching
 
@@ -169,9 +170,10 @@ def read_whole_table(data: Data, options: DataOptions, watch: Watch) -> ImageTab
     if isinstance(data, ImageTable):
         _refuse_late(options)
         return data
+    data, journal = name_and_journal(str(data), options.journal)
     with watch.stage(f"fetching {data}", "bytes") as show:
-        return ImageTable.open(
-            str(data),
+        table = ImageTable.open(
+            data,
             image_column=options.image_column,
             label_column=options.label_column,
             caption_column=options.caption_column,
@@ -184,6 +186,7 @@ def read_whole_table(data: Data, options: DataOptions, watch: Watch) -> ImageTab
             labels_from=options.labels_from,
             progress=show,
         )
+    return table if journal is None else take_journal(table, journal)
 
 
 def _refuse_late(options: DataOptions) -> None:

@@ -52,10 +52,14 @@ class DataOptions:
     where: tuple[str, ...] = ()
     """Keep only rows of the manifest with COLUMN=VALUE[,VALUE...]; can be given several times."""
 
+    journal: Path | None = None
+    """Journal of labels that people gave in 'cliptune app': they take the place of the data's."""
+
     on_bad_image: Literal["fail", "skip"] = "fail"
     """An unreadable image stops the run, or is listed and left out."""
 
     def __post_init__(self) -> None:
+        _set(self, "journal", _as_path(self.journal))
         _set(self, "class_names", _as_path(self.class_names))
         _set(self, "where", _as_tuple(self.where))
         _set(self, "folder", _as_tuple(self.folder))

@@ -33,6 +33,8 @@ _KINDS = {
     "sweep": "swept:SweepResult",
     "map": "mapped:MapResult",
     "study": "studied:StudyResult",
+    "label-next": "labelled_next:LabelNextResult",
+    "relabel": "labelled_next:RelabelResult",
 }
 _IN_RUNS = ("metrics.json", "checks.json")
 _STUDY = "study.json"
