@@ -11,6 +11,7 @@
     ├── CheckpointError (ValueError)  weights that are refused, broken or of another shape
     ├── ConversionError (RuntimeError)  a model cannot be converted for an engine
     ├── EngineError (RuntimeError)    an engine gave wrong rows; the command line exits with 1
+    ├── ShardsFailedError (RuntimeError)  shards of a job failed; the command line exits with 1
     ├── RunError (ValueError)         a run directory is missing, unfinished or was altered
     ├── DeviceError (RuntimeError)    the device or precision asked for is not here
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
@@ -37,6 +38,7 @@ __all__ = [
     "MissingExtraError",
     "NoTrunkError",
     "RunError",
+    "ShardsFailedError",
     "UnavailableError",
     "UnknownNameError",
 ]
@@ -92,6 +94,10 @@ class ConversionError(CliptuneError, RuntimeError):
 
 class EngineError(CliptuneError, RuntimeError):
     """An engine gave other rows than for the same inputs alone: a fault that no caller caused."""
+
+
+class ShardsFailedError(CliptuneError, RuntimeError):
+    """Some shards of a job have no part; the others are done."""
 
 
 class RunError(CliptuneError, ValueError):

@@ -17,7 +17,7 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError, Parameter
 
 from cliptune import __version__
-from cliptune.errors import CliptuneError, EngineError
+from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
 from cliptune.system.escaping import for_terminal
 from cliptune.system.redaction import hide_passwords
 
@@ -37,6 +37,8 @@ _COMMANDS = {
     "study": "Investigate a data set from the data to what to ship, as one report.",
     "report": "Render the report of finished runs again, computing nothing.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
+    "index": "Build an index over embedded images.",
+    "search": "Find embedded images near a text or an image.",
     "doctor": "Measure the engines on this machine and say which one to take.",
     "cache": "List, verify or prune what is kept: vectors, graphs, sweeps, studies.",
     "models": "List the encoders that can be named.",
@@ -91,7 +93,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
             print_error=False,
             result_action="return_value",
         )
-    except EngineError as error:
+    except (EngineError, ShardsFailedError) as error:
         return _complain(" ".join(str(error).split()), 1)
     except (CliptuneError, CycloptsError) as error:
         return _complain(" ".join(str(error).split()), 2)

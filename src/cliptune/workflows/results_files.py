@@ -24,6 +24,9 @@ __all__ = ["load_result", "load_run", "result_kinds"]
 _KINDS = {
     "predict": "predictions:PredictResult",
     "embed": "predictions:EmbedResult",
+    "embed-shards": "embedded_shards:EmbedShardsResult",
+    "index": "embedded_shards:IndexResult",
+    "search": "embedded_shards:SearchResult",
     "zero-shot": "scores:EvaluateResult",
     "fitted": "scores:FittedEvaluateResult",
     "retrieval": "retrieval:RetrievalResult",

@@ -1,0 +1,248 @@
+"""A job from its first shard to its manifest; what is done is read from the folder.
+
+Killed at any moment and started again it computes what lacks, and the finished parts are the
+same. It knows nothing about options or results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cliptune.errors import RunError, UnavailableError
+from cliptune.scale.parts import PartFacts, file_digest, read_part_facts
+from cliptune.scale.plan import PARTS, JobPlan
+from cliptune.scale.shard import EncoderRecipe, ShardOutcome, ShardTask, changed_since
+from cliptune.system.atomic import TEMPORARY, atomic_path, os_reason
+from cliptune.system.file_kinds import is_file
+from cliptune.system.json_files import read_object
+
+if TYPE_CHECKING:
+    from cliptune.images import ImageTable
+
+__all__ = ["MANIFEST", "Job", "JobSummary", "run_job"]
+
+MANIFEST = "manifest.json"
+_FAILED = "failed.json"
+Execute = Callable[[Iterable[ShardTask]], Iterator[ShardOutcome]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan, its images and its folder.
+
+    Attributes:
+        plan: What it consists of.
+        table: Its images.
+        recipe: What embeds them.
+        folder: Where parts go.
+        threads: That decode within a worker.
+        share: (i, n): every n-th shard from the i-th on, from 0, is this process's; the others
+            are computed elsewhere.
+        retry: Compute shards again that failed before.
+    """
+
+    plan: JobPlan
+    table: ImageTable
+    recipe: EncoderRecipe
+    folder: Path
+    threads: int
+    share: tuple[int, int] = (0, 1)
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """Where a job stands.
+
+    Attributes:
+        rows: In all parts that are there.
+        computed: In those of this call.
+        failed: Shards without a part, and why.
+        missing: Shards of other processes that are not there yet.
+        skipped: Images that could not be read, and why.
+        changed: Images or archives that were written to after their part.
+        checked: Rows that were computed twice, and the largest difference.
+    """
+
+    rows: int
+    computed: int
+    failed: Mapping[int, str]
+    missing: int
+    skipped: tuple[tuple[str, str], ...]
+    changed: tuple[str, ...]
+    checked: tuple[int, float]
+
+
+@dataclass
+class _State:
+    done: dict[int, PartFacts] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    computed: int = 0
+    checked: tuple[int, float] = (0, 0.0)
+
+
+def run_job(job: Job, execute: Execute, progress: Callable[[int, int], None]) -> JobSummary:
+    """Compute what lacks, and close the job once all parts are there.
+
+    Args:
+        job: What.
+        execute: Computes tasks; see ``executors``.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        RunError: Another process works on the same shards, or the folder holds another job.
+        UnavailableError: The folder cannot be written to.
+    """
+    with _held(job):
+        job.plan.begin(job.folder)
+        _clear(job)
+        state = _look(job)
+        total = sum(len(job.plan.rows(number)) for number in _own(job))
+        progress(_rows(state), total)
+        for outcome in execute(_tasks(job, state)):
+            _take(job, state, outcome)
+            progress(_rows(state), total)
+        return _close(job, state)
+
+
+def _own(job: Job) -> range:
+    return range(job.share[0], job.plan.n_shards, job.share[1])
+
+
+def _rows(state: _State) -> int:
+    return sum(facts.rows + len(facts.skipped) for facts in state.done.values())
+
+
+@contextmanager
+def _held(job: Job) -> Iterator[None]:
+    """Keep the shards for this process; the system drops the lock with it."""
+    place, count = job.share
+    name = ".driver.lock" if count == 1 else f".driver-{place}-of-{count}.lock"
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(job.folder / name)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"another process works on this job in {str(job.folder)!r}; wait for it, or name "
+            "another folder"
+        ) from None
+    except OSError as error:
+        raise UnavailableError(f"cannot write {str(job.folder)!r} ({os_reason(error)})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(job: Job) -> None:
+    """Remove what killed writers had begun; nobody else writes these shards now."""
+    if job.share[1] == 1:
+        for leftover in (job.folder / PARTS).glob(f"{TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _look(job: Job) -> _State:
+    state = _State()
+    failed = {} if job.retry else _read_failed(job.folder)
+    for number in _own(job):
+        facts = read_part_facts(job.plan.part(job.folder, number), job.plan.digest)
+        if facts is not None and facts.rows + len(facts.skipped) == len(job.plan.rows(number)):
+            state.done[number] = facts
+        elif number in failed:
+            state.failed[number] = failed[number]
+    return state
+
+
+def _tasks(job: Job, state: _State) -> Iterator[ShardTask]:
+    policy: Literal["fail", "skip"] = "fail"
+    if job.plan.facts["on_bad_image"] == "skip":
+        policy = "skip"
+    for number in _own(job):
+        if number in state.done or number in state.failed:
+            continue
+        yield ShardTask(
+            number=number,
+            table=job.table.select(np.asarray(job.plan.rows(number))),
+            path=job.plan.part(job.folder, number),
+            recipe=job.recipe,
+            job=job.plan.digest,
+            dtype=str(job.plan.facts["dtype"]),
+            on_bad_image=policy,
+            threads=job.threads,
+        )
+
+
+def _take(job: Job, state: _State, outcome: ShardOutcome) -> None:
+    if outcome.error:
+        state.failed[outcome.number] = outcome.error
+        _write_json(job.folder / _FAILED, {str(n): e for n, e in sorted(state.failed.items())})
+        return
+    state.done[outcome.number] = PartFacts(outcome.rows, outcome.skipped)
+    state.computed += outcome.rows
+    n, largest = outcome.checked
+    state.checked = (state.checked[0] + n, max(state.checked[1], largest))
+
+
+def _close(job: Job, state: _State) -> JobSummary:
+    """Write the manifest where every part is there, those of other processes too."""
+    done = dict(state.done)
+    for number in set(range(job.plan.n_shards)) - set(_own(job)):
+        facts = read_part_facts(job.plan.part(job.folder, number), job.plan.digest)
+        if facts is not None:
+            done[number] = facts
+    if not state.failed and job.share[1] == 1:
+        with suppress(OSError):
+            (job.folder / _FAILED).unlink()
+    if len(done) == job.plan.n_shards:
+        _write_json(job.folder / MANIFEST, _manifest(job, done))
+    changed = tuple(path for number in sorted(done) for path in _changed(job, number))
+    return JobSummary(
+        rows=sum(facts.rows for facts in done.values()),
+        computed=state.computed,
+        failed=dict(sorted(state.failed.items())),
+        missing=job.plan.n_shards - len(done) - len(state.failed),
+        skipped=tuple(one for number in sorted(done) for one in done[number].skipped),
+        changed=tuple(dict.fromkeys(changed)),
+        checked=state.checked,
+    )
+
+
+def _manifest(job: Job, done: Mapping[int, PartFacts]) -> dict[str, Any]:  # Any: plain JSON
+    parts = [
+        {
+            "file": f"{PARTS}/{job.plan.part(job.folder, number).name}",
+            "rows": done[number].rows,
+            "sha256": file_digest(job.plan.part(job.folder, number)),
+        }
+        for number in range(job.plan.n_shards)
+    ]
+    rows = sum(facts.rows for facts in done.values())
+    return {"job": job.plan.digest, "facts": dict(job.plan.facts), "rows": rows, "parts": parts}
+
+
+def _changed(job: Job, number: int) -> list[str]:
+    written = os.stat(job.plan.part(job.folder, number)).st_mtime  # noqa: PTH116
+    return changed_since(job.table.select(np.asarray(job.plan.rows(number))), written)
+
+
+def _read_failed(folder: Path) -> dict[int, str]:
+    if not is_file(folder / _FAILED):
+        return {}
+    found = read_object(folder / _FAILED)
+    return {int(n): str(e) for n, e in found.items() if n.isascii() and n.isdecimal()}
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:  # Any: plain JSON values
+    with atomic_path(path) as temporary:
+        text = json.dumps(values, indent=1, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

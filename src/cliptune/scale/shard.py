@@ -1,0 +1,170 @@
+"""One shard: its images, what embeds them, and the part that comes out.
+
+It runs in whatever process an executor gives it, and knows nothing about other shards.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.errors import BadImageError, CliptuneError, DataError
+from cliptune.scale.parts import write_part
+
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
+    from cliptune.images import ImageTable
+
+__all__ = [
+    "EncoderRecipe",
+    "ShardOutcome",
+    "ShardTask",
+    "changed_since",
+    "open_recipe",
+    "run_shard",
+]
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """How a process opens the encoder that all others use too.
+
+    Attributes:
+        model: Its name.
+        engine: ``torch``, ``openvino`` or ``onnx``.
+        precision: What it computes in.
+        device: Of torch.
+        cache_dir: Where graphs of engines are.
+    """
+
+    model: str
+    engine: str
+    precision: str
+    device: str
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What a process needs to compute a shard.
+
+    Attributes:
+        number: Of the shard.
+        table: Its images.
+        path: Where its part goes.
+        recipe: What embeds.
+        job: Digest of the job.
+        dtype: Of the vectors in the file.
+        on_bad_image: ``fail`` or ``skip``.
+        threads: That decode.
+    """
+
+    number: int
+    table: ImageTable
+    path: Path
+    recipe: EncoderRecipe
+    job: str
+    dtype: str
+    on_bad_image: Literal["fail", "skip"]
+    threads: int
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """How a shard ended.
+
+    Attributes:
+        number: Of the shard.
+        rows: In its part.
+        seconds: What it took, without loading the encoder.
+        error: Why there is no part; empty where there is one.
+        checked: Rows that were computed twice, and the largest difference.
+        skipped: Images that could not be read, and why.
+    """
+
+    number: int
+    rows: int
+    seconds: float
+    error: str = ""
+    checked: tuple[int, float] = (0, 0.0)
+    skipped: tuple[tuple[str, str], ...] = field(default=())
+
+
+def run_shard(task: ShardTask) -> ShardOutcome:
+    """Embed a shard and write its part; an error that a user can mend becomes the outcome."""
+    began = time.perf_counter()
+    try:
+        encoder = open_recipe(task.recipe)
+        began = time.perf_counter()
+        return _embed(task, encoder, began)
+    except CliptuneError as error:
+        return ShardOutcome(task.number, 0, time.perf_counter() - began, error=str(error))
+
+
+@lru_cache(maxsize=1)
+def open_recipe(recipe: EncoderRecipe) -> DualEncoder:
+    """Open an encoder, once a process."""
+    from cliptune.encoders import load_encoder
+    from cliptune.encoders.engines import open_recorded
+
+    if recipe.engine == "torch":
+        return load_encoder(recipe.model, device=recipe.device, precision=recipe.precision)
+    return open_recorded(recipe.model, recipe.engine, recipe.precision, cache_dir=recipe.cache_dir)
+
+
+def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
+    from cliptune.features.extract import extract
+    from cliptune.features.guard import RowGuard
+    from cliptune.images import apply_bad_image_policy, scan_images
+
+    def vectors_of(table: ImageTable) -> NDArray[np.float32]:
+        batches = extract(encoder, table, batch_size=_BATCH, workers=task.threads, guard=guard)
+        found = [batch.vectors for batch in batches]
+        return np.concatenate(found) if found else np.empty((0, encoder.dim), np.float32)
+
+    started = time.time()
+    guard, table = RowGuard(), task.table
+    skipped: tuple[tuple[str, str], ...] = ()
+    try:
+        vectors = vectors_of(table)
+    except BadImageError:
+        report = scan_images(table)
+        table = apply_bad_image_policy(table, report, policy=task.on_bad_image)
+        skipped = tuple((bad.id, bad.reason) for bad in report.bad)
+        guard = RowGuard()
+        vectors = vectors_of(table)
+    if changed := changed_since(task.table, started):
+        raise DataError(
+            f"{changed[0]!r} changed while it was being embedded (expected it to stay as it is); "
+            "repeat the command with --retry"
+        )
+    write_part(task.path, table, vectors, job=task.job, dtype=task.dtype, skipped=skipped)
+    checked = (guard.checked.n, guard.checked.largest_difference)
+    seconds = time.perf_counter() - began
+    return ShardOutcome(task.number, len(table), seconds, "", checked, skipped)
+
+
+def changed_since(table: ImageTable, moment: float) -> list[str]:
+    """Return the images, or the archives that hold them, that were written after a moment.
+
+    Args:
+        table: Images; those that are no files here are taken to stay as they are.
+        moment: Seconds since 1970.
+    """
+    paths = dict.fromkeys(getattr(source, "path", "") for source in table.sources)
+    changed = []
+    for path in filter(None, paths):
+        with suppress(OSError):
+            if os.stat(path).st_mtime > moment:  # noqa: PTH116  for many thousand files
+                changed.append(str(path))
+    return changed
