@@ -63,6 +63,15 @@ def _scored(n: int, accuracy: float, *, says: str = "") -> Callable[[Answer], bo
     return is_right
 
 
+def _several(n: int, names: list[str]) -> Callable[[Answer], bool]:
+    def is_right(answer: Answer) -> bool:
+        metrics = answer.result.get("metrics", {})
+        same = answer.result.get("class_names") == names and metrics.get("n") == n
+        return answer.code == 0 and same and answer.result.get("task") == "label-sets"
+
+    return is_right
+
+
 def _refused(*words: str) -> Callable[[Answer], bool]:
     def is_right(answer: Answer) -> bool:
         lines = [line for line in answer.messages.splitlines() if line]
@@ -126,14 +135,14 @@ CASES = (
     _evaluate(
         "09-several-labels labels.jsonl",
         "labels.jsonl",
-        "refused: several labels an image",
-        _refused("several labels", "ant"),
+        "three classes, several labels an image",
+        _several(20, ["ant", "bee", "flower"]),
     ),
     _evaluate(
         "09-several-labels labels.parquet",
         "labels.parquet",
-        "refused: several labels an image",
-        _refused("several labels", "ant"),
+        "three classes, several labels an image",
+        _several(20, ["ant", "bee", "flower"]),
     ),
     *(
         Case(

@@ -7,6 +7,7 @@
     │   ├── UnknownNameError          a name is not among the known ones (LookupError too)
     │   └── NoTrunkError              an image tower has no features before a projection
     ├── DataError (ValueError)        the images, a manifest or their labels are wrong
+    │   ├── SeveralLabelsError        images may have several labels, one each was asked for
     │   └── BadImageError             one image cannot be read
     ├── CheckpointError (ValueError)  weights that are refused, broken or of another shape
     ├── ConversionError (RuntimeError)  a model cannot be converted for an engine
@@ -38,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "NoTrunkError",
     "RunError",
+    "SeveralLabelsError",
     "ShardsFailedError",
     "UnavailableError",
     "UnknownNameError",
@@ -78,6 +80,10 @@ class NoTrunkError(InputError):
 
 class DataError(CliptuneError, ValueError):
     """The images, a manifest or their labels are wrong."""
+
+
+class SeveralLabelsError(DataError):
+    """Images may have several labels where one each was asked for."""
 
 
 class BadImageError(DataError):

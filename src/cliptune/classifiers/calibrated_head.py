@@ -31,7 +31,7 @@ from cliptune.system.typed import require_types
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["CalibratedHead", "EncoderRecord"]
+__all__ = ["CalibratedHead", "EncoderRecord", "broken_record", "read_record"]
 
 _FACTS = "classifier.json"
 _HEAD = "head.safetensors"
@@ -70,8 +70,8 @@ class EncoderRecord:
         Raises:
             RunError: The run holds no classifier, or one whose record is incomplete or broken.
         """
-        with _broken(run):
-            record = cls(**_read_facts(run)["encoder"])
+        with broken_record(run):
+            record = cls(**read_record(run)["encoder"])
             require_types(record, cls, "encoder")
             if not (record.dim > 0 and record.context_length > 0 and record.logit_scale > 0):
                 raise ValueError("the encoder's dim, context_length or logit_scale is not above 0")
@@ -182,8 +182,13 @@ class CalibratedHead:
             CheckpointError: The saved head is broken.
         """
         run = path if isinstance(path, RunDir) else RunDir.open(path)
-        facts, record = _read_facts(run), EncoderRecord.read(run)
-        with _broken(run):
+        facts, record = read_record(run), EncoderRecord.read(run)
+        if "kind" in facts:
+            raise RunError(
+                f"{str(run.path)!r} answers several labels an image; use 'cliptune predict --run' "
+                "or 'evaluate --run', or ct.predict and ct.evaluate"
+            )
+        with broken_record(run):
             names, templates = facts["class_names"], facts["templates"]
             require_types(names, list[str], "class_names")
             require_types(templates, list[str], "templates")
@@ -196,7 +201,7 @@ class CalibratedHead:
 
 
 @contextmanager
-def _broken(run: RunDir) -> Iterator[None]:
+def broken_record(run: RunDir) -> Iterator[None]:
     """Turn what is wrong with the classifier's record into one line."""
     try:
         yield
@@ -209,7 +214,12 @@ def _broken(run: RunDir) -> Iterator[None]:
         raise RunError(f"{_FACTS} of {str(run.path)!r} is broken: {reason}") from error
 
 
-def _read_facts(run: RunDir) -> dict[str, Any]:  # Any: plain JSON values
+def read_record(run: RunDir) -> dict[str, Any]:  # Any: plain JSON values
+    """Read what a run says of its classifier.
+
+    Raises:
+        RunError: It holds none.
+    """
     if not (run.path / _FACTS).is_file():
         raise RunError(
             f"{str(run.path)!r} holds no classifier; give a run that 'cliptune fit' wrote"

@@ -17,6 +17,7 @@ from cliptune.workflows.predict import predict as predict_images
 from cliptune.workflows.progress import TerminalWatch
 
 if TYPE_CHECKING:
+    from cliptune.results.label_sets import PredictLabelsResult
     from cliptune.results.predictions import PredictResult
 
 __all__ = ["predict"]
@@ -83,7 +84,7 @@ def _read_arguments(images: tuple[str, ...]) -> list[str]:
     return [name for name in named if name]
 
 
-def _print_csv(result: PredictResult) -> None:
+def _print_csv(result: PredictResult | PredictLabelsResult) -> None:
     on_terminal = sys.stdout.isatty()  # whatever reads a pipe wants the names as they are
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "label", "probability"])

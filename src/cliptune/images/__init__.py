@@ -9,6 +9,7 @@ from cliptune.images.captions import list_captions, number_texts
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.labelled import (
     labelled_part,
+    labelled_sets,
     learnable_part,
     refuse_label_sets,
     require_classes,
@@ -40,6 +41,7 @@ __all__ = [
     "decode_image",
     "drop_bad",
     "labelled_part",
+    "labelled_sets",
     "learnable_part",
     "list_captions",
     "number_texts",

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from cliptune.errors import DataError
+from cliptune.errors import DataError, SeveralLabelsError
 from cliptune.images.table import ImageTable
 
 __all__ = [
     "labelled_part",
+    "labelled_sets",
     "learnable_part",
     "refuse_label_sets",
     "require_classes",
@@ -97,7 +98,7 @@ def refuse_label_sets(table: ImageTable) -> None:
     """Make sure that images have one label each.
 
     Raises:
-        DataError: They may have several; the message says how many have and names one.
+        SeveralLabelsError: They may have several; the message says how many have and names one.
     """
     if table.label_sets is None:
         return
@@ -106,11 +107,46 @@ def refuse_label_sets(table: ImageTable) -> None:
     if several:
         names = [table.class_names[code] for code in table.label_sets[several[0]] or ()]
         example = f", such as {table.sources[several[0]].id!r} with {', '.join(map(repr, names))}"
-    raise DataError(
+    raise SeveralLabelsError(
         f"{len(several)} of the {len(table)} images of {table.root!r} have several "
         f"labels{example}; this command takes one label an image: name a column of single "
         "labels with --label-column"
     )
+
+
+def labelled_sets(table: ImageTable) -> tuple[ImageTable, tuple[str, ...]]:
+    """Return the images of which anything is said, and classes that any of them has.
+
+    Args:
+        table: N images that may have several labels.
+
+    Raises:
+        DataError: No image is labelled, or fewer than two classes are.
+    """
+    sets = table.label_sets or tuple((c,) if c >= 0 else None for c in table.labels.tolist())
+    known = np.array([labels is not None for labels in sets], dtype=bool)
+    present = sorted({code for labels in sets for code in labels or ()})
+    if len(present) < 2:
+        raise DataError(
+            f"{int(known.sum())} of the {len(table)} images of {table.root!r} are labelled, with "
+            f"{len(present)} classes; expected two or more"
+        )
+    notes = []
+    if not known.all():
+        example = table.sources[int(np.flatnonzero(~known)[0])].id
+        notes.append(
+            f"{int((~known).sum())} of the {len(table)} images have no label, such as "
+            f"{example!r}: they are left out here; 'cliptune predict' takes them"
+        )
+    if absent := [n for c, n in enumerate(table.class_names) if c not in set(present)]:
+        more = f", and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        notes.append(f"no image of {', '.join(map(repr, absent[:_SHOWN]))}{more}: left out")
+    number = {code: place for place, code in enumerate(present)}
+    renamed = tuple(None if s is None else tuple(number[code] for code in s) for s in sets)
+    names = tuple(table.class_names[code] for code in present)
+    labels = np.full(len(table), -1, dtype=np.int64)
+    table = replace(table, label_sets=renamed, class_names=names, labels=labels)
+    return table.select(known), tuple(notes)
 
 
 def require_classes(table: ImageTable, *, at_least: int = 2) -> None:

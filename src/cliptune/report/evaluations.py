@@ -11,6 +11,7 @@ from typing import Any
 from cliptune.errors import RunError
 from cliptune.report.blocks import change_cell, per_class_table, run_facts, score_cell, score_tile
 from cliptune.report.document import Column, Document, Section, Table, Tile
+from cliptune.report.label_sets import evaluate_labels_document
 from cliptune.runs import RunDir
 from cliptune.system.formatting import change, change_interval, interval, percent, with_p
 
@@ -29,7 +30,12 @@ def evaluate_document(run: RunDir) -> Document:
         RunError: Its task is not known.
     """
     result = run.read_json(_SOURCE)
-    readers = {"zero-shot": _zero_shot, "fitted": _fitted, "retrieval": _retrieval}
+    readers = {
+        "zero-shot": _zero_shot,
+        "fitted": _fitted,
+        "retrieval": _retrieval,
+        "label-sets": evaluate_labels_document,
+    }
     if result["task"] not in readers:
         raise RunError(
             f"{str(run.path)!r} holds an evaluation of the task {result['task']!r}; expected one "

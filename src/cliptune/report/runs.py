@@ -11,6 +11,7 @@ from typing import Any
 
 from cliptune.report.blocks import change_cell, per_class_table, run_facts, score_cell, score_tile
 from cliptune.report.document import Column, Document, Section, Table
+from cliptune.report.label_sets import fit_labels_document
 from cliptune.runs import RunDir
 from cliptune.system.formatting import interval, percent
 
@@ -24,6 +25,8 @@ _SOURCE = "metrics.json"
 def fit_document(run: RunDir) -> Document:
     """Read a run of ``fit``."""
     result = run.read_json(_SOURCE)
+    if result["task"] == "fit-labels":
+        return fit_labels_document(run, result)
     methods = result.get("methods") or {result["method"]: result}
     shipped, test = result["method"], result["test"]
     sentence = result.get("recommendation") or (

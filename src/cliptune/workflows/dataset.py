@@ -29,6 +29,7 @@ __all__ = [
     "open_learnable",
     "open_table",
     "open_whole_table",
+    "read_labelled_sets",
     "read_whole_table",
 ]
 
@@ -106,6 +107,31 @@ def open_labelled(
     part, chosen = _usual_split(table, options)
     _say(data, whole, watch, (*notes, *chosen))
     return part
+
+
+def read_labelled_sets(
+    data: Data, options: DataOptions, watch: Watch, *, usual_split: bool = False
+) -> ImageTable:
+    """Open the labelled images of a data set whose images may have several labels.
+
+    Args:
+        data: What the user calls it, or a table.
+        options: How to read it.
+        watch: Who is told how it was read.
+        usual_split: Only the test split, else the validation split, where there is one.
+
+    Raises:
+        CliptuneError: It cannot be read, or no image is labelled.
+    """
+    from cliptune.images import labelled_sets
+
+    whole = read_whole_table(data, options, watch)
+    table, notes = labelled_sets(_asked_split(whole, options))
+    if usual_split:
+        table, chosen = _usual_split(table, options)
+        notes = (*notes, *chosen)
+    _say(data, whole, watch, notes)
+    return table
 
 
 def open_learnable(data: Data, options: DataOptions, watch: Watch) -> ImageTable:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cliptune.errors import InputError
+from cliptune.errors import InputError, SeveralLabelsError
 from cliptune.workflows.dataset import (
     data_name,
     note_absent_classes,
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.evaluation.zero_shot import ZeroShotScores
     from cliptune.prompts import TemplateSet
+    from cliptune.results.label_sets import EvaluateLabelsResult
     from cliptune.results.retrieval import RetrievalResult
     from cliptune.results.scores import EvaluateResult, FittedEvaluateResult
+    from cliptune.runs import RunDir
     from cliptune.workflows.classifier import Classifier
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.session import Model
 
-    Scored = EvaluateResult | FittedEvaluateResult | RetrievalResult
+    Scored = EvaluateResult | FittedEvaluateResult | RetrievalResult | EvaluateLabelsResult
 
 __all__ = ["evaluate"]
 
@@ -90,12 +92,30 @@ def evaluate(
     session = Session(compute, watching(progress))
     place = None if out is None else Path(out)
     with claim_place(place, "evaluate", data_name(data)) as claimed:
+        if isinstance(run, str | Path) and (labels := _label_run(run)) is not None:
+            from cliptune.workflows.evaluate_labels import evaluate_label_run
+
+            return evaluate_label_run(data, labels, claimed, session, dataset, seed)
         if run is not None:
             return _evaluate_run(data, run, claimed, session, dataset, seed)
         if task == "retrieval":
             return _evaluate_retrieval(data, model, claimed, session, dataset, seed)
         sets = choose_template_sets(options)
-        return _evaluate_zero_shot(data, model, sets, claimed, session, dataset, seed)
+        try:
+            return _evaluate_zero_shot(data, model, sets, claimed, session, dataset, seed)
+        except SeveralLabelsError:
+            from cliptune.workflows.evaluate_labels import evaluate_labels_zero_shot
+
+            return evaluate_labels_zero_shot(data, model, sets[0], claimed, session, dataset, seed)
+
+
+def _label_run(path: str | Path) -> RunDir | None:
+    """Open a run that answers several labels an image; None where it answers one."""
+    from cliptune.classifiers.label_classifier import holds_label_classifier
+    from cliptune.runs import RunDir
+
+    run = RunDir.open(path)
+    return run if holds_label_classifier(run) else None
 
 
 def _require_task(task: str, run: object, templates: Sequence[str]) -> None:

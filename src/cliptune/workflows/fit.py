@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cliptune.errors import InputError
+from cliptune.errors import InputError, SeveralLabelsError
 from cliptune.finetuning.options import MAX_RATE, METHODS
 from cliptune.selection.methods import Criterion, check_criterion
 from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require_number
@@ -22,6 +22,7 @@ from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
     from cliptune.results.fitted import FitResult
+    from cliptune.results.label_sets import FitLabelsResult
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.session import Model
 
@@ -52,10 +53,11 @@ def fit(
     compute: ComputeOptions = ComputeOptions(),
     seed: int = 0,
     progress: ProgressLike = None,
-) -> FitResult:
+) -> FitResult | FitLabelsResult:
     """Learn a head on a frozen model.
 
-    Everything is chosen on held-out images; the test split stays locked until the end.
+    Everything is chosen on held-out images; the test split stays locked until the end. Where an
+    image may have several labels, one answer a class is learned instead.
 
     Args:
         data: A data set by name, or a table.
@@ -117,7 +119,12 @@ def fit(
     session = Session(compute, watching(progress))
     place = None if out is None else Path(out)
     with claim_place(place, "fit", data_name(data)) as claimed:
-        return fit_heads(request, claimed, session)
+        try:
+            return fit_heads(request, claimed, session)
+        except SeveralLabelsError:
+            from cliptune.workflows.fit_labels import fit_labels
+
+            return fit_labels(request, claimed, session)
 
 
 def _require_numbers(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
+    from cliptune.results.label_sets import PredictLabelsResult
     from cliptune.results.predictions import PredictResult
     from cliptune.workflows.classifier import Classifier
     from cliptune.workflows.pictures import Pictures
@@ -44,7 +45,7 @@ def predict(
     on_bad_image: Literal["fail", "skip"] = "fail",
     compute: ComputeOptions = ComputeOptions(),
     progress: ProgressLike = None,
-) -> PredictResult:
+) -> PredictResult | PredictLabelsResult:
     """Classify images: without training by their labels, or with a classifier that was fitted.
 
     Args:
@@ -87,6 +88,14 @@ def predict(
         answers = _zero_shot(table, names, template_set, model, session, on_bad_image)
     else:
         assert run is not None, "one of both was given"
+        if isinstance(run, str | Path):
+            from cliptune.classifiers.label_classifier import holds_label_classifier
+            from cliptune.runs import RunDir
+
+            if holds_label_classifier(opened := RunDir.open(run)):
+                from cliptune.workflows.predict_labels import predict_labels
+
+                return predict_labels(table, opened, top, session, on_bad_image)
         answers = _fitted(table, run, session, on_bad_image)
     return answers.to_result(top, session)
 

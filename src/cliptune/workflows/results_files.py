@@ -32,6 +32,9 @@ _KINDS = {
     "retrieval": "retrieval:RetrievalResult",
     "fit": "fitted:FitResult",
     "finetune": "finetuned:FinetuneResult",
+    "fit-labels": "label_sets:FitLabelsResult",
+    "label-sets": "label_sets:EvaluateLabelsResult",
+    "predict-labels": "label_sets:PredictLabelsResult",
     "check": "checked:CheckReport",
     "sweep": "swept:SweepResult",
     "map": "mapped:MapResult",
@@ -103,6 +106,8 @@ def _kind(home: str) -> type[Result]:
 
 def _kind_of(values: Mapping[str, Any], where: str) -> str:  # Any: plain JSON values
     task = values.get("task")
+    if task in ("predict-labels", "label-sets"):
+        return str(task)
     if "predictions" in values:  # of zero-shot or of a fitted classifier, image by image
         return "predict"
     if task == "fit" and "best_epoch" in values:

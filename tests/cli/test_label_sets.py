@@ -1,0 +1,167 @@
+"""Several labels an image, from the table to the report, on words of real captions."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn.metrics import average_precision_score
+
+from cliptune.cli import run_command_line
+
+WORDS = {"dog": "dogs?", "water": "water|ocean|lake|pool", "man": "m[ae]n", "girl": "girls?"}
+
+
+@pytest.fixture(scope="module")
+def cache(make_cache):
+    return make_cache()
+
+
+@pytest.fixture(scope="module")
+def captioned(data_root, tmp_path_factory):
+    """Photographs labelled by the words that two of their captions share."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, n in (("train", 200), ("test", 80)):
+        table = pq.read_table(data_root / f"flickr8k/{split}.parquet").slice(0, n)
+        labels = [
+            [
+                word
+                for word, pattern in WORDS.items()
+                if sum(bool(re.search(rf"\b({pattern})\b", c.lower())) for c in captions) >= 2
+            ]
+            for captions in table["captions"].to_pylist()
+        ]
+        columns = {"image": table["image"], "labels": pa.array(labels, pa.list_(pa.string()))}
+        pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(captioned, cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    words = ["fit", str(captioned), "--out", str(out), "--cache-dir", str(cache), "--json"]
+    assert run_command_line(words) == 0
+    return out
+
+
+@pytest.fixture
+def ask(capsys, cache):
+    def run(*words):
+        code = run_command_line([*map(str, words), "--cache-dir", str(cache), "--json"])
+        captured = capsys.readouterr()
+        return code, json.loads(captured.out) if captured.out else None, captured.err
+
+    return run
+
+
+def test_a_classifier_beats_zero_shot_and_its_scores_are_those_of_its_predictions(fitted):
+    result = json.loads((fitted / "metrics.json").read_text())
+    assert set(result["methods"]) == {"zero-shot", "discriminant", "linear"}
+    assert result["answer"] == "train"
+    assert result["n_train"] == 200
+    table = pq.read_table(fitted / "predictions.parquet")
+    names = json.loads(table.schema.metadata[b"cliptune.class_names"])
+    assert names == sorted(WORDS)
+    truth = np.array([[n in labels for n in names] for labels in table["labels"].to_pylist()])
+    for name, one in result["methods"].items():
+        scores = np.array(table[f"probabilities_{name}"].to_pylist())
+        expected = average_precision_score(truth, scores, average="macro")
+        assert one["test"]["mean_average_precision"]["value"] == pytest.approx(expected)
+    best = result["methods"][result["recommended"]]["test"]["mean_average_precision"]["value"]
+    assert best > result["methods"]["zero-shot"]["test"]["mean_average_precision"]["value"]
+
+
+def test_the_run_scores_the_test_as_its_fit_said(fitted, captioned, ask, tmp_path):
+    code, found, _ = ask("evaluate", captioned, "--run", fitted, "--out", tmp_path / "out")
+    assert code == 0
+    said = json.loads((fitted / "metrics.json").read_text())["test"]
+    assert found["metrics"]["n"] == said["n"] == 80
+    for key in ("mean_average_precision", "micro_f1", "macro_f1"):
+        assert found["metrics"][key]["value"] == pytest.approx(said[key]["value"], abs=1e-6)
+
+
+def test_zero_shot_is_scored_without_a_run(captioned, ask, tmp_path):
+    code, found, _ = ask("evaluate", captioned, "--out", tmp_path / "out")
+    assert (code, found["method"], found["metrics"]["n"]) == (0, "zero-shot", 80)
+    assert found["metrics"]["mean_average_precision"]["value"] > 0.3
+
+
+def test_each_label_of_a_picture_has_a_probability_of_its_own(fitted, data_root, ask):
+    table = pq.read_table(data_root / "flickr8k/test.parquet")
+    dog = next(r for r in table.to_pylist() if all("dog" in c for c in r["captions"]))
+    picture = fitted.parent / "dog.jpg"
+    picture.write_bytes(dog["image"]["bytes"])
+    code, found, _ = ask("predict", picture, "--run", fitted)
+    assert code == 0
+    one = found["predictions"][0]
+    assert one["labels"][0]["label"] == "dog"
+    assert "dog" in one["present"]
+    assert 0 < sum(label["probability"] for label in one["labels"]) != 1
+
+
+def test_a_report_shows_every_class(fitted, captioned, ask, tmp_path, cache):
+    ask("evaluate", captioned, "--out", tmp_path / "evaluated")
+    for run in (fitted, tmp_path / "evaluated"):
+        assert run_command_line(["report", str(run), "--out", str(tmp_path / "page.html")]) == 0
+        page = (tmp_path / "page.html").read_text()
+        assert all(word in page for word in WORDS)
+        (tmp_path / "page.html").unlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--method", "attention"), "--method attention came, but the images may have several"),
+        (("--shots", "4"), "--shots came, but the images may have several labels"),
+        (("--select", "macro-f1"), "--select came"),
+    ],
+)
+def test_what_has_no_meaning_for_several_labels_is_refused(captioned, ask, tmp_path, options, says):
+    code, _, said = ask("fit", captioned, "--out", tmp_path / "run", *options)
+    assert code == 2
+    assert says in said.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_of_one_image_cannot_be_learned(captioned, ask, tmp_path):
+    rows = pq.read_table(captioned / "train.parquet").slice(0, 40).to_pylist()
+    for row in rows:
+        row["labels"] = [name for name in row["labels"] if name != "girl"]
+    rows[3]["labels"].append("girl")
+    table = pa.Table.from_pylist(rows, pq.read_schema(captioned / "train.parquet"))
+    pq.write_table(table, tmp_path / "train.parquet")
+    shutil.copy(captioned / "test.parquet", tmp_path)
+    code, _, said = ask("fit", tmp_path, "--out", tmp_path / "run")
+    assert code == 2
+    assert "too few of 'girl' (1)" in said
+
+
+@pytest.mark.parametrize("array", ["slope", "threshold", "weight"])
+def test_an_altered_classifier_is_refused(fitted, data_root, ask, tmp_path, array):
+    run = tmp_path / "run"
+    shutil.copytree(fitted, run)
+    arrays = load_file(run / "head.safetensors")
+    arrays[array] = -arrays[array] if array != "weight" else arrays[array][:, :2]
+    save_file(arrays, run / "head.safetensors")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"]["head.safetensors"] = hashlib.sha256(
+        (run / "head.safetensors").read_bytes()
+    ).hexdigest()
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    picture = next((data_root / "hymenoptera_data/val/ants").iterdir())
+    code, _, said = ask("predict", picture, "--run", run)
+    assert code == 2
+    assert "head.safetensors" in said
+
+
+def test_other_commands_say_what_to_use(fitted, ask):
+    from cliptune.errors import RunError
+    from cliptune.workflows.classifier import load_classifier
+
+    with pytest.raises(RunError, match="answers several labels an image"):
+        load_classifier(fitted)
