@@ -35,6 +35,7 @@ $(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; ends with its report
 	$(BIN)/cliptune study textile --budget 4m
+	echo "To look, label, re-fit and prove on the same images: $(BIN)/cliptune app textile"
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal

@@ -103,11 +103,13 @@ def _measure(
         out, rest = order[:n_out], order[n_out:]
         for place, count in enumerate(counts.astype(int)):
             own = rest[:count]
-            head = LinearHead().fit(
-                vectors[own], labels[own], text_rows=text_rows, logit_scale=logit_scale
-            )
-            wrong = head.predict_logits(vectors[out]).argmax(axis=1) != labels[out]
-            errors[repeat, place] = wrong.mean()
+            answers = np.full(n_out, labels[own[0]])  # what labels of one class can say
+            if len(np.unique(labels[own])) > 1:
+                head = LinearHead().fit(
+                    vectors[own], labels[own], text_rows=text_rows, logit_scale=logit_scale
+                )
+                answers = head.predict_logits(vectors[out]).argmax(axis=1)
+            errors[repeat, place] = (answers != labels[out]).mean()
     return counts, errors
 
 

@@ -29,6 +29,7 @@ _COMMANDS = {
     "evaluate": "Score zero-shot classification, a fitted classifier, or retrieval, on a data set.",
     "fit": "Learn a classifier on cached features, compare all methods, or train the model.",
     "finetune": "Train the model itself: full, lora or head-then-full.",
+    "app": "Open a local page: look, label, re-fit, and see whether it got better.",
     "label-next": "List the images whose labels teach most, and labels to look at again.",
     "relabel": "Take the answers of another labelling tool into the journal of labels.",
     "check": "Look at data and training set-up before a long run.",

@@ -40,6 +40,7 @@ def print_json(value: Mapping[str, Any]) -> None:  # Any: plain JSON values
 def print_text(text: str) -> None:
     """Write a line to standard output."""
     sys.stdout.write(for_terminal(text, layout=True) + "\n")
+    sys.stdout.flush()
 
 
 def print_result(result: Result, *, as_json: bool) -> None:

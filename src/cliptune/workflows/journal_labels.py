@@ -15,7 +15,9 @@ from cliptune.system.file_kinds import is_file
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["hex_digests", "name_and_journal", "take_journal"]
+__all__ = ["KEPT_FOLDER", "hex_digests", "name_and_journal", "take_journal", "with_kept"]
+
+KEPT_FOLDER = "kept"  # of pictures that were dropped on the page, beside the journal
 
 _READERS = 4
 
@@ -42,12 +44,42 @@ def take_journal(table: ImageTable, path: Path) -> ImageTable:
     from cliptune.annotations import Journal
     from cliptune.annotations.labelled_table import apply_journal
 
+    table = with_kept(table, path.parent)
     journal, contents = Journal(path), hex_digests(table)
     journal.require_data(table.root, contents)
     labelled, notes = apply_journal(table, contents, journal.standing)
     if labelled.reading is None:
         return labelled
     return replace(labelled, reading=labelled.reading.add(notes=notes))
+
+
+def with_kept(table: ImageTable, place: Path) -> ImageTable:
+    """Return the table with the pictures that people dropped on the page, as images without labels.
+
+    Args:
+        table: N images.
+        place: The folder of the journal.
+    """
+    import numpy as np
+
+    from cliptune.images.sources import FileSource
+
+    folder = place / KEPT_FOLDER
+    names = sorted(p.name for p in folder.glob("*") if not p.name.startswith("."))
+    there = {source.id for source in table.sources} if names else set()
+    new = [f"{KEPT_FOLDER}/{name}" for name in names if f"{KEPT_FOLDER}/{name}" not in there]
+    if not new or table.label_sets is not None:
+        return table
+    n = len(new)
+    split = "unlabelled" if (table.splits != "").any() else ""
+    return replace(
+        table,
+        sources=[*table.sources, *(FileSource(name, str(place / name)) for name in new)],
+        labels=np.concatenate([table.labels, np.full(n, -1, np.int64)]),
+        splits=np.concatenate([table.splits.astype("<U10"), np.full(n, split, "<U10")]),
+        captions=None if table.captions is None else (*table.captions, *[()] * n),
+        groups=None if table.groups is None else np.concatenate([table.groups, np.full(n, "")]),
+    )
 
 
 def hex_digests(table: ImageTable, cache_dir: Path | None = None) -> Sequence[str]:

@@ -84,7 +84,8 @@ def label_next(
         require_runs([Path(run)])
     session = Session(compute, watching(progress))
     path = dataset.journal if journal is None else Path(journal)
-    project = open_project(data, session, run=run, model=model, journal=path, dataset=dataset)
+    plain = replace(dataset, journal=None)
+    project = open_project(data, session, run=run, model=model, journal=path, dataset=plain)
     return propose_labels(project, n, data=data_name(data), seed=seed, began=began)
 
 
@@ -122,6 +123,12 @@ class LabelView:
         """Rows with a label, int64."""
         return np.flatnonzero(self.labels >= 0)
 
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The texts that class names are put into: those of the run that was given."""
+        run = self.project.classifier
+        return run.templates if run else _PROMPT
+
     @cached_property
     def text_rows(self) -> NDArray[np.float32]:
         """The class texts, float32 (C, D); no rows without classes."""
@@ -129,15 +136,13 @@ class LabelView:
 
         if not self.class_names:
             return np.zeros((0, self.project.vectors.shape[1]), np.float32)
-        run = self.project.classifier
-        templates = run.templates if run else _PROMPT
-        return ensemble_rows(self.project.encode_texts(), self.class_names, templates)
+        return ensemble_rows(self.project.encode_texts(), self.class_names, self.templates)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """What is believed of every image, float64 (N, C), one column without classes.
 
-        By a linear head on the labels there are; by the texts alone before there are any.
+        By a linear head on the labels there are; by the texts alone while these are of one class.
         """
         from cliptune.heads.linear import LinearHead
         from cliptune.heads.zero_shot import ZeroShotHead
@@ -145,7 +150,7 @@ class LabelView:
         project, scale = self.project, self.project.encoder.logit_scale
         if len(self.class_names) < 2:
             return np.ones((len(self.labels), 1))
-        if not len(self.known):
+        if len(np.unique(self.labels[self.known])) < 2:
             head = ZeroShotHead().fit(None, None, text_rows=self.text_rows, logit_scale=scale)
             return head.predict_proba(project.vectors)
         trunk = project.embedded.features.trunk is not None

@@ -23,7 +23,7 @@ from cliptune.splits.duplicates import group_duplicates, join_groups
 from cliptune.system.places import file_stem
 from cliptune.workflows.classifier import Classifier, open_classifier
 from cliptune.workflows.dataset import data_name, read_whole_table
-from cliptune.workflows.journal_labels import hex_digests
+from cliptune.workflows.journal_labels import hex_digests, with_kept
 from cliptune.workflows.options import DataOptions
 from cliptune.workflows.session import EmbeddedTable, Session
 
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.session import Model
 
-__all__ = ["JOURNAL_NAME", "LabelProject", "open_project", "project_place", "user_name"]
+__all__ = [
+    "JOURNAL_NAME",
+    "LabelProject",
+    "open_project",
+    "project_place",
+    "user_name",
+]
 
 JOURNAL_NAME = "journal.jsonl"
 _RESERVED = 0.2  # of the images, where a data set comes without a test
@@ -141,6 +147,7 @@ def open_project(
     path = journal or project_place(data_name(data), near) / JOURNAL_NAME
     if path.exists():  # what is not ours is refused before anything is computed
         Journal(path)
+    table = with_kept(table, path.parent)
     classifier = None if run is None else open_classifier(run, session, table)
     encoder = classifier.encoder if classifier else session.open_encoder(model, table)
     embedded = session.embed(

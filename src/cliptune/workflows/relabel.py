@@ -6,6 +6,7 @@ It knows nothing about how options are read or results shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def relabel(
     from cliptune.results.labelled_next import RelabelResult
 
     given = read_answers(Path(answers))
-    table = read_whole_table(data, dataset, watching(progress))
+    plain = replace(dataset, journal=None)
+    table = read_whole_table(data, plain, watching(progress))
     contents = hex_digests(table, compute.cache_dir)
     path = dataset.journal if journal is None else Path(journal)
     path = path or project_place(data_name(data), run) / JOURNAL_NAME

@@ -41,6 +41,9 @@ _KINDS = {
     "study": "studied:StudyResult",
     "label-next": "labelled_next:LabelNextResult",
     "relabel": "labelled_next:RelabelResult",
+    "refit": "refitted:RefitResult",
+    "open-test": "refitted:TestOpening",
+    "compare": "refitted:RunComparison",
 }
 _IN_RUNS = ("metrics.json", "checks.json")
 _STUDY = "study.json"
