@@ -102,7 +102,7 @@ def check_image_sizes(table: ImageTable, preprocess: Preprocess) -> CheckResult:
     chosen = np.random.default_rng(0).permutation(len(table))[:_SIZES_READ]
     sides = np.asarray([_size(table, int(row)) for row in np.sort(chosen)])
     shorter = sides.min(axis=1)
-    needed = min(preprocess.size)
+    needed = preprocess.side
     median = float(np.median(shorter))
     small = median < needed / 2
     return CheckResult(

@@ -52,6 +52,7 @@ class EncoderRecord:
         preprocess: Its input transform, as plain values.
         weights_in_run: The run holds the encoder itself, because its weights changed or because
             that was asked for; the name says what they started from.
+        logit_bias: What it adds to its logits; none for most, and in runs of older releases.
     """
 
     name: str
@@ -62,6 +63,7 @@ class EncoderRecord:
     context_length: int
     preprocess: dict[str, Any]  # Any: plain JSON values
     weights_in_run: bool = False
+    logit_bias: float | None = None
 
     @classmethod
     def read(cls, run: RunDir) -> Self:
@@ -91,6 +93,7 @@ class EncoderRecord:
             logit_scale=encoder.logit_scale,
             context_length=encoder.context_length,
             preprocess=json.loads(json.dumps(encoder.preprocess.to_dict())),  # lists, as read back
+            logit_bias=getattr(encoder, "logit_bias", None),
         )
 
     def require_same(self, encoder: DualEncoder) -> None:

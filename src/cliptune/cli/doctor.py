@@ -102,6 +102,8 @@ def _show(found: Diagnosis) -> None:
     columns = ("engine", "precision", "images/s", "texts/s", "min cosine", "same label", "")
     print_table(f"{found.model} on {found.sample}; cosines are mean-centred", columns, rows)
     print_text(f"Choice: {found.choice} ({found.reason})")
+    checks = [(one.name, one.status, one.said) for one in found.self_check.findings]
+    print_table(f"Self-check of {found.model}", ("what", "", ""), checks)
     for asked, choice in found.remembered.items():
         if choice.surprise:
             until = choice.to_dict()["holds_until"]

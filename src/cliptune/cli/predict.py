@@ -29,6 +29,7 @@ def predict(
     run: Path | None = None,
     top: Annotated[int, whole()] = 5,
     csv: bool = False,
+    score: Literal["softmax", "sigmoid"] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     model: ModelName = "lite",
     prompts: Templates = TemplateOptions(),
@@ -44,6 +45,8 @@ def predict(
         run: A classifier that 'cliptune fit' wrote; it brings its labels, texts and encoder.
         top: How many labels to show for each image.
         csv: Comma-separated values on standard output.
+        score: softmax over the labels, or sigmoid of each label on its own; what the model was
+            trained for otherwise.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
             or a local path.
@@ -60,6 +63,7 @@ def predict(
         top=top,
         model=model,
         prompts=prompts,
+        score=score,
         on_bad_image=on_bad_image,
         compute=compute,
         progress=TerminalWatch(),

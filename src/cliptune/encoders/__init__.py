@@ -13,11 +13,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.families import family_of_weights
 from cliptune.encoders.model_files import find_files, is_local
 from cliptune.encoders.names import LITE, Embedded, parse_name
 from cliptune.encoders.precision import choose_device
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.encoders.published import published
+from cliptune.encoders.published import Published, published
 
 __all__ = ["DualEncoder", "ModelInfo", "Preprocess", "list_models", "load_encoder"]
 
@@ -31,12 +32,14 @@ class ModelInfo:
         architecture: open_clip's name of it, or ``lite``.
         tag: Which weights of that architecture; empty for ``lite``.
         local: Its weights are on this machine.
+        family: Its family's name; see ``families``.
     """
 
     name: str
     architecture: str
     tag: str
     local: bool
+    family: str = ""
 
 
 def load_encoder(
@@ -46,8 +49,9 @@ def load_encoder(
 
     Args:
         name: ``lite``; ``ARCHITECTURE/TAG`` of open_clip, as in ``ViT-B-32/openai``; one of
-            OpenAI's own names, as in ``ViT-B/32``; ``hf-hub:OWNER/NAME``; a local folder; a
-            checkpoint file, or ``ARCHITECTURE@FILE``.
+            OpenAI's own names, as in ``ViT-B/32``; ``hf-hub:OWNER/NAME``, with ``@REVISION``
+            behind it or without; a local folder; a checkpoint file, or ``ARCHITECTURE@FILE``.
+            ``?max_patches=N`` behind a name sets the patches of SigLIP 2 NaFlex.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
@@ -68,6 +72,10 @@ def load_encoder(
     # be told at once.
     files = find_files(ref, name)
     target = choose_device(device)
+    if files.by_transformers:
+        from cliptune.encoders.transformers_encoder import build_family_encoder
+
+        return build_family_encoder(name, files, device=target, precision=precision)
     from cliptune.encoders.open_clip_encoder import build_encoder
 
     return build_encoder(name, files, device=target, precision=precision)
@@ -75,9 +83,14 @@ def load_encoder(
 
 def list_models() -> tuple[ModelInfo, ...]:
     """List ``lite`` and all weights that open_clip knows, without importing torch."""
-    lite = ModelInfo(LITE, LITE, "", local=True)
+    lite = ModelInfo(LITE, LITE, "", local=True, family=LITE)
     entries = [entry for tags in published().values() for entry in tags.values()]
-    return (lite, *(ModelInfo(e.name, e.architecture, e.tag, is_local(e)) for e in entries))
+    return (lite, *map(_describe, entries))
+
+
+def _describe(entry: Published) -> ModelInfo:
+    family = family_of_weights(entry.architecture, entry.tag)
+    return ModelInfo(entry.name, entry.architecture, entry.tag, is_local(entry), family)
 
 
 @runtime_checkable
@@ -88,6 +101,8 @@ class DualEncoder(Protocol):
         name: What the user calls it, e.g. ``ViT-B-32/openai`` or ``lite``.
         dim: Length of an embedding.
         logit_scale: The factor (already exponentiated) that the model multiplies cosines by.
+            Encoders may also have a ``logit_bias``, a ``score`` and a ``prompt``; see
+            ``encoder_score``.
         context_length: Tokens that fit into the text tower, begin and end marks included.
         preprocess: From a PIL image to the tower's input.
         fingerprint: Hex digest of all weights, preprocessing and tokenizer settings: two

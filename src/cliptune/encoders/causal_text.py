@@ -24,8 +24,10 @@ def find_text_end(model: nn.Module) -> TextEnd:
     """Tell how far a model's rows of ids can be cut.
 
     A model whose ``encode_text`` takes rows of any length, and pays no heed to trailing
-    ``padding_id``, says so by that attribute.
+    ``padding_id``, says so by that attribute; one may also say all of it, by ``text_end``.
     """
+    if isinstance(said := getattr(model, "text_end", None), TextEnd):
+        return said
     tower = _causal_tower(model)
     if tower is not None:
         largest = _pooling(tower) == "argmax"

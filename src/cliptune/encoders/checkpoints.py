@@ -20,9 +20,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from cliptune.encoders.shards import SHARDS, shard_paths
 from cliptune.errors import CheckpointError
 
-__all__ = ["OPENAI_DIGESTS", "Checkpoint", "load_weights", "read_checkpoint"]
+__all__ = [
+    "OPENAI_DIGESTS",
+    "Checkpoint",
+    "describe_faults",
+    "load_weights",
+    "read_checkpoint",
+]
 
 # SHA-256 of OpenAI's archives, as they stand in the download addresses of the `clip` package.
 OPENAI_DIGESTS = {
@@ -51,6 +58,10 @@ _BROKEN = (
     AssertionError,
     struct.error,
 )
+# Where training loops put a model's tensors, open_clip's first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# What DataParallel, torch.compile and a class around the model put before each name.
+_PREFIXES = ("module.", "_orig_mod.", "model.")
 _OPENAI_SETTINGS = ("input_resolution", "context_length", "vocab_size")
 _REMEDY = "use a .safetensors file, or a file of plain tensors that its author saves again"
 
@@ -60,7 +71,8 @@ class Checkpoint:
     """Tensors by name, and what the file says about who wrote it.
 
     Attributes:
-        tensors: As they stand in the file, a wrapper's ``module.`` prefix removed.
+        tensors: As they stand in the file, wrappers' prefixes (``module.``, ``_orig_mod.``,
+            ``model.``) removed.
         origin: ``openai`` for the original release's layout, ``training`` for a checkpoint
             that open_clip's training wrote, ``plain`` for tensors alone.
     """
@@ -76,6 +88,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: The file is broken, holds something else than tensors, contains code,
             or is a TorchScript archive that is none of OpenAI's.
     """
+    if path.name == SHARDS:
+        parts = [_read_safetensors(part) for part in shard_paths(path)]
+        return _to_checkpoint({k: v for part in parts for k, v in part.items()}, path)
     if path.suffix == ".safetensors":
         return _to_checkpoint(_read_safetensors(path), path)
     if _is_torchscript(path):
@@ -99,15 +114,20 @@ def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: 
             for name, tensor in tensors.items()
             if name in expected and not _fits(tensor, expected[name])
         ],
-        "with NaN or infinity": [name for name, t in tensors.items() if not _is_finite(t)],
     }
-    found = [_describe(kind, names) for kind, names in faults.items() if names]
-    if found:
+    if found := describe_faults(faults, tensors):
         remedy = "name the right architecture as ARCHITECTURE@FILE, or check the file"
         if tensors and all(name.startswith("visual.") for name in tensors):
             remedy = "it holds an image tower and no text tower: give an encoder with both"
-        raise CheckpointError(f"{source} does not fit the model: {'; '.join(found)}; {remedy}")
+        raise CheckpointError(f"{source} does not fit the model: {found}; {remedy}")
     model.load_state_dict(dict(tensors), strict=True)
+
+
+def describe_faults(faults: Mapping[str, list[str]], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Say in one clause which names are at fault, and which tensors hold NaN; empty if none."""
+    broken = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    kinds = {**faults, "with NaN or infinity": broken}
+    return "; ".join(_describe(kind, names) for kind, names in kinds.items() if names)
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -167,21 +187,39 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 
 def _to_checkpoint(content: Any, path: Path) -> Checkpoint:  # Any: whatever a file holds
     """Find the tensors in what a file holds."""
-    in_training = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
-    tensors = content["state_dict"] if in_training else content
-    is_flat = isinstance(tensors, dict) and all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in tensors.items()
-    )
-    if not is_flat or not tensors:
+    wrapper = next((key for key in _WRAPPERS if _is_flat(_part(content, key))), None)
+    tensors = content if wrapper is None else content[wrapper]
+    if not _is_flat(tensors):
+        seen = f" (keys: {', '.join(map(repr, list(content)[:5]))})" if _is_named(content) else ""
         raise CheckpointError(
-            f"{path} holds no tensors by name, nor 'state_dict' with them; {_REMEDY}"
+            f"{path} holds no tensors by name, nor {', '.join(map(repr, _WRAPPERS))} with "
+            f"them{seen}; {_REMEDY}"
         )
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = _without_prefixes(tensors)
     if all(name in tensors for name in _OPENAI_SETTINGS):
         return Checkpoint(_without_settings(tensors), "openai")
-    return Checkpoint(dict(tensors), "training" if in_training else "plain")
+    return Checkpoint(dict(tensors), "training" if wrapper == _WRAPPERS[0] else "plain")
+
+
+def _part(content: Any, key: str) -> Any:  # Any: whatever a file holds
+    return content.get(key) if isinstance(content, dict) else None
+
+
+def _is_named(content: Any) -> bool:  # Any: whatever a file holds
+    return isinstance(content, dict) and all(isinstance(key, str) for key in content)
+
+
+def _is_flat(content: Any) -> bool:  # Any: whatever a file holds
+    tensors = content.values() if isinstance(content, dict) and content else [None]
+    return _is_named(content) and all(isinstance(one, torch.Tensor) for one in tensors)
+
+
+def _without_prefixes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take off what wrappers put before every name, however they were nested."""
+    found = dict(tensors)
+    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in found)), None):
+        found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return found
 
 
 def _without_settings(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

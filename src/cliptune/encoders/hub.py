@@ -13,7 +13,9 @@ import logging
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from cliptune.errors import UnavailableError
@@ -24,11 +26,13 @@ __all__ = [
     "fetch_file",
     "fetch_tokenizer",
     "has_tokenizer",
+    "offline",
     "old_cache_file",
     "tokenizer_files",
 ]
 
 _log = logging.getLogger(__name__)
+_OFFLINE: ContextVar[bool] = ContextVar("cliptune_offline", default=False)
 
 _ANSWER_SECONDS = 3.0
 _VOCABULARIES = (
@@ -49,12 +53,22 @@ _TOKENIZER_FILES = (
 )
 
 
-def cached_file(repo: str, filenames: Sequence[str]) -> Path | None:
+@contextmanager
+def offline(wanted: bool = True) -> Iterator[None]:
+    """Fetch nothing within the block: what is in the cache is used, all else is refused."""
+    token = _OFFLINE.set(wanted or _OFFLINE.get())
+    try:
+        yield
+    finally:
+        _OFFLINE.reset(token)
+
+
+def cached_file(repo: str, filenames: Sequence[str], *, revision: str | None = None) -> Path | None:
     """Find the first of some files of a repository in the local cache, without the network."""
     from huggingface_hub import try_to_load_from_cache
 
     for filename in filenames:
-        found = try_to_load_from_cache(repo, filename)
+        found = try_to_load_from_cache(repo, filename, revision=revision)
         if isinstance(found, str):
             return Path(found)
     return None
@@ -67,19 +81,22 @@ def old_cache_file(url: str) -> Path | None:
     return path if name and path.is_file() else None
 
 
-def fetch_file(repo: str, filenames: Sequence[str], *, purpose: str) -> Path:
+def fetch_file(
+    repo: str, filenames: Sequence[str], *, purpose: str, revision: str | None = None
+) -> Path:
     """Return the first of some files that the repository has, from the cache or fetched.
 
     Args:
         repo: ``OWNER/NAME``.
         filenames: Wanted names, the best first.
         purpose: What the file is, for the message, e.g. ``"the weights of RN50/openai"``.
+        revision: A branch, tag or commit; the main branch otherwise.
 
     Raises:
         UnavailableError: There is none in the cache and the hub does not answer, refuses, or
             has none of them; raised within seconds.
     """
-    if found := cached_file(repo, filenames):
+    if found := cached_file(repo, filenames, revision=revision):
         return found
     _require_hub(purpose)
     from huggingface_hub import hf_hub_download
@@ -87,32 +104,34 @@ def fetch_file(repo: str, filenames: Sequence[str], *, purpose: str) -> Path:
 
     for filename in filenames:
         try:
-            return Path(hf_hub_download(repo, filename, etag_timeout=_ANSWER_SECONDS))
+            path = hf_hub_download(repo, filename, revision=revision, etag_timeout=_ANSWER_SECONDS)
+            return Path(path)
         except LocalEntryNotFoundError as error:  # the hub stopped answering
             raise _unavailable(purpose, _first_line(error)) from error
         except EntryNotFoundError:
             _log.debug("%s has no %s", repo, filename)
         except (OSError, HTTPError) as error:  # refused, gated, no such repository, full disk
-            raise _unavailable(purpose, _first_line(error)) from error
+            raise _unavailable(purpose, _why_refused(error, repo, revision)) from error
     raise _unavailable(purpose, f"{repo} on the hub has none of {', '.join(filenames)}")
 
 
-def fetch_tokenizer(repo: str, *, purpose: str) -> Path:
+def fetch_tokenizer(repo: str, *, purpose: str, revision: str | None = None) -> Path:
     """Return a folder with the files of a repository's tokenizer.
 
     Raises:
         UnavailableError: As for ``fetch_file``.
     """
-    if found := cached_file(repo, _VOCABULARIES):
+    if found := cached_file(repo, _VOCABULARIES, revision=revision):
         return found.parent
     _require_hub(purpose)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HTTPError
 
     try:
-        folder = Path(snapshot_download(repo, allow_patterns=list(_TOKENIZER_FILES)))
+        patterns = list(_TOKENIZER_FILES)
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
     except (OSError, HTTPError) as error:
-        raise _unavailable(purpose, _first_line(error)) from error
+        raise _unavailable(purpose, _why_refused(error, repo, revision)) from error
     if not has_tokenizer(folder):
         raise _unavailable(purpose, f"{repo} on the hub has no vocabulary")
     return folder
@@ -128,9 +147,33 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [path for name in _TOKENIZER_FILES if (path := folder / name).is_file()]
 
 
+def _why_refused(error: BaseException, repo: str, revision: str | None) -> str:
+    """Say in a clause why the hub gave nothing, and what would help."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{repo} is gated: accept its terms on its page, then set HF_TOKEN or log in with "
+            "'hf auth login'"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repo} has no revision {revision!r}; name a branch, a tag or a commit of it"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"the hub has no repository {repo}, or it is private: check the name, or set HF_TOKEN"
+        )
+    return _first_line(error)
+
+
 def _require_hub(purpose: str) -> None:
     from huggingface_hub import constants
 
+    if _OFFLINE.get():
+        raise _unavailable(purpose, "--offline was given")
     if constants.HF_HUB_OFFLINE:
         raise _unavailable(purpose, "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set")
     if reason := _why_unreachable(constants.ENDPOINT):

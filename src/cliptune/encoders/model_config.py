@@ -15,7 +15,7 @@ from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.precision import choose_device
 from cliptune.errors import CheckpointError
 
-__all__ = ["ModelConfig", "blueprint_of", "rebuild_encoder"]
+__all__ = ["ModelConfig", "blueprint_of", "rebuild_encoder", "tokenizer_contents"]
 
 _TOKENIZER, _TEXT_MODEL = "tokenizer", "text_model"
 
@@ -25,13 +25,16 @@ class ModelConfig:
     """A model without its weights.
 
     Attributes:
-        kind: ``lite``, or ``open_clip`` for all that open_clip can describe.
-        config: open_clip's description of the model, or that of the text tower of ``lite``.
-        preprocess: Fields of open_clip's ``PreprocessCfg``; empty for ``lite``.
+        kind: ``lite``, ``open_clip`` for all that open_clip can describe, or ``transformers`` for
+            the families that transformers builds.
+        config: open_clip's or transformers' description of the model, or that of the text tower
+            of ``lite``.
+        preprocess: Fields of open_clip's ``PreprocessCfg``, or of ``Preprocess`` for
+            transformers; empty for ``lite``.
         files: Contents of the tokenizer's and the text tower's files, by relative path.
     """
 
-    kind: Literal["lite", "open_clip"]
+    kind: Literal["lite", "open_clip", "transformers"]
     config: Mapping[str, Any]  # Any: nested JSON
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -52,13 +55,16 @@ def blueprint_of(config: Mapping[str, Any], files: ModelFiles) -> ModelConfig:
         config: open_clip's description, as it was used.
         files: Where tokenizer and text tower were read from.
     """
-    contents = {}
-    if files.tokenizer is not None:
-        for path in tokenizer_files(files.tokenizer):
-            contents[f"{_TOKENIZER}/{path.name}"] = path.read_bytes()
+    contents = tokenizer_contents(files.tokenizer)
     if files.text_model is not None:
         contents[f"{_TEXT_MODEL}/config.json"] = (files.text_model / "config.json").read_bytes()
     return ModelConfig("open_clip", config, files.preprocess, contents)
+
+
+def tokenizer_contents(folder: Path | None) -> dict[str, bytes]:
+    """Return the contents of a tokenizer's files, by the path that a blueprint keeps them at."""
+    paths = [] if folder is None else tokenizer_files(folder)
+    return {f"{_TOKENIZER}/{path.name}": path.read_bytes() for path in paths}
 
 
 def rebuild_encoder(
@@ -91,8 +97,6 @@ def rebuild_encoder(
         return rebuild_lite(
             config, weights=weights, folder=folder, device=target, precision=precision
         )
-    from cliptune.encoders.open_clip_encoder import build_encoder
-
     tokenizer, text_model = folder / _TOKENIZER, folder / _TEXT_MODEL
     files = ModelFiles(
         weights=weights,
@@ -101,6 +105,12 @@ def rebuild_encoder(
         tokenizer=tokenizer if tokenizer.is_dir() else None,
         text_model=text_model if text_model.is_dir() else None,
     )
+    if kind == "transformers":
+        from cliptune.encoders.transformers_encoder import build_family_encoder
+
+        return build_family_encoder(name, files, device=target, precision=precision)
+    from cliptune.encoders.open_clip_encoder import build_encoder
+
     return build_encoder(name, files, device=target, precision=precision)
 
 
@@ -111,9 +121,10 @@ def _read_facts(
         kind, config, preprocess = (facts[key] for key in ("kind", "config", "preprocess"))
     except KeyError as error:
         raise CheckpointError(f"the description of encoder {name!r} lacks {error}") from error
-    if kind not in ("lite", "open_clip"):
+    if kind not in ("lite", "open_clip", "transformers"):
         raise CheckpointError(
-            f"encoder {name!r} is of the kind {kind!r:.80}; expected lite or open_clip"
+            f"encoder {name!r} is of the kind {kind!r:.80}; expected lite, open_clip or "
+            "transformers"
         )
     if not isinstance(config, dict) or not isinstance(preprocess, dict):
         raise CheckpointError(

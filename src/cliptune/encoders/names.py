@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from cliptune.encoders.families import families
 from cliptune.encoders.published import (
     Published,
     architectures,
@@ -17,9 +18,11 @@ from cliptune.encoders.published import (
     is_architecture,
     published,
 )
+from cliptune.encoders.refused import refuse_named
 from cliptune.errors import InputError, UnknownNameError
 
 __all__ = [
+    "DESCRIPTIONS",
     "LITE",
     "OPENAI_NAMES",
     "Embedded",
@@ -28,9 +31,11 @@ __all__ = [
     "LocalFolder",
     "ModelRef",
     "parse_name",
+    "split_max_patches",
 ]
 
 LITE = "lite"
+DESCRIPTIONS = ("open_clip_config.json", "config.json")
 
 OPENAI_NAMES = {
     "RN50": "RN50",
@@ -45,6 +50,7 @@ OPENAI_NAMES = {
 }
 
 _HUB_PREFIX = "hf-hub:"
+_MAX_PATCHES = re.compile(r"^(?P<base>.+)\?max_patches=(?P<number>\d{1,6})$")
 _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _ELSE = (
     "or give hf-hub:OWNER/NAME, a local folder, a checkpoint file or ARCHITECTURE@FILE; "
@@ -59,16 +65,21 @@ class Embedded:
 
 @dataclass(frozen=True)
 class HubRepo:
-    """A repository on the Hugging Face hub."""
+    """A repository on the Hugging Face hub; without a revision its main branch."""
 
     repo: str
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder with a description of the model and its weights."""
+    """A folder with a description of the model and its weights.
+
+    ``config`` names the description where the folder holds several.
+    """
 
     path: Path
+    config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,13 +97,15 @@ def parse_name(name: str) -> ModelRef:
     """Find out which model is meant; names that are known come before paths.
 
     Args:
-        name: ``lite``; ``ARCHITECTURE/TAG``; one of OpenAI's names; ``hf-hub:OWNER/NAME``;
-            a folder; a file; ``ARCHITECTURE@FILE``.
+        name: ``lite``; ``ARCHITECTURE/TAG``; one of OpenAI's names; ``hf-hub:OWNER/NAME``
+            or ``hf-hub:OWNER/NAME@REVISION``;
+            a folder; a file; ``ARCHITECTURE@FILE``; any of them with ``?max_patches=N`` behind it.
 
     Raises:
         UnknownNameError: Neither a known name nor a path that exists.
         InputError: An architecture without a tag, a broken hub name, or a missing file.
     """
+    name, _ = split_max_patches(name)
     if name == LITE:
         return Embedded()
     if name in OPENAI_NAMES:
@@ -109,8 +122,18 @@ def parse_name(name: str) -> ModelRef:
     if path.is_dir():
         return LocalFolder(path)
     if path.is_file():
+        if path.name in DESCRIPTIONS:
+            return LocalFolder(path.parent, path.name)
         return LocalFile(path)
+    if _is_hub_name(name):
+        return _hub_repo(f"{_HUB_PREFIX}{name}")
     raise _refusal(name)
+
+
+def split_max_patches(name: str) -> tuple[str, int | None]:
+    """Part a name from the number of patches that is asked for behind it."""
+    found = _MAX_PATCHES.match(name)
+    return (found["base"], int(found["number"])) if found else (name, None)
 
 
 def _known(architecture: str, tag: str) -> Published:
@@ -124,10 +147,14 @@ def _known(architecture: str, tag: str) -> Published:
 
 
 def _hub_repo(name: str) -> HubRepo:
-    repo = name.removeprefix(_HUB_PREFIX)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise InputError(f"model {name!r}: expected {_HUB_PREFIX}OWNER/NAME")
-    return HubRepo(repo)
+    repo, at, revision = name.removeprefix(_HUB_PREFIX).partition("@")
+    right = re.fullmatch(r"[\w.-]+/[\w.-]+", repo) and ".." not in revision
+    refuse_named(repo)
+    if not right or (at and not re.fullmatch(r"[\w./-]+", revision)):
+        raise InputError(
+            f"model {name!r}: expected {_HUB_PREFIX}OWNER/NAME, with @REVISION behind it or without"
+        )
+    return HubRepo(repo, revision or None)
 
 
 def _existing_file(file: str, name: str) -> Path:
@@ -137,8 +164,21 @@ def _existing_file(file: str, name: str) -> Path:
     return path
 
 
+def _is_hub_name(name: str) -> bool:
+    """Say whether a name that is nothing else is one of the hub: its owner publishes models."""
+    owner, slash, rest = name.partition("/")
+    if not slash or "/" in rest or owner in architectures():
+        return False
+    told = [example for family in families().values() for example in family.examples]
+    owners = {example.removeprefix(_HUB_PREFIX).partition("/")[0] for example in told}
+    for entry in (entry for tags in published().values() for entry in tags.values()):
+        owners.add(entry.repo.partition("/")[0])
+    return owner in owners - {""}
+
+
 def _refusal(name: str) -> InputError:
     """Say what is wrong with a name that is neither known nor a path."""
+    refuse_named(name)
     if name in architectures():
         return InputError(_without_tag(name))
     architecture, slash, tag = name.rpartition("/")

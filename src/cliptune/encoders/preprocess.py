@@ -1,6 +1,6 @@
 """From a decoded picture to the pixels that a model was trained on.
 
-It knows nothing about files or models: a ``Preprocess`` is five constants and one function.
+It knows nothing about files or models: a ``Preprocess`` is some constants and one function.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cliptune.encoders.native_patches import pack_patches
+from cliptune.encoders.torch_resize import resize_in_torch
 from cliptune.system.typed import require_types
 
 __all__ = ["Preprocess"]
@@ -21,6 +23,7 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+_LATER_FIELDS = ("resampler", "crop_rounding", "patch_size")  # told where they are not the usual
 _THIN = 256  # a resized picture of so many times the crop's area is not made whole
 
 
@@ -35,32 +38,58 @@ class Preprocess:
         size: Height and width in pixels of what the model sees.
         resize_mode: ``shortest`` scales the shorter side to ``size`` and crops the centre,
             ``longest`` fits the whole image and pads with ``fill``, ``squash`` ignores the
-            aspect ratio. The names are open_clip's.
+            aspect ratio. The names are open_clip's. ``native`` keeps the aspect ratio and gives
+            as many patches as fit.
         interpolation: ``bicubic`` or ``bilinear``.
         mean: Channel means, for values in [0, 1].
         std: Channel standard deviations, for values in [0, 1].
         fill: Value in 0..255 of the padding of ``longest``.
         crop_fraction: Share of the resized image's shorter side that the crop of ``shortest``
             keeps, as timm's ``crop_pct``: 0.875 resizes to 256 pixels and crops 224.
+        resampler: ``pillow`` as in open_clip, or ``torch`` as in transformers, whose rounding
+            moves one value in 300 by one.
+        crop_rounding: Where an odd number of pixels is cut off: half of it to the ``nearest``
+            even number, or ``down`` as in transformers.
+        patch_size: Side in pixels of a patch for ``native``; what comes out is then patches, as
+            ``native_patches`` packs them, and ``size`` is that of the packing.
     """
 
     size: tuple[int, int] = (224, 224)
-    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    resize_mode: Literal["shortest", "longest", "squash", "native"] = "shortest"
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     fill: int = 0
     crop_fraction: float = 1.0
+    resampler: Literal["pillow", "torch"] = "pillow"
+    crop_rounding: Literal["nearest", "down"] = "nearest"
+    patch_size: int = 0
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image.
 
         Returns:
             uint8, shape (3, H, W), values 0..255, contiguous. Equal to open_clip's evaluation
-            transform before normalisation.
+            transform before normalisation, with ``torch`` to that of transformers.
         """
+        if self.resize_mode == "native":
+            return pack_patches(image, self.max_patches, self.patch_size)
+        if self.resampler == "torch":
+            return self._resize_in_torch(image)
         resized = self._resize(image)
         return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
+
+    @property
+    def max_patches(self) -> int:
+        """Patches of a picture at most, for ``native``."""
+        return self.size[0] - 1
+
+    @property
+    def side(self) -> int:
+        """Pixels of the shorter side of what the model sees, or of a square of all patches."""
+        if self.resize_mode == "native":
+            return int(self.max_patches**0.5) * self.patch_size
+        return min(self.size)
 
     @property
     def min_side(self) -> int:
@@ -70,7 +99,8 @@ class Preprocess:
         reduced scale down to this moves pixels by less than 1/255 on average and embeddings of
         ``lite`` by a cosine of 0.0002; down to three times it was 0.0006.
         """
-        return 4 * int(max(self.size) / self.crop_fraction)
+        longest = self.side if self.resize_mode == "native" else max(self.size)
+        return 4 * int(longest / self.crop_fraction)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map bytes (B, 3, H, W) to the normalised float32 of the same shape."""
@@ -80,8 +110,13 @@ class Preprocess:
         return normalised
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
-        """Return the fields as plain JSON values."""
-        return asdict(self)
+        """Return the fields as plain JSON values.
+
+        Fields that came later are told where they differ from what was usual before: what is
+        kept by these values stays valid.
+        """
+        usual = {name: type(self).__dataclass_fields__[name].default for name in _LATER_FIELDS}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     @classmethod
     def from_dict(cls, values: object) -> Self:
@@ -100,6 +135,9 @@ class Preprocess:
         found = cls(**fields)
         require_types(found, cls, "preprocess")
         is_right = min(found.size) > 0 and min(found.std) > 0 and 0 <= found.fill <= 255
+        is_native = found.resize_mode == "native"
+        if is_native and not (0 < found.patch_size <= 256 and found.size[0] > 1):
+            raise ValueError("preprocess names patches and no size of them")
         if not is_right or not 0 < found.crop_fraction <= 1:
             raise ValueError(
                 "preprocess has a size, std, fill or crop_fraction that is out of range"
@@ -112,14 +150,31 @@ class Preprocess:
         if self.resize_mode == "squash":
             return image.resize((width, height), resampling)
         if self.resize_mode == "shortest":
-            cover = (int(height / self.crop_fraction), int(width / self.crop_fraction))
-            return _resize_and_crop(image, cover, (height, width), resampling)
+            return _resize_and_crop(image, self._cover(), (height, width), resampling)
         fitted = image.resize(
             _scale_down(image, max(image.height / height, image.width / width)), resampling
         )
         canvas = Image.new("RGB", (width, height), (self.fill,) * 3)
         canvas.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
         return canvas
+
+    def _cover(self) -> tuple[int, int]:
+        """Return height and width of what is cropped; the sum keeps 346 from being 345.99."""
+        height, width = (int(side / self.crop_fraction + 1e-6) for side in self.size)
+        return height, width
+
+    def _resize_in_torch(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize with torch's own kernel for bytes, as transformers does, and crop."""
+        cover = self._cover()
+        if self.resize_mode == "shortest":
+            width, height = _covering_size(image, cover)
+            cover = (height, width)
+        resized = resize_in_torch(image, cover, self.interpolation)
+        margins = [whole - part for whole, part in zip(cover, self.size, strict=True)]
+        round_half = round if self.crop_rounding == "nearest" else int
+        top, left = (round_half(margin / 2) for margin in margins)
+        height, width = self.size
+        return np.ascontiguousarray(resized[:, top : top + height, left : left + width])
 
 
 def _resize_and_crop(

@@ -137,13 +137,19 @@ class FolderTokenizer:
         )
         return len(encoded.input_ids) + (_MARKS + 1 if clips else 0)
 
+    @property
+    def cleaning(self) -> str:
+        """How open_clip cleans a text before this tokenizer sees it."""
+        return str(self._options.get("clean", "whitespace"))
+
     def padded_definition(self) -> str | None:
         """Return the JSON of the ``tokenizers`` library with this cut and padding, if it can do it.
 
         It cannot where ids are rearranged afterwards, or the tokenizer is not of that library.
         """
         backend = getattr(self._tokenizer.tokenizer, "backend_tokenizer", None)
-        if backend is None or self._mode or self._options:
+        rearranged = any(self._options.get(name) for name in ("strip_sep_token", "language"))
+        if backend is None or self._mode or rearranged:
             return None
         self([""])  # stores the padding and truncation in the backend
         definition: str = backend.to_str()

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.compiling import CompiledWhenLong
+from cliptune.encoders.families.facts import Score
 from cliptune.encoders.model_config import ModelConfig
 from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
@@ -101,6 +102,10 @@ class TorchEncoder:
         architecture: All that shapes the computation and is not among the weights (activation,
             heads, pooling), as text; part of the fingerprint.
         blueprint: What rebuilds the module around its weights, where it can be rebuilt.
+        family: Its family's name, where one is stated; see ``families``.
+        score: What it was trained for, ``softmax`` or ``sigmoid``; the latter where nothing is
+            said and it has a bias.
+        prompt: The template that its family's authors use.
     """
 
     engine = "torch"
@@ -118,6 +123,9 @@ class TorchEncoder:
         causal_text: bool = False,
         architecture: str = "",
         blueprint: ModelConfig | None = None,
+        family: str = "",
+        score: Score | None = None,
+        prompt: str | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -129,6 +137,9 @@ class TorchEncoder:
         self.causal_text = causal_text
         self.architecture = architecture
         self.blueprint = blueprint
+        self.family = family
+        self.prompt = prompt
+        self.score: Score = score or ("softmax" if self.logit_bias is None else "sigmoid")
         self._convolutional = is_convolutional(model)
         self._place()
         self._image_tower = self._towers.encode_image
@@ -144,6 +155,12 @@ class TorchEncoder:
     def logit_scale(self) -> float:
         """The factor, already exponentiated, that the model multiplies cosines by."""
         return float(self._towers.logit_scale.detach().float().exp())
+
+    @property
+    def logit_bias(self) -> float | None:
+        """What the model adds to its logits; None where it adds nothing."""
+        bias = getattr(self.model, "logit_bias", None)
+        return None if bias is None else float(bias.detach().float())
 
     @cached_property
     def dim(self) -> int:
@@ -245,6 +262,9 @@ class TorchEncoder:
             causal_text=self.causal_text,
             architecture=self.architecture,
             blueprint=self.blueprint,
+            family=self.family,
+            score=self.score,
+            prompt=self.prompt,
         )
 
     @property
@@ -258,9 +278,14 @@ class TorchEncoder:
     def _place(self) -> None:
         if self.precision != "fp32":
             _ = self.fingerprint  # of the weights before they are rounded
-        scale = self._towers.logit_scale.detach().float()
+        exact = {
+            name: value.detach().float()
+            for name in ("logit_scale", "logit_bias")
+            if (value := getattr(self.model, name, None)) is not None
+        }
         self.model.eval().to(self.device, DTYPES[self.precision])
-        self._towers.logit_scale.data = scale.to(self.device)
+        for name, value in exact.items():
+            getattr(self.model, name).data = value.to(self.device)
         if self._convolutional:
             self.model.to(memory_format=torch.channels_last)
 

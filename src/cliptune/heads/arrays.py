@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FloatArray", "Labels", "accuracy", "log_loss", "project", "row_chunks", "softmax"]
+__all__ = [
+    "FloatArray",
+    "Labels",
+    "accuracy",
+    "log_loss",
+    "project",
+    "row_chunks",
+    "sigmoid",
+    "softmax",
+]
 
 FloatArray = NDArray[np.floating[Any]]  # Any: float16 to float64
 Labels = NDArray[np.integer[Any]]  # Any: any width of integer
@@ -39,6 +48,12 @@ def project(X: FloatArray, weight: NDArray[np.float32]) -> NDArray[np.float32]:
 def softmax(logits: FloatArray) -> NDArray[np.float64]:
     """Turn logits (N, C) into probabilities (N, C) in double precision."""
     return np.exp(_log_softmax(logits))
+
+
+def sigmoid(logits: FloatArray) -> NDArray[np.float64]:
+    """Turn each logit into a probability of its own, 1 / (1 + exp(-x)), in double precision."""
+    odds: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -logits.astype(np.float64)))
+    return odds
 
 
 def log_loss(logits: FloatArray, y: Labels) -> float:

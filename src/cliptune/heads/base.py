@@ -49,6 +49,7 @@ class BaseHead:
 
     name: ClassVar[str]
     saved_axes: ClassVar[Mapping[str, int]]
+    later_axes: ClassVar[Mapping[str, int]] = {}  # what heads of older releases did not save
 
     classes_: NDArray[Any] = field(init=False, repr=False)  # Any: numbers, or a caller's labels
     n_parameters_: int = field(init=False, repr=False)
@@ -167,7 +168,8 @@ class BaseHead:
         Raises:
             CheckpointError: A parameter or an array is missing, unknown or broken.
         """
-        arrays = check_state(state, cls.saved_axes)
+        later = {name: axes for name, axes in cls.later_axes.items() if name in state}
+        arrays = check_state(state, {**cls.saved_axes, **later})
         head = construct(cls, parameters)
         head._restore(arrays)
         return head

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
-from cliptune.heads.arrays import FloatArray, Labels, project
+from cliptune.heads.arrays import FloatArray, Labels, project, sigmoid
 from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import Validation, check_rows, check_scale
 
@@ -44,15 +44,19 @@ class ZeroShotHead(BaseHead):
         classes_: int64 (C,).
         text_rows_: float32 (C, D), unit rows.
         logit_scale_: The encoder's own factor.
+        logit_bias_: What the encoder adds to logits, 0 for most: it moves each label's sigmoid,
+            and neither the softmax nor the order.
         n_parameters_: 0.
         history_: Empty, there is no training.
     """
 
     name: ClassVar[str] = "zero-shot"
     saved_axes: ClassVar[Mapping[str, int]] = {"text_rows": 2, "logit_scale": 1}
+    later_axes: ClassVar[Mapping[str, int]] = {"logit_bias": 1}
 
     text_rows_: NDArray[np.float32] = field(init=False, repr=False)
     logit_scale_: float = field(init=False, repr=False)
+    logit_bias_: float = field(init=False, repr=False)
 
     def fit(
         self,
@@ -63,6 +67,7 @@ class ZeroShotHead(BaseHead):
         logit_scale: float | None = None,
         n_classes: int | None = None,
         validation: Validation | None = None,
+        logit_bias: float = 0.0,
     ) -> Self:
         """Keep the texts; images and labels are accepted as by every head, and not used.
 
@@ -76,27 +81,38 @@ class ZeroShotHead(BaseHead):
             raise InputError(f"{len(text_rows)} text rows came for {n_classes} classes")
         dim = None if X is None else int(X.shape[-1])
         rows = check_rows(text_rows, dim=dim, what="text rows")
-        return self._set(np.asarray(rows, dtype=np.float32), check_scale(logit_scale))
+        texts = np.asarray(rows, dtype=np.float32)
+        return self._set(texts, check_scale(logit_scale), float(logit_bias))
 
     def _row_length(self) -> int:
         return int(self.text_rows_.shape[1])
 
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
-        return zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
+        logits = zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
+        return logits + np.float32(self.logit_bias_) if self.logit_bias_ else logits
+
+    def predict_sigmoid(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return each label's probability on its own (N, C): rows need not sum to 1.
+
+        As SigLIP was trained: arXiv:2303.15343, section 3.2.
+        """
+        return sigmoid(self.predict_logits(X))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         scale = np.array([self.logit_scale_])
-        return {"text_rows": self.text_rows_, "logit_scale": scale}
+        found = {"text_rows": self.text_rows_, "logit_scale": scale}
+        return {**found, "logit_bias": np.array([self.logit_bias_])} if self.logit_bias_ else found
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> object:  # Any: one dtype an array
         """Take what was saved."""
-        return self._set(arrays["text_rows"], float(arrays["logit_scale"][0]))
+        bias = arrays["logit_bias"][0] if "logit_bias" in arrays else 0.0
+        return self._set(arrays["text_rows"], float(arrays["logit_scale"][0]), float(bias))
 
-    def _set(self, text_rows: NDArray[np.float32], logit_scale: float) -> Self:
+    def _set(self, text_rows: NDArray[np.float32], logit_scale: float, logit_bias: float) -> Self:
         self.classes_ = np.arange(len(text_rows))
         self.text_rows_ = text_rows
-        self.logit_scale_ = logit_scale
+        self.logit_scale_, self.logit_bias_ = logit_scale, logit_bias
         self.n_parameters_ = 0
         self.history_ = ()
         return self

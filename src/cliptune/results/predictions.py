@@ -6,6 +6,7 @@ It knows nothing about models or files.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,8 @@ class PredictResult(Result):
         engine: What ran the encoder.
         precision: What it computed in.
         rows_checked: Rows that were computed twice.
+        score: ``softmax`` where an image's probabilities are shares of 1, ``sigmoid`` where each
+            label was judged on its own.
         title: What a table of it is called.
     """
 
@@ -71,6 +74,7 @@ class PredictResult(Result):
     engine: str
     precision: str
     rows_checked: RowsChecked
+    score: Literal["softmax", "sigmoid"] = "softmax"
     title: str = field(default="", repr=False, compare=False, metadata=TRANSIENT)
 
     def blocks(self) -> tuple[Shown, ...]:

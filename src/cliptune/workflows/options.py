@@ -83,11 +83,25 @@ class ComputeOptions:
     truncate: bool = False
     """Cut texts that are longer than the model's context instead of refusing them."""
 
+    max_patches: int | None = None
+    """Patches of a picture at most, for models that keep the aspect ratio (SigLIP 2 NaFlex)."""
+
+    offline: bool = False
+    """Fetch no model: what is on this machine is used, all else is refused."""
+
     cache_dir: Path | None = None
     """Where embeddings are kept; $CLIPTUNE_CACHE or the user's cache otherwise."""
 
     def __post_init__(self) -> None:
         _set(self, "cache_dir", _as_path(self.cache_dir))
+        if self.max_patches is not None:
+            require_count("--max-patches", self.max_patches)
+
+    def model_name(self, name: str) -> str:
+        """Return a model's name with what is asked of its pictures behind it."""
+        if self.max_patches is None or "?max_patches=" in name:
+            return name
+        return f"{name}?max_patches={self.max_patches}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from cliptune.errors import InputError
 from cliptune.workflows.options import ComputeOptions, Prompts, read_prompts
 from cliptune.workflows.progress import ProgressLike, watching
-from cliptune.workflows.prompting import choose_one_template_set
+from cliptune.workflows.prompting import choose_one_template_set, own_template_set
 from cliptune.workflows.requirements import refuse_beside_run, require_compute, require_runs
 from cliptune.workflows.session import EmbeddedTable, Session
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["predict", "read_labels"]
 
+_ALONE = "each label on its own, so that they do not sum to 1"
+
 
 def predict(
     images: Pictures,
@@ -42,6 +44,7 @@ def predict(
     top: int = 5,
     model: Model = "lite",
     prompts: Prompts = (),
+    score: Literal["softmax", "sigmoid"] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     compute: ComputeOptions = ComputeOptions(),
     progress: ProgressLike = None,
@@ -57,7 +60,10 @@ def predict(
             and encoder.
         top: How many labels to keep of each image.
         model: Which encoder, by name or loaded.
-        prompts: How labels become texts.
+        prompts: How labels become texts; the template of the model's authors, where they have
+            one, otherwise.
+        score: What logits become: ``softmax`` over the labels, which sum to 1, or ``sigmoid`` of
+            each label on its own; what the model was trained for otherwise.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
         compute: Where and how the encoder computes.
         progress: A callback, or True for bars.
@@ -75,17 +81,23 @@ def predict(
     require_compute(compute, [] if labels is None else [model])
     if run is not None:
         refuse_beside_run(options, model)
+        if score is not None:
+            raise InputError(
+                f"--score {score} came with --run, whose classifier gives calibrated "
+                "probabilities; leave it out"
+            )
         if isinstance(run, str | Path):
             require_runs([Path(run)])
     names = None if labels is None else read_labels(labels)
-    template_set = choose_one_template_set(options, "predict")
+    asked = choose_one_template_set(options, "predict")
+    template_set = asked if options.templates or options.template else None
 
     from cliptune.workflows.pictures import gather_pictures
 
     table = gather_pictures(images)
     session = Session(compute, watching(progress))
     if names is not None:
-        answers = _zero_shot(table, names, template_set, model, session, on_bad_image)
+        answers = _zero_shot(table, names, template_set, model, session, on_bad_image, score)
     else:
         assert run is not None, "one of both was given"
         if isinstance(run, str | Path):
@@ -112,6 +124,7 @@ class _Answers:
     names: Sequence[str]
     probabilities: NDArray[np.float64]
     abstains: NDArray[np.bool_]
+    score: Literal["softmax", "sigmoid"] = "softmax"
 
     def to_result(self, top: int, session: Session) -> PredictResult:
         """Keep the most probable labels of each image."""
@@ -141,6 +154,7 @@ class _Answers:
             engine=computing["engine"],
             precision=computing["precision"],
             rows_checked=session.store.guard.checked,
+            score=self.score,
             title=self.title,
         )
 
@@ -148,17 +162,21 @@ class _Answers:
 def _zero_shot(
     table: ImageTable,
     names: Sequence[str],
-    template_set: TemplateSet,
+    asked: TemplateSet | None,
     model: Model,
     session: Session,
     on_bad_image: Literal["fail", "skip"],
+    score: Literal["softmax", "sigmoid"] | None,
 ) -> _Answers:
     import numpy as np
 
+    from cliptune.encoders.scoring import bias_of, score_of
     from cliptune.heads.zero_shot import ZeroShotHead
     from cliptune.prompts import ensemble_rows, find_equal_classes
 
     encoder = session.open_encoder(model, table, labels=names)
+    template_set = asked or own_template_set(encoder)
+    score = score or score_of(encoder)
     rows = ensemble_rows(session.text_encoder(encoder), names, template_set.templates)
     if equal := find_equal_classes(names, rows):
         raise InputError(
@@ -166,16 +184,25 @@ def _zero_shot(
             "cannot tell them apart; give each meaning once, or other words"
         )
     embedded = session.embed(encoder, table, on_bad_image=on_bad_image)
-    head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=encoder.logit_scale)
+    head = ZeroShotHead().fit(
+        None,
+        None,
+        text_rows=rows,
+        logit_scale=encoder.logit_scale,
+        logit_bias=bias_of(encoder),
+    )
+    judge = head.predict_sigmoid if score == "sigmoid" else head.predict_proba
+    alone = f"; {_ALONE}" if score == "sigmoid" else ""
     return _Answers(
         task="zero-shot",
-        title=f"{encoder.name} ({encoder.precision}), {template_set.name} prompts",
+        title=f"{encoder.name} ({encoder.precision}), {template_set.name} prompts{alone}",
         encoder=encoder,
         templates=template_set.templates,
         embedded=embedded,
         names=names,
-        probabilities=head.predict_proba(embedded.features.vectors),
+        probabilities=judge(embedded.features.vectors),
         abstains=np.zeros(len(embedded.table), dtype=np.bool_),
+        score=score,
     )
 
 

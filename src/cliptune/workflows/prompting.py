@@ -13,9 +13,15 @@ from cliptune.workflows.options import TemplateOptions
 from cliptune.workflows.progress import Watch
 
 if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
     from cliptune.prompts import TemplateSet
 
-__all__ = ["choose_one_template_set", "choose_template_sets", "note_equal_classes"]
+__all__ = [
+    "choose_one_template_set",
+    "choose_template_sets",
+    "note_equal_classes",
+    "own_template_set",
+]
 
 
 def choose_template_sets(options: TemplateOptions) -> list[TemplateSet]:
@@ -42,6 +48,17 @@ def choose_one_template_set(options: TemplateOptions, verb: str) -> TemplateSet:
             f"({', '.join(s.name for s in sets)}); compare sets with 'cliptune evaluate'"
         )
     return sets[0]
+
+
+def own_template_set(encoder: DualEncoder) -> TemplateSet:
+    """Return the template that an encoder's authors use, or the default set."""
+    from cliptune.encoders.scoring import prompt_of
+    from cliptune.prompts import DEFAULT_TEMPLATE_SET, TemplateSet, load_template_set
+
+    prompt = prompt_of(encoder)
+    if prompt is None:
+        return load_template_set(DEFAULT_TEMPLATE_SET)
+    return TemplateSet("the authors' own", (prompt,), "as the model's authors write it")
 
 
 def note_equal_classes(groups: Sequence[Sequence[str]], watch: Watch) -> None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from cliptune.errors import InputError
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import Watch
 from cliptune.workflows.prompting import note_equal_classes
@@ -117,20 +118,22 @@ class Session:
 
         def load(name: str, *, device: str, precision: str) -> DualEncoder:
             from cliptune.encoders.engines import Work, open_on_engine
+            from cliptune.encoders.hub import offline
             from cliptune.features import load_first_pixels
 
             work = Work()
             if table is not None:
                 names = tuple(labels) or table.class_names
                 work = Work(len(table), partial(load_first_pixels, table), names)
-            encoder = open_on_engine(
-                name,
-                device=device,
-                precision=precision,
-                engine=self.compute.engine,
-                cache_dir=self.compute.cache_dir,
-                work=work,
-            )
+            with offline(self.compute.offline):
+                encoder = open_on_engine(
+                    self.compute.model_name(name),
+                    device=device,
+                    precision=precision,
+                    engine=self.compute.engine,
+                    cache_dir=self.compute.cache_dir,
+                    work=work,
+                )
             if reason := getattr(encoder, "news", ""):
                 self.watch.note(f"{name} on {reason}")
             return encoder
@@ -146,11 +149,18 @@ class Session:
             CliptuneError: It cannot be loaded; see ``load_encoder``.
         """
         from cliptune.encoders import load_encoder
+        from cliptune.encoders.hub import offline
         from cliptune.encoders.torch_encoder import TorchEncoder
 
-        name = model if isinstance(model, str) else model.name
-        encoder = load_encoder(name, device=self.compute.device, precision="fp32")
+        name = self.compute.model_name(model) if isinstance(model, str) else model.name
+        with offline(self.compute.offline):
+            encoder = load_encoder(name, device=self.compute.device, precision="fp32")
         assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
+        if encoder.preprocess.resize_mode == "native":
+            raise InputError(
+                f"{name} takes pictures of different shapes (SigLIP 2 NaFlex), whose weights are "
+                "not trained here; fit a classifier on it, or take a SigLIP 2 of a fixed size"
+            )
         return encoder
 
     def embed(

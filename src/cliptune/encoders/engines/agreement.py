@@ -11,10 +11,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from cliptune.encoders.preprocess import Preprocess
 from cliptune.system.formatting import percent
 
-__all__ = ["MIN_COSINE", "MIN_TOP1", "PROBE_LABELS", "Agreement", "compare_rows", "photo_like"]
+__all__ = [
+    "MIN_COSINE",
+    "MIN_TOP1",
+    "PROBE_LABELS",
+    "Agreement",
+    "compare_rows",
+    "draw_inputs",
+    "photo_like",
+]
 
 MIN_COSINE = 0.999
 MIN_TOP1 = 0.995
@@ -79,6 +89,14 @@ def compare_rows(
         min_cosine=float(cosines.min()) if finite else -1.0,
         top1=float((labels == reference_labels).mean()),
     )
+
+
+def draw_inputs(preprocess: Preprocess, n: int) -> NDArray[np.uint8]:
+    """Draw N pictures as a model's input (N, 3, H, W), for want of real ones."""
+    if preprocess.resize_mode != "native":
+        return photo_like(n, preprocess.size)
+    drawn = photo_like(n, (preprocess.side, preprocess.side)).transpose(0, 2, 3, 1)
+    return np.stack([preprocess(Image.fromarray(picture)) for picture in drawn])
 
 
 def photo_like(n: int, size: tuple[int, int], *, seed: int = 0) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from cliptune.errors import ConversionError
 
 if TYPE_CHECKING:
     from cliptune.encoders.engines.resolving import ResolvedModel
+    from cliptune.encoders.engines.self_check import SelfCheck
 
 __all__ = ["Diagnosis", "EngineRow", "examine"]
 
@@ -71,6 +72,7 @@ class Diagnosis:
         reason: Why.
         remembered: What had been chosen before for requests on this machine and still held, by
             ``ENGINE PRECISION`` as asked for.
+        self_check: What can be seen of the model itself.
     """
 
     model: str
@@ -80,6 +82,7 @@ class Diagnosis:
     choice: str
     reason: str
     remembered: Mapping[str, Choice]
+    self_check: SelfCheck
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return everything as plain JSON values."""
@@ -90,6 +93,7 @@ class Diagnosis:
             "engines": [row.to_dict() for row in self.engines],
             "choice": self.choice,
             "reason": self.reason,
+            "self_check": self.self_check.to_dict(),
             "remembered": {asked: choice.to_dict() for asked, choice in self.remembered.items()},
         }
 
@@ -106,6 +110,8 @@ def examine(name: str, *, cache_dir: Path, work: Work, with_int8: bool = False) 
     Raises:
         CliptuneError: The model cannot be loaded.
     """
+    from cliptune.encoders.engines.self_check import check_encoder
+
     model = resolve(name, cache_dir)
     trial = Trial(model.reference, model.facts.preprocess, work, seconds=_SECONDS)
     base = trial.reference
@@ -115,7 +121,9 @@ def examine(name: str, *, cache_dir: Path, work: Work, with_int8: bool = False) 
     taken = TORCH if choice == rows[0].way else choice
     write_choice(model.store.path, "auto", "auto", Choice(taken, reason, _surprise(rows)))
     machine, source = this_machine(), trial.sample.source
-    return Diagnosis(name, machine, source, tuple(rows), choice, reason, before)
+    check = check_encoder(model.reference())
+    model.store.write_check(check)
+    return Diagnosis(name, machine, source, tuple(rows), choice, reason, before, check)
 
 
 def _rows(model: ResolvedModel, trial: Trial, with_int8: bool) -> Iterator[EngineRow]:

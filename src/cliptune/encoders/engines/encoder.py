@@ -18,6 +18,7 @@ from cliptune.encoders.engines.machine import this_machine
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.runtimes import Run, open_graph
 from cliptune.encoders.engines.storage import GraphStore
+from cliptune.encoders.families.facts import Score
 from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
@@ -90,6 +91,21 @@ class EngineEncoder:
     def logit_scale(self) -> float:
         """The factor, already exponentiated, that the model multiplies cosines by."""
         return self.facts.logit_scale
+
+    @property
+    def logit_bias(self) -> float | None:
+        """What the model adds to its logits; None where it adds nothing."""
+        return self.facts.logit_bias
+
+    @property
+    def score(self) -> Score:
+        """What the model was trained for: ``softmax`` or ``sigmoid``."""
+        return self.facts.score
+
+    @property
+    def prompt(self) -> str | None:
+        """The template that its family's authors use."""
+        return self.facts.prompt
 
     @property
     def context_length(self) -> int:

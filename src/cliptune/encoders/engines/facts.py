@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from cliptune.encoders.families.facts import Score
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd
 from cliptune.system.typed import require_types
@@ -30,6 +31,10 @@ class EncoderFacts:
         preprocess: Its input transform.
         text_end: How far rows of token ids can be cut.
         convolutional: Its image tower is mainly convolutions.
+        logit_bias: What it adds to logits, if anything.
+        family: Its family's name.
+        score: ``softmax`` or ``sigmoid``.
+        prompt: The template that its family's authors use.
     """
 
     fingerprint: str
@@ -39,6 +44,10 @@ class EncoderFacts:
     preprocess: Preprocess
     text_end: TextEnd
     convolutional: bool
+    logit_bias: float | None = None
+    family: str = ""
+    score: Score = "softmax"
+    prompt: str | None = None
 
     @classmethod
     def of(cls, encoder: TorchEncoder) -> Self:
@@ -53,6 +62,10 @@ class EncoderFacts:
             preprocess=encoder.preprocess,
             text_end=encoder.text_end,
             convolutional=is_convolutional(encoder.model),
+            logit_bias=encoder.logit_bias,
+            family=encoder.family,
+            score=encoder.score,
+            prompt=encoder.prompt,
         )
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values

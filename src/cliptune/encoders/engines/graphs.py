@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cliptune.encoders.causal_text import encode_cut_text
+from cliptune.encoders.engines.agreement import draw_inputs
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.torch_encoder import join_unit_rows
 
@@ -44,6 +45,8 @@ def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
         ids = encoder.tokenizer(["a photo of a cat.", "a bee"])
         length = int(encoder.text_end.lengths(ids.numpy()).max()) if cut else ids.shape[1]
         return ids[:, :length]
+    if encoder.preprocess.resize_mode == "native":  # whose first row has to tell a grid
+        return torch.from_numpy(draw_inputs(encoder.preprocess, 2))
     shape = (2, 3, *encoder.preprocess.size)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

@@ -16,6 +16,7 @@ from typing import Any
 
 from cliptune.encoders.engines.storage import read_json, write_json
 from cliptune.encoders.model_files import ModelFiles
+from cliptune.encoders.shards import shard_paths
 from cliptune.encoders.wheel_files import lite_files
 from cliptune.system.file_state import FileState
 
@@ -55,7 +56,8 @@ def identify(files: ModelFiles | None, cache_dir: Path) -> Identity:
         files: Its files, or None for ``lite``.
         cache_dir: Where fingerprints are remembered.
     """
-    sources = sorted(Path(__file__).parent.parent.glob("*.py"))
+    package = Path(__file__).parent.parent
+    sources = sorted([*package.glob("*.py"), *package.glob("families/*.py")])
     parts: list[Any] = [[_version(name) for name in _LIBRARIES]]  # Any: plain JSON values
     paths = list(lite_files()) if files is None else list(_files_of(files))
     if files is not None:
@@ -71,6 +73,7 @@ def identify(files: ModelFiles | None, cache_dir: Path) -> Identity:
 
 def _files_of(files: ModelFiles) -> Iterable[Path]:
     yield files.weights
+    yield from shard_paths(files.weights)
     for folder in (files.tokenizer, files.text_model):
         if folder is not None:
             yield from (path for path in sorted(folder.iterdir()) if path.is_file())

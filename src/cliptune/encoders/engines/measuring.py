@@ -17,7 +17,7 @@ from cliptune.encoders.engines.agreement import (
     PROBE_LABELS,
     Agreement,
     compare_rows,
-    photo_like,
+    draw_inputs,
 )
 from cliptune.system.allocator import keep_freed_memory
 
@@ -103,7 +103,7 @@ def take_sample(preprocess: Preprocess, work: Work) -> Sample:
     lacking = _MIN_IMAGES - len(own)
     if lacking <= 0:
         return Sample(own, texts, f"{len(own)} of {work.whose}")
-    drawn = photo_like(lacking, preprocess.size)
+    drawn = draw_inputs(preprocess, lacking)
     words = f"{len(own)} of {work.whose} and {lacking} drawn ones" if len(own) else "drawn images"
     return Sample(np.concatenate([own, drawn]), texts, words)
 

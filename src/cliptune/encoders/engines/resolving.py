@@ -27,12 +27,14 @@ from cliptune.encoders.names import Embedded, parse_name
 from cliptune.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from cliptune.encoders.engines.self_check import SelfCheck
     from cliptune.encoders.torch_encoder import TorchEncoder
 
 __all__ = ["TORCH", "ResolvedModel", "resolve"]
 
 TORCH = "torch"
 _LOG = logging.getLogger(__name__)
+_PROBE_SECONDS = 4.0  # of a first load; a slower model is probed by ``doctor``
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,22 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     store = GraphStore(cache_dir, facts.fingerprint)
     try:
         store.write_facts(facts, write_down(reference()))
+        if files is not None:
+            store.write_check(_look_at(reference()))
         identity.remember(facts.fingerprint)
     except UnavailableError as error:
         _LOG.warning("nothing is remembered of %s: %s", name, error)
     return ResolvedModel(name, facts, store, reference, is_new=True)
+
+
+def _look_at(encoder: TorchEncoder) -> SelfCheck:
+    """Check a model that is loaded for the first time, and say what is wrong with it."""
+    from cliptune.encoders.engines.self_check import check_encoder
+
+    check = check_encoder(encoder, seconds=_PROBE_SECONDS)
+    for warning in check.warnings:
+        _LOG.warning("%s", warning)
+    return check
 
 
 def _load(name: str) -> TorchEncoder:

@@ -6,6 +6,7 @@
       names/<key>.json             which fingerprint a model's files gave, see ``identity``
       <fingerprint>/
         facts.json tokenizer.json  the encoder without its towers
+        check.json                 what its self-check found
         choice-<...>.json          what was measured and chosen, see ``choices``
         <format>/                  openvino, openvino-int8 or onnx
           <tower>.json             versions, and size and SHA-256 of each file
@@ -30,7 +31,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -40,6 +41,9 @@ from cliptune.errors import RunError, UnavailableError
 from cliptune.system.atomic import atomic_path
 from cliptune.system.file_state import FileState
 from cliptune.system.json_files import read_object
+
+if TYPE_CHECKING:
+    from cliptune.encoders.engines.self_check import SelfCheck
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 
@@ -82,6 +86,10 @@ class GraphStore:
             with atomic_path(self.path / "tokenizer.json") as temporary:
                 temporary.write_text(tokenizer.to_json(), encoding="utf-8")
         write_json(self.path / "facts.json", facts.to_dict())
+
+    def write_check(self, check: SelfCheck) -> None:
+        """Remember what the self-check of the encoder found."""
+        write_json(self.path / "check.json", check.to_dict())
 
     def read_tokenizer(self) -> StoredTokenizer | None:
         """Return the stored tokenizer, or None."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import html
 import json
+import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ _WORDS = (
     r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d"
     r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CLEANINGS = ("lower", "whitespace", "canonicalize", "case", "none")
 _DIFFICULT = (
     "a photo of a bee.",
     "",
@@ -51,13 +54,15 @@ class StoredTokenizer:
 
     Args:
         definition: JSON of the ``tokenizers`` library, with its truncation and padding.
-        cleaning: ``lower`` or ``whitespace``, as open_clip cleans texts first, or ``none``.
+        cleaning: ``lower``, ``whitespace`` or ``canonicalize``, as open_clip cleans texts first;
+            ``case`` for lower case alone, or ``none``.
+        masked: Padding is written as ``-1 - id``.
     """
 
-    def __init__(self, definition: str, cleaning: str) -> None:
+    def __init__(self, definition: str, cleaning: str, *, masked: bool = False) -> None:
         from tokenizers import Tokenizer
 
-        self.definition, self.cleaning = definition, cleaning
+        self.definition, self.cleaning, self.masked = definition, cleaning, masked
         # Any: tokenizers is compiled and carries no types
         self._padded: Any = Tokenizer.from_str(definition)
         self._whole: Any = Tokenizer.from_str(definition)
@@ -67,7 +72,10 @@ class StoredTokenizer:
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Give int64 ids (T, context), padded; what is too long is cut."""
         encoded = self._padded.encode_batch([_clean(text, self.cleaning) for text in texts])
-        return np.array([row.ids for row in encoded], np.int64)
+        ids = np.array([row.ids for row in encoded], np.int64)
+        if not self.masked:
+            return ids
+        return np.where(np.array([row.attention_mask for row in encoded]) > 0, ids, -1 - ids)
 
     def count_tokens(self, text: str) -> int:
         """Count the ids of a text before any cut, marks included."""
@@ -75,7 +83,8 @@ class StoredTokenizer:
 
     def to_json(self) -> str:
         """Return all there is to it as one text."""
-        return json.dumps({"cleaning": self.cleaning, "definition": self.definition})
+        values = {"cleaning": self.cleaning, "definition": self.definition}
+        return json.dumps({**values, "masked": self.masked})
 
     @classmethod
     def from_json(cls, text: str) -> StoredTokenizer:
@@ -86,10 +95,10 @@ class StoredTokenizer:
         """
         values = parse_object(text, "a stored tokenizer", CheckpointError)
         definition, cleaning = values.get("definition"), values.get("cleaning")
-        if not isinstance(definition, str) or cleaning not in ("lower", "whitespace", "none"):
+        if not isinstance(definition, str) or cleaning not in _CLEANINGS:
             raise CheckpointError("a stored tokenizer has no definition and cleaning")
         try:
-            return cls(definition, cleaning)
+            return cls(definition, str(cleaning), masked=values.get("masked") is True)
         except Exception as error:  # the tokenizers library raises nothing narrower
             raise CheckpointError(f"a stored tokenizer is broken ({error})") from error
 
@@ -100,7 +109,7 @@ def write_down(encoder: TorchEncoder) -> StoredTokenizer | None:
     definition, cleaning = _define(original)
     if definition is None:
         return None
-    stored = StoredTokenizer(definition, cleaning)
+    stored = StoredTokenizer(definition, cleaning, masked=getattr(original, "masked", False))
     texts = list(_DIFFICULT)
     same_ids = np.array_equal(stored(texts), original(texts).numpy())
     same_counts = all(stored.count_tokens(t) == original.count_tokens(t) for t in texts)
@@ -108,6 +117,7 @@ def write_down(encoder: TorchEncoder) -> StoredTokenizer | None:
 
 
 def _define(tokenizer: Tokenizer) -> tuple[str | None, str]:
+    from cliptune.encoders.family_tokenizer import FamilyTokenizer
     from cliptune.encoders.lite_wheels import LiteTokenizer
     from cliptune.encoders.tokenizers import BytePairTokenizer, FolderTokenizer
 
@@ -116,7 +126,9 @@ def _define(tokenizer: Tokenizer) -> tuple[str | None, str]:
     if isinstance(tokenizer, LiteTokenizer):
         return tokenizer.padded_definition(), "none"
     if isinstance(tokenizer, FolderTokenizer):
-        return tokenizer.padded_definition(), "whitespace"
+        return tokenizer.padded_definition(), tokenizer.cleaning
+    if isinstance(tokenizer, FamilyTokenizer):
+        return tokenizer.padded_definition(), "case" if tokenizer.lower else "none"
     return None, "none"
 
 
@@ -157,10 +169,12 @@ def _byte_symbols() -> list[str]:
 
 
 def _clean(text: str, cleaning: str) -> str:
-    if cleaning == "none":
-        return text
+    if cleaning in ("none", "case"):
+        return text.lower() if cleaning == "case" else text
     import ftfy
 
     mended = html.unescape(html.unescape(ftfy.fix_text(text)))
+    if cleaning == "canonicalize":  # as open_clip: without punctuation, in lower case
+        mended = mended.replace("_", " ").translate(_NO_PUNCTUATION).lower()
     joined = " ".join(mended.split())
     return joined.lower() if cleaning == "lower" else joined

@@ -1,0 +1,29 @@
+"""SigLIP in open_clip's format."""
+
+from __future__ import annotations
+
+from cliptune.encoders.families.facts import OpenClipFamily
+
+__all__ = ["FAMILY"]
+
+FAMILY = OpenClipFamily(
+    name="siglip-open_clip",
+    title="SigLIP (open_clip)",
+    examples=("ViT-B-16-SigLIP/webli",),
+    cleaning="mended, without punctuation, lower case (canonical)",
+    context=64,
+    padding="always to 64",
+    mask="none: every position sees all, padding included",
+    pooling="text: last position, projected; image: attention pooling",
+    scale="learned factor and learned bias",
+    score="sigmoid",
+    resize="squash",
+    interpolation="bicubic",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    licence="Apache-2.0",
+    paper="2303.15343",
+    special="open_clip strips punctuation, transformers' tokenizers need not: rows "
+    "of one text differ",
+    pattern=r".*SigLIP(?!2).*",
+)

@@ -1,0 +1,107 @@
+"""Each family of transformers beside transformers itself, from pictures and texts to scores."""
+
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from tests.encoders.family_models import FAMILIES, make
+from torch.nn.functional import normalize
+
+from cliptune.cli import run_command_line
+from cliptune.encoders import load_encoder
+from cliptune.encoders.families import transformers_families
+from cliptune.encoders.native_patches import grid_of, native_grid, pack_patches
+
+TEXTS = [
+    "This is a photo of an ant.",
+    "a photo of a bee",
+    "  Two   blue BIRDS!",
+    "it's a cat, isn't it?",
+    "\u8702 and na\u00efve \U0001f41d",
+]
+
+
+@pytest.fixture(scope="module")
+def pictures(data_root):
+    """Photographs of several shapes, and their paths."""
+    paths = sorted((data_root / "hymenoptera_data" / "val").rglob("*.jpg"))
+    return list(islice(paths, 0, None, 30))[:5]
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """Make a family's small model once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = make(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+def theirs(model, pictures, texts):
+    """Return transformers' own unit rows and logits."""
+    found = transformers.AutoModel.from_pretrained(model.folder, dtype=torch.float32).eval()
+    processor = transformers.AutoProcessor.from_pretrained(model.folder)
+    images = [Image.open(path).convert("RGB") for path in pictures]
+    with torch.no_grad():
+        # The processor of NaFlex overrules what its image processor was saved with.
+        pixels = processor.image_processor(images=images, return_tensors="pt")
+        ids = processor.tokenizer(texts, return_tensors="pt", truncation=True, **model.padding)
+        out = found(**pixels, **ids)
+    rows = [normalize(embedded, dim=-1).numpy() for embedded in (out.image_embeds, out.text_embeds)]
+    return *rows, out.logits_per_image.numpy()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rows_and_logits_are_those_of_transformers(small, pictures, name):
+    model = small(name)
+    encoder = load_encoder(str(model.folder), device="cpu", precision="fp32")
+    images, texts, logits = theirs(model, pictures, TEXTS)
+    pixels = np.stack([encoder.preprocess(Image.open(p).convert("RGB")) for p in pictures])
+    ours = encoder.encode_images(pixels), encoder.encode_texts(TEXTS)
+    np.testing.assert_allclose(ours[0], images, atol=1e-4)
+    np.testing.assert_allclose(ours[1], texts, atol=1e-4)
+    found = encoder.logit_scale * ours[0] @ ours[1].T + (encoder.logit_bias or 0.0)
+    np.testing.assert_allclose(found, logits, atol=1e-4)
+    assert np.abs(images[0] @ images[1]) < 0.999, "the weights tell pictures apart"
+    assert encoder.score == transformers_families()[name].score
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip2"])
+def test_predict_prints_the_scores_of_the_zero_shot_pipeline(
+    small, pictures, name, tmp_path, capsys
+):
+    folder = str(small(name).folder)
+    arguments = [*map(str, pictures), "--labels", "ant,bee,blue bird", "--model", folder]
+    assert run_command_line(["predict", *arguments, "--json", "--cache-dir", str(tmp_path)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    pipeline = transformers.pipeline("zero-shot-image-classification", model=folder)
+    assert answer["score"] == "sigmoid"
+    for path, said in zip(pictures, answer["predictions"], strict=True):
+        told = pipeline(str(path), candidate_labels=["ant", "bee", "blue bird"])
+        expected = {one["label"]: one["score"] for one in told}
+        found = {one["label"]: one["probability"] for one in said["labels"]}
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_native_pictures_keep_their_shape_within_the_number_of_patches():
+    """As transformers' processor cuts them, for shapes from thin to square."""
+    processor = transformers.Siglip2ImageProcessor(patch_size=16, max_num_patches=64)
+    for width, height in ((500, 375), (375, 500), (64, 64), (900, 20), (33, 700)):
+        rng = np.random.default_rng(width)
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        packed = pack_patches(image, 64, 16)
+        told = processor(images=image, return_tensors="np")
+        rows, columns = grid_of(packed[None])[0]
+        assert [rows, columns] == told["spatial_shapes"][0].tolist()
+        assert (rows, columns) == native_grid(height, width, 64, 16)
+        flat = packed[:, 1 : 1 + rows * columns].transpose(1, 2, 0).reshape(rows * columns, -1)
+        seen = told["pixel_values"][0][: rows * columns]
+        np.testing.assert_allclose(flat / 127.5 - 1, seen, atol=1e-6)
