@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from family_models import FAMILIES, make
 from PIL import Image
-from tests.encoders.family_models import FAMILIES, make
 from torch.nn.functional import normalize
 
 from cliptune.cli import run_command_line

@@ -173,7 +173,9 @@ def test_fetches_the_first_file_that_is_there_and_keeps_it(hub, own_cache, monke
 
 def test_a_repository_without_the_files_or_without_existence(hub):
     assert_refused_in_time(fetch, "someone/tiny on the hub has none of a.safetensors, a.bin")
-    assert_refused_in_time(lambda: fetch_file("no/body", ["a"], purpose="it"), "no repository no/body")
+    assert_refused_in_time(
+        lambda: fetch_file("no/body", ["a"], purpose="it"), "no repository no/body"
+    )
 
 
 def test_what_the_original_packages_fetched_is_found(tmp_path, monkeypatch):
