@@ -13,7 +13,8 @@ import cliptune as ct
 
 VERBS = (
     *("open_images", "load_encoder", "list_models", "embed", "predict", "evaluate", "fit"),
-    *("finetune", "check", "sweep", "map", "study", "load_run", "load_classifier", "load_result"),
+    *("finetune", "check", "sweep", "map", "study", "export"),
+    *("load_run", "load_classifier", "load_result"),
     *("label_next", "relabel"),
 )
 OTHERS = {

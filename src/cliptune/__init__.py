@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.dataset import open_images as open_images
     from cliptune.workflows.embed import embed as embed
     from cliptune.workflows.evaluate import evaluate as evaluate
+    from cliptune.workflows.export import export as export
     from cliptune.workflows.finetune import finetune as finetune
     from cliptune.workflows.fit import fit as fit
     from cliptune.workflows.label_next import label_next as label_next
@@ -146,6 +147,7 @@ _HOMES = {
     "embed": "workflows.embed",
     "evaluate": "workflows.evaluate",
     "finetune": "workflows.finetune",
+    "export": "workflows.export",
     "fit": "workflows.fit",
     "label_next": "workflows.label_next",
     "list_datasets": "catalog",

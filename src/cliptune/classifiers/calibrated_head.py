@@ -102,16 +102,20 @@ class EncoderRecord:
         Raises:
             RunError: Its weights, preprocessing or tokenizer differ; the message says so.
         """
-        if encoder.fingerprint != self.fingerprint:
+        self.require_same_facts(encoder.name, encoder.fingerprint, encoder.dim)
+
+    def require_same_facts(self, name: str, fingerprint: str, dim: int) -> None:
+        """Make sure of the same where the encoder itself is not loaded; see ``require_same``."""
+        if fingerprint != self.fingerprint:
             raise RunError(
                 f"this classifier was fitted on encoder {self.name!r} with fingerprint "
-                f"{self.fingerprint[:12]}, but {encoder.name!r} has {encoder.fingerprint[:12]}: "
+                f"{self.fingerprint[:12]}, but {name!r} has {fingerprint[:12]}: "
                 "its weights or preprocessing differ; use the encoder that it was fitted on"
             )
-        if encoder.dim != self.dim:
+        if dim != self.dim:
             raise RunError(
                 f"this classifier records {self.dim} dimensions of encoder {self.name!r}, which "
-                f"has {encoder.dim}; the run was altered: restore it"
+                f"has {dim}; the run was altered: restore it"
             )
 
 

@@ -7,17 +7,20 @@ its class, which loads on first use; ``heads.Linear`` and the like are the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray, Labels
 from cliptune.heads.contract import Needs, Validation
+from cliptune.heads.expression import Operators
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
 from cliptune.heads.registry import LazyHeads
 
 __all__ = ["HEADS", "EpochRecord", "Head", "Member", "Needs", "TrainingPlan"]
+
+V = TypeVar("V")
 
 
 class Head(Protocol):
@@ -92,6 +95,14 @@ class Head(Protocol):
 
     def score(self, X: FloatArray, y: Labels) -> float:
         """Return the share of rows that are right."""
+        ...
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits (N, C) of float32 rows, written in operators.
+
+        Raises:
+            InputError: The head cannot be written so.
+        """
         ...
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # Any: any argument

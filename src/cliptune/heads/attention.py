@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,11 +23,14 @@ from cliptune.heads.contract import (
     Needs,
     require_every_class,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.stack_run import Trained, read_rows
 from cliptune.heads.training import train_one
 
 __all__ = ["AttentionHead"]
+
+V = TypeVar("V")
 
 _AXES = {"query": 2, "value": 3, "out": 2, "weight": 2, "bias": 1}
 
@@ -110,6 +113,25 @@ class AttentionHead(BaseHead):
         for part in row_chunks(len(rows), bytes_per_row=4 * rows[0].size):
             logits[part] = stack.logits(parameters, read_rows(rows, part))[0].numpy()
         return logits
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators; see ``AttentionStack.logits``."""
+        n_heads, width, dim = self.layers_["value"].shape
+        pooled = ops.reshape(ops.part(rows, 1, 0, 1), (-1, dim))
+        norm = ops.constant(np.array([self.token_norm_]))
+        tokens = ops.divide(ops.part(rows, 1, 1), norm)
+        scores = ops.softmax(affine(ops, tokens, self.layers_["query"]), axis=1)
+        means = ops.matmul(ops.transpose(scores, (0, 2, 1)), tokens)
+        values = ops.matmul(
+            ops.reshape(means, (-1, n_heads, 1, dim)),
+            ops.constant(self.layers_["value"].transpose(0, 2, 1)),
+        )
+        joined = ops.reshape(values, (-1, n_heads * width))
+        moved = ops.add(pooled, affine(ops, joined, self.layers_["out"]))
+        kept = ops.multiply(moved, ops.divide(ops.lengths(pooled), ops.lengths(moved)))
+        scale = np.float32(self.logit_scale_)
+        weight, bias = scale * self.layers_["weight"], scale * self.layers_["bias"]
+        return affine(ops, kept, weight, bias)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

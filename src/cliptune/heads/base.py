@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from cliptune.heads.contract import (
     check_rows,
     require_fitted,
 )
+from cliptune.heads.expression import Operators
 from cliptune.heads.foreign import as_rows, encode_labels
 from cliptune.heads.options import EpochRecord
 from cliptune.heads.saved import check_state, construct, head_parameters
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 __all__ = ["BaseHead"]
+
+V = TypeVar("V")
 
 
 @dataclass(eq=False)
@@ -99,6 +102,21 @@ class BaseHead:
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         """Return logits (N, C) for checked rows."""
         raise NotImplementedError
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits (N, C) of checked rows, written in operators.
+
+        Args:
+            ops: What to write with; see ``Operators``.
+            rows: float32, as ``needs`` says.
+
+        Raises:
+            InputError: Nobody wrote this head so, or it holds too many rows to leave with them.
+        """
+        raise InputError(
+            f"head {self.name!r} is no function that can be written down in operators; fit "
+            "another one, such as 'linear'"
+        )
 
     def _row_length(self) -> int:
         """Return the length of the rows that it was fitted on."""

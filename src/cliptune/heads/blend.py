@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from cliptune.heads.arrays import FloatArray, project
 from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import FeatureChoice, FitData, Needs, needs_of_features
 from cliptune.heads.discriminant import DiscriminantHead
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.linear import LinearHead
 
 __all__ = ["BlendHead"]
+
+V = TypeVar("V")
 
 
 @dataclass(eq=False)
@@ -109,6 +112,10 @@ class BlendHead(BaseHead):
 
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, self.weight_, self.bias_)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

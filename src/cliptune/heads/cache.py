@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,28 @@ from numpy.typing import NDArray
 from cliptune.errors import CheckpointError, InputError
 from cliptune.heads.arrays import FloatArray
 from cliptune.heads.base import BaseHead
-from cliptune.heads.cache_keys import BETAS, USUAL_SHOTS, CacheStack, affinities, make_keys
+from cliptune.heads.cache_keys import (
+    BETAS,
+    USUAL_SHOTS,
+    CacheStack,
+    affinities,
+    affinity_factor,
+    make_keys,
+)
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.contract import (
     FitData,
     require_text_rows,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
 from cliptune.heads.saved import check_stored_labels
 from cliptune.heads.training import train_one
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["CacheHead"]
+
+V = TypeVar("V")
 
 _ALPHAS = tuple(10.0 ** np.arange(-2, 2.25, 0.25))
 
@@ -110,6 +120,19 @@ class CacheHead(BaseHead):
         texts = zero_shot_logits(rows, self.text_rows_, self.logit_scale_)
         texts += np.float32(self.alpha_) * cached
         return texts
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators; see ``affinities``."""
+        counts = np.bincount(self.key_labels_, minlength=len(self.classes_))
+        shares = np.zeros((len(counts), len(self.keys_)), dtype=np.float32)
+        factors = affinity_factor(counts) / counts[self.key_labels_]
+        shares[self.key_labels_, np.arange(len(self.keys_))] = factors
+        offset = np.array([-self.beta_], dtype=np.float32)
+        closeness = ops.exp(
+            ops.add(affine(ops, rows, self.beta_ * self.keys_), ops.constant(offset))
+        )
+        texts = affine(ops, rows, np.float32(self.logit_scale_) * self.text_rows_)
+        return ops.add(texts, affine(ops, closeness, np.float32(self.alpha_) * shares))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

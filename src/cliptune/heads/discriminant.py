@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,13 @@ from cliptune.heads.contract import (
     require_every_class,
     require_text_rows,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.prototype import class_means
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["DiscriminantHead", "shrink", "usual_shrinkage"]
+
+V = TypeVar("V")
 
 _MIXES = tuple(10.0 ** np.arange(-4, 2.5, 0.5))
 
@@ -102,6 +105,10 @@ class DiscriminantHead(BaseHead):
 
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, self.weight_, self.bias_)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

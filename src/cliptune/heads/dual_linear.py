@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,15 @@ from cliptune.heads.contract import (
     require_text_rows,
 )
 from cliptune.heads.dual_linear_stack import DualLinearStack
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["DualLinearHead"]
+
+V = TypeVar("V")
 
 
 _LAYER_AXES = {"image_weight": 2, "image_bias": 1, "text_weight": 2, "text_bias": 1}
@@ -118,6 +121,16 @@ class DualLinearHead(BaseHead):
         images = self.transform(rows, "image")
         texts = self.transform(self.text_rows_, "text")
         return zero_shot_logits(images, texts, self.logit_scale_)
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators; the texts' layer and the scale become rows."""
+        weight, bias = self.layers_["image_weight"], self.layers_["image_bias"]
+        ratio = np.float32(self.residual_ratio)
+        mixed = ratio * weight + (1 - ratio) * np.eye(len(weight), dtype=np.float32)
+        moved = affine(ops, rows, mixed, ratio * bias)
+        kept = ops.multiply(moved, ops.divide(ops.lengths(rows), ops.lengths(moved)))
+        texts = self.transform(self.text_rows_, "text")
+        return affine(ops, kept, np.float32(self.logit_scale_) * texts)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,14 +21,18 @@ from cliptune.heads.contract import (
     FitData,
     require_every_class,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.saved import check_stored_labels
 from cliptune.heads.stack_run import read_rows
 
 __all__ = ["COUNTS", "NeighborsHead", "vote"]
 
+V = TypeVar("V")
+
 COUNTS = (1, 3, 5, 10, 20, 50, 100, 200)
 _USUAL_COUNT = 20  # arXiv:2104.14294, section 4.1: best of 10, 20, 100 and 200 for all its models
 _TEMPERATURE = 0.07  # arXiv:1805.01978, section 3.4
+MOST_BYTES = 64 << 20  # of rows that leave with a graph
 
 
 @dataclass(eq=False)
@@ -75,6 +79,29 @@ class NeighborsHead(BaseHead):
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         cosines, labels = _nearest(rows, self.rows_, self.labels_, count=self.k_)
         return vote(cosines, labels, n_classes=len(self.classes_))
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators with the stored rows among them.
+
+        Raises:
+            InputError: There are too many rows.
+        """
+        if self.rows_.nbytes > MOST_BYTES:
+            raise InputError(
+                f"knn keeps {len(self.rows_)} rows, {self.rows_.nbytes >> 20} MiB; at most "
+                f"{MOST_BYTES >> 20} MiB leave with a graph; fit another method, such as 'linear'"
+            )
+        n_classes = len(self.classes_)
+        cosines, places = ops.largest(affine(ops, rows, self.rows_), self.k_)
+        nearest = ops.part(cosines, 1, 0, 1)
+        behind = ops.add(cosines, ops.multiply(nearest, ops.constant(np.array([-1.0]))))
+        weights = ops.exp(ops.divide(behind, ops.constant(np.array([_TEMPERATURE]))))
+        labels = ops.reshape(ops.take(ops.constant(self.labels_), places), (-1, self.k_, 1))
+        chosen = ops.equal(labels, ops.constant(np.arange(n_classes)))
+        summed = ops.matmul(ops.reshape(weights, (-1, 1, self.k_)), chosen)
+        prior = ops.constant(np.array([1 / n_classes]))
+        votes = ops.add(ops.reshape(summed, (-1, n_classes)), prior)
+        return ops.log(ops.divide(votes, ops.total(votes)))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

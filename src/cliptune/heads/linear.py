@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,16 @@ from cliptune.heads.contract import (
     needs_of_features,
     require_every_class,
 )
-from cliptune.heads.logistic import LogisticProblem, LogisticSolution, make_problem, solve
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.options import EpochRecord
 from cliptune.heads.zero_shot import zero_shot_logits
 
+if TYPE_CHECKING:
+    from cliptune.heads.logistic import LogisticProblem, LogisticSolution
+
 __all__ = ["PENALTIES", "LinearHead"]
+
+V = TypeVar("V")
 
 _INVERSE_STRENGTH = 10  # its neighbours are no better on held-out rows; see docs/heads.md
 PENALTIES = ("class-adaptive", "one-over-n", "validation")
@@ -121,6 +126,10 @@ class LinearHead(BaseHead):
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
 
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, self.weight_, self.bias_)
+
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""
         return {"weight": self.weight_, "bias": self.bias_, "penalty": self.penalty_}
@@ -164,6 +173,8 @@ def _problem(
 
     Where all columns are learned, the start is the anchor; else what it gives is an offset.
     """
+    from cliptune.heads.logistic import make_problem  # with torch, which answering does without
+
     if kept == slice(None):
         return make_problem(data.X, data.y, n_classes=data.n_classes), start
     rows, offset = data.X[:, kept], project(data.X, start)
@@ -179,6 +190,8 @@ def _solve(
     start: NDArray[np.float32],
     kept: slice,
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
+    from cliptune.heads.logistic import solve  # with torch, which answering does without
+
     if penalty == "class-adaptive":
         return _solve_class_adaptive(problem, data, anchor)
     rule = np.full(data.n_classes, 1 / (_INVERSE_STRENGTH * len(data.y)))
@@ -191,6 +204,8 @@ def _solve(
 def _solve_class_adaptive(
     problem: LogisticProblem, data: FitData, anchor: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
+    from cliptune.heads.logistic import solve  # with torch, which answering does without
+
     assert data.text_rows is not None  # checked with the penalty's name
     unit = 2 / data.logit_scale**2  # the factor from |w - t|^2 to 1/2 |weight - anchor|^2
     zero_shot = softmax(zero_shot_logits(data.X, data.text_rows, data.logit_scale))
@@ -211,6 +226,8 @@ def _solve_path(
     start: NDArray[np.float32],
     kept: slice,
 ) -> tuple[NDArray[np.float64], LogisticSolution]:
+    from cliptune.heads.logistic import solve  # with torch, which answering does without
+
     assert data.validation is not None  # checked with the penalty's name
     X, y = data.validation
     offset = np.float32(0) if problem.offset is None else project(X, start)

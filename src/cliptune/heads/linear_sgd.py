@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from cliptune.heads.contract import (
     FitData,
     require_every_class,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.optimizers import Parameters
 from cliptune.heads.options import Member, TrainingPlan
 from cliptune.heads.products import softmax_residual
@@ -27,6 +28,8 @@ from cliptune.heads.stack_run import Trained
 from cliptune.heads.training import train_one
 
 __all__ = ["LinearStack", "SgdLinearHead"]
+
+V = TypeVar("V")
 
 
 class LinearStack:
@@ -136,6 +139,10 @@ class SgdLinearHead(BaseHead):
 
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return project(rows, self.weight_) + self.bias_
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, self.weight_, self.bias_)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,12 @@ from cliptune.heads.contract import (
     needs_of_features,
     require_every_class,
 )
+from cliptune.heads.expression import Operators, affine
 from cliptune.heads.zero_shot import zero_shot_logits
 
 __all__ = ["PrototypeHead", "class_means"]
+
+V = TypeVar("V")
 
 
 def class_means(data: FitData) -> NDArray[np.float64]:
@@ -86,6 +89,10 @@ class PrototypeHead(BaseHead):
 
     def _logits(self, rows: FloatArray) -> NDArray[np.float32]:
         return zero_shot_logits(rows, self.prototypes_, self.logit_scale_)
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, np.float32(self.logit_scale_) * self.prototypes_)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

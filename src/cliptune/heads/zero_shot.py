@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ from cliptune.errors import InputError
 from cliptune.heads.arrays import FloatArray, Labels, project, sigmoid
 from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import Validation, check_rows, check_scale
+from cliptune.heads.expression import Operators, affine
 
 __all__ = ["ZeroShotHead", "zero_shot_logits"]
+
+V = TypeVar("V")
 
 
 def zero_shot_logits(
@@ -97,6 +100,10 @@ class ZeroShotHead(BaseHead):
         As SigLIP was trained: arXiv:2303.15343, section 3.2.
         """
         return sigmoid(self.predict_logits(X))
+
+    def express(self, ops: Operators[V], rows: V) -> V:
+        """Return the logits, written in operators."""
+        return affine(ops, rows, np.float32(self.logit_scale_) * self.text_rows_)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:  # Any: one dtype an array
         """Return what was learned, as arrays by name."""

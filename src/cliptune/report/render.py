@@ -20,7 +20,7 @@ from cliptune.system.atomic import atomic_path
 from cliptune.system.escaping import for_terminal
 from cliptune.system.inside import file_inside
 
-__all__ = ["render_report"]
+__all__ = ["render_document", "render_report"]
 
 _NAME = "report.html"
 
@@ -85,10 +85,23 @@ def render_report(runs: Sequence[str | Path], out: str | Path | None = None) -> 
         _Part(read_document(folder), folder, f"r{number}", _base(folder, target))
         for number, folder in enumerate(folders)
     ]
+    _write_page(parts, target)
+    return target
+
+
+def render_document(document: Document, target: Path) -> None:
+    """Render one document whose files lie beside the page.
+
+    Raises:
+        UnavailableError: The place cannot be written to.
+    """
+    _write_page([_Part(document, target.parent, "r0", "")], target)
+
+
+def _write_page(parts: Sequence[_Part], target: Path) -> None:
     page = _environment().get_template("report.html.j2").render(parts=parts)
     with atomic_path(target) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    return target
 
 
 def _base(folder: Path, target: Path) -> str:

@@ -44,9 +44,10 @@ _KINDS = {
     "refit": "refitted:RefitResult",
     "open-test": "refitted:TestOpening",
     "compare": "refitted:RunComparison",
+    "export": "exported:ExportResult",
 }
 _IN_RUNS = ("metrics.json", "checks.json")
-_STUDY = "study.json"
+_BESIDE = ("study.json", "parity.json")  # of folders that are no runs
 
 
 def load_run(path: str | Path) -> RunDir:
@@ -67,7 +68,7 @@ def load_result(path: str | Path) -> Result:
     """Read what a verb gave.
 
     Args:
-        path: The folder of a finished run or of a study, or a file with what ``to_json`` or
+        path: The folder of a finished run, a study or an export, or a file with what ``to_json`` or
             ``--json`` wrote.
 
     Raises:
@@ -83,8 +84,9 @@ def load_result(path: str | Path) -> Result:
 
 
 def _read_folder(place: Path) -> Result:
-    if is_file(place / _STUDY):
-        return _read(read_object(place / _STUDY), str(place / _STUDY))
+    for name in _BESIDE:
+        if is_file(place / name):
+            return _read(read_object(place / name), str(place / name))
     run = load_run(place)
     for name in _IN_RUNS:
         if run.files is not None and name in run.files:

@@ -1,0 +1,111 @@
+"""A model's input transform as nodes of a graph: resize, crop, pad, for images of any size.
+
+It says what ``Preprocess`` does, but for one thing: of a picture so thin that ``Preprocess`` scales
+only what it cuts out, the graph scales all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnx import TensorProto
+
+if TYPE_CHECKING:
+    from cliptune.encoders.preprocess import Preprocess
+    from cliptune.exports.onnx_graph import OnnxGraph
+
+__all__ = ["add_preprocessing"]
+
+
+def add_preprocessing(graph: OnnxGraph, images: str, preprocess: Preprocess) -> str:
+    """Add the nodes from images uint8 (B, H, W, 3) to pixels uint8 (B, 3, h, w)."""
+    pixels = graph.transpose(images, (0, 3, 1, 2))
+    sides = _sides(graph, pixels)
+    target = _target(graph, sides, preprocess)
+    resized = _resize(graph, pixels, target, preprocess.interpolation)
+    if preprocess.resize_mode == "shortest":
+        return _crop(graph, resized, target, preprocess.size)
+    if preprocess.resize_mode == "longest":
+        return _pad(graph, resized, target, preprocess)
+    return resized
+
+
+def _sides(graph: OnnxGraph, pixels: str) -> tuple[str, str]:
+    """Return height and width, int64 (1,) each."""
+    shape = graph.node("Shape", pixels)
+    return graph.part(shape, 0, 2, 3), graph.part(shape, 0, 3, 4)
+
+
+def _target(graph: OnnxGraph, sides: tuple[str, str], preprocess: Preprocess) -> tuple[str, str]:
+    """Return the height and width to scale to; all rounding is that of ``Preprocess``."""
+    height, width = preprocess.size
+    if preprocess.resize_mode == "squash":
+        return graph.whole(height), graph.whole(width)
+    if preprocess.resize_mode == "longest":
+        return _scaled(graph, sides, (height, width), "Max")
+    cover = (int(height / preprocess.crop_fraction), int(width / preprocess.crop_fraction))
+    if cover[0] != cover[1]:
+        return _scaled(graph, sides, cover, "Min")
+    # floor(side * longer / shorter), which is the side itself for the shorter one
+    shorter, side = graph.node("Min", *sides), graph.whole(cover[0])
+    first, second = (graph.divide(graph.multiply(side, one), shorter) for one in sides)
+    return first, second
+
+
+def _scaled(
+    graph: OnnxGraph, sides: tuple[str, str], size: tuple[int, int], which: str
+) -> tuple[str, str]:
+    """Return both sides over one ratio, rounded to even where they end in a half."""
+    wide = [graph.node("Cast", side, to=TensorProto.DOUBLE) for side in sides]
+    ratios = [graph.divide(one, graph.double(n)) for one, n in zip(wide, size, strict=True)]
+    ratio = graph.node(which, *ratios)
+    first, second = (
+        graph.node("Max", _round(graph, graph.divide(one, ratio)), graph.whole(1)) for one in wide
+    )
+    return first, second
+
+
+def _round(graph: OnnxGraph, value: str) -> str:
+    """Round doubles to int64, halves to even, as Python does."""
+    return graph.node("Cast", graph.node("Round", value), to=TensorProto.INT64)
+
+
+def _resize(graph: OnnxGraph, pixels: str, target: tuple[str, str], interpolation: str) -> str:
+    """Scale as Pillow does: filtered over the pixels that are left out, and rounded to bytes.
+
+    ONNX's own cubic has another coefficient, -0.75.
+    """
+    batch = graph.part(graph.node("Shape", pixels), 0, 0, 2)
+    sizes = graph.node("Concat", batch, *target, axis=0)
+    cubic = {"mode": "cubic", "cubic_coeff_a": -0.5}
+    kind = cubic if interpolation == "bicubic" else {"mode": "linear"}
+    return graph.node(
+        "Resize", pixels, "", "", sizes, antialias=1,
+        coordinate_transformation_mode="half_pixel", **kind,
+    )  # fmt: skip
+
+
+def _crop(graph: OnnxGraph, resized: str, target: tuple[str, str], size: tuple[int, int]) -> str:
+    """Cut out the centre."""
+    starts = []
+    for side, length in zip(target, size, strict=True):
+        spare = graph.node("Sub", side, graph.whole(length))
+        half = graph.divide(graph.node("Cast", spare, to=TensorProto.DOUBLE), graph.double(2.0))
+        starts.append(_round(graph, half))
+    start = graph.node("Concat", *starts, axis=0)
+    stop = graph.add(start, graph.whole(*size))
+    return graph.node("Slice", resized, start, stop, graph.whole(2, 3))
+
+
+def _pad(graph: OnnxGraph, resized: str, target: tuple[str, str], preprocess: Preprocess) -> str:
+    """Put the picture into the middle of the fill."""
+    before, after = [], []
+    for side, length in zip(target, preprocess.size, strict=True):
+        spare = graph.node("Sub", graph.whole(length), side)
+        left = graph.divide(spare, graph.whole(2))
+        before.append(left)
+        after.append(graph.node("Sub", spare, left))
+    none = graph.whole(0, 0)
+    pads = graph.node("Concat", none, *before, none, *after, axis=0)
+    fill = graph.node("Cast", graph.whole(preprocess.fill), to=TensorProto.UINT8)
+    return graph.node("Pad", resized, pads, graph.node("Squeeze", fill, graph.whole(0)))

@@ -1,0 +1,123 @@
+"""An export at work: its graph for prepared pixels, without torch and without the run.
+
+It knows the files of an export, and nothing about HTTP or batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.encoders.preprocess import Preprocess
+from cliptune.errors import CliptuneError, RunError
+from cliptune.serving.served import Answer, ServedRun, Tower
+from cliptune.system.file_kinds import is_file
+from cliptune.system.json_files import read_object
+from cliptune.system.processors import usable_cores
+
+__all__ = ["is_export", "open_export"]
+
+_RECORD = "export.json"
+_GRAPHS = ("pixels.onnx", "pixels.xml")
+Outputs = Mapping[str, NDArray[Any]]  # Any: one dtype an output
+_Opened = tuple[Callable[[NDArray[np.uint8]], Outputs], Mapping[str, str]]
+
+
+def is_export(folder: Path) -> bool:
+    """Say whether a folder is one that ``export`` wrote."""
+    return is_file(folder / _RECORD)
+
+
+def open_export(name: str, folder: Path) -> ServedRun:
+    """Open the graph for prepared pixels.
+
+    Raises:
+        RunError: There is none, or it is broken.
+    """
+    graph = next((folder / one for one in _GRAPHS if is_file(folder / one)), None)
+    if graph is None:
+        raise RunError(
+            f"{str(folder)!r} holds no graph for prepared pixels, which is served; export it again "
+            "without --input"
+        )
+    try:
+        run, texts = (_open_openvino if graph.suffix == ".xml" else _open_onnx)(graph)
+        facts = {key: json.loads(text) for key, text in texts.items()}
+        preprocess = Preprocess.from_dict(facts["preprocess"])
+        digest = _digest(graph)
+        return ServedRun(
+            name=name,
+            digest=digest,
+            class_names=tuple(facts["class_names"]),
+            method=facts["method"],
+            model=facts["model"],
+            threshold=facts["threshold"],
+            preprocess=preprocess,
+            min_side=preprocess.min_side,
+            tower=Tower((digest,), run),
+            answer=_answer,
+            text_rows=None,
+            templates=(),
+            logit_scale=1.0,
+            data=read_object(folder / _RECORD).get("data"),
+        )
+    except CliptuneError:
+        raise
+    except Exception as error:  # the runtimes raise types of their own
+        words = " ".join(str(error).split())[:200]
+        raise RunError(f"{str(graph)!r} is broken ({words}); export it again") from error
+
+
+def _answer(outputs: Outputs) -> Answer:
+    probabilities = np.asarray(outputs["probabilities"], dtype=np.float64)
+    return Answer(probabilities, np.asarray(outputs["embedding"], dtype=np.float32))
+
+
+def _open_onnx(graph: Path) -> _Opened:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(pixels: NDArray[np.uint8]) -> Outputs:
+        return dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
+
+    return run, session.get_modelmeta().custom_metadata_map
+
+
+def _open_openvino(graph: Path) -> _Opened:
+    from cliptune.encoders.engines.intel import import_openvino
+
+    openvino = import_openvino()
+    core = openvino.Core()
+    model = core.read_model(graph)
+    facts = {
+        key: model.get_rt_info(["cliptune", key]).astype(str)
+        for key in ("class_names", "method", "model", "threshold", "preprocess")
+    }
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": usable_cores()}
+    compiled = core.compile_model(model, "CPU", settings)
+    names = [output.get_any_name() for output in compiled.outputs]
+
+    def run(pixels: NDArray[np.uint8]) -> Outputs:
+        found = compiled.create_infer_request().infer({"pixels": pixels})
+        return {name: found[name].copy() for name in names}
+
+    return run, facts
+
+
+def _digest(graph: Path) -> str:
+    digest = hashlib.sha256()
+    for file in (graph, graph.with_suffix(".bin"), graph.with_name(f"{graph.name}.data")):
+        if is_file(file):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

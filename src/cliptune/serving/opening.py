@@ -1,0 +1,142 @@
+"""From the folder of a run or an export to a run at work.
+
+It knows runs, encoders and exports, and nothing about HTTP or batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cliptune.classifiers.calibrated_head import CalibratedHead
+from cliptune.errors import CliptuneError, RunError
+from cliptune.runs import RunDir
+from cliptune.serving.encoders import open_run_encoder
+from cliptune.serving.exports import is_export, open_export
+from cliptune.serving.served import Answer, ServedRun, Tower
+from cliptune.system.file_kinds import is_file
+
+if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
+    from cliptune.serving.settings import ServeSettings
+
+__all__ = ["folder_state", "open_served", "require_servable"]
+
+_MANIFESTS = ("manifest.json", "export.json")
+
+
+def folder_state(folder: str | Path) -> tuple[int, ...] | None:
+    """Return what changes when a folder is replaced; None where no run or export is there."""
+    for name in _MANIFESTS:
+        try:
+            found = (Path(folder) / name).stat()
+        except OSError:
+            continue
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return None
+
+
+def open_served(
+    name: str, folder: str, settings: ServeSettings, encoders: dict[tuple[str, ...], DualEncoder]
+) -> ServedRun:
+    """Open a run or an export.
+
+    Args:
+        name: What it is to be served under.
+        folder: Where it is.
+        settings: Engine and cache.
+        encoders: Encoders that are open already, by fingerprint; a new one is added.
+
+    Raises:
+        RunError: It is missing, unfinished, altered, or holds no classifier.
+        CliptuneError: Its encoder is not to be had.
+    """
+    path = Path(folder)
+    if is_export(path):
+        return open_export(name, path)
+    run = RunDir.open(path)
+    classifier = CalibratedHead.load(run)
+    encoder = _shared_encoder(run, classifier, settings, encoders)
+    threshold = classifier.threshold
+    return ServedRun(
+        name=name,
+        digest=_digest(run),
+        class_names=classifier.class_names,
+        method=classifier.head.name,
+        model=classifier.encoder.name,
+        threshold=None if threshold is None else threshold.probability,
+        preprocess=encoder.preprocess,
+        min_side=encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None,
+        tower=_tower(encoder, classifier.needs),
+        answer=partial(_answer, classifier),
+        text_rows=partial(encoder.encode_texts, truncate=True),
+        templates=classifier.templates,
+        logit_scale=encoder.logit_scale,
+        data=_data_of(run),
+    )
+
+
+def _tower(encoder: DualEncoder, needs: str) -> Tower:
+    key = (encoder.fingerprint, encoder.precision, needs)
+    if needs == "tokens":
+        return Tower(key, partial(_pooled_and_tokens, encoder))
+    return Tower(key, encoder.encode_trunk if needs == "trunk" else encoder.encode_images)
+
+
+def _pooled_and_tokens(
+    encoder: DualEncoder, pixels: NDArray[np.uint8]
+) -> NDArray[np.floating[Any]]:
+    from cliptune.classifiers.head_data import join_tokens
+
+    return join_tokens(encoder.encode_images(pixels), encoder.encode_tokens(pixels))
+
+
+def _answer(classifier: CalibratedHead, rows: NDArray[np.floating[Any]]) -> Answer:
+    embeddings = rows[:, 0] if classifier.needs == "tokens" else rows[:, : classifier.encoder.dim]
+    return Answer(classifier.predict_proba(rows), np.asarray(embeddings, dtype=np.float32))
+
+
+def _shared_encoder(
+    run: RunDir,
+    classifier: CalibratedHead,
+    settings: ServeSettings,
+    encoders: dict[tuple[str, ...], DualEncoder],
+) -> DualEncoder:
+    """Return the encoder of a run, the one that is open already where two runs have the same."""
+    key = (classifier.encoder.fingerprint,)
+    if key not in encoders:
+        encoders[key] = open_run_encoder(run, classifier.encoder, settings)
+    return encoders[key]
+
+
+def _digest(run: RunDir) -> str:
+    """Return a SHA-256 over the digests of all files of a run."""
+    files = run.manifest["files"]
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _data_of(run: RunDir) -> str | None:
+    try:
+        named = run.read_json("config.json").get("data")
+    except CliptuneError:
+        return None
+    return named if isinstance(named, str) else None
+
+
+def require_servable(folder: str) -> None:
+    """Make sure that a finished run or an export is there, without reading it.
+
+    Raises:
+        RunError: There is not.
+    """
+    if not any(is_file(Path(folder) / name) for name in _MANIFESTS):
+        raise RunError(
+            f"{folder!r} is neither a finished run nor an export; give a folder that "
+            "'cliptune fit' or 'cliptune export' wrote"
+        )

@@ -1,0 +1,101 @@
+"""Images through the line: admitted, decoded, batched, answered, each by itself.
+
+It knows items and runs, and not how they came or how the answer leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cliptune.serving.decoding import BadItemError, Decoder
+from cliptune.serving.schemas import ItemError, LabelProbability, Prediction
+
+if TYPE_CHECKING:
+    from cliptune.serving.batching import Batcher
+    from cliptune.serving.intake import Item
+    from cliptune.serving.schemas import PredictOptions
+    from cliptune.serving.served import Answer, ServedRun
+
+__all__ = ["Predictor", "Said", "to_prediction"]
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What became of an item.
+
+    Attributes:
+        name: What the client calls it.
+        answer: A batch of one, or None where ``error`` says why not.
+        error: What is wrong with it.
+    """
+
+    name: str | None
+    answer: Answer | None
+    error: BadItemError | None = None
+
+
+class Predictor:
+    """Decoding and batching behind one call.
+
+    Args:
+        decoder: Threads that decode.
+        batcher: Lines before the encoders.
+        timeout_seconds: Until an admitted request must be answered.
+    """
+
+    def __init__(self, decoder: Decoder, batcher: Batcher, timeout_seconds: float) -> None:
+        self._decoder, self._batcher, self._timeout = decoder, batcher, timeout_seconds
+
+    async def answer(self, items: Sequence[Item], run: ServedRun) -> list[Said]:
+        """Answer every item.
+
+        Raises:
+            BusyError: There is no room for so many.
+            TimeoutError: It took too long.
+        """
+        self._batcher.admit(len(items))
+        # One task an item: whatever becomes of the others, each leaves once.
+        tasks = [asyncio.create_task(self._one(item, run)) for item in items]
+        try:
+            async with asyncio.timeout(self._timeout):
+                return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _one(self, item: Item, run: ServedRun) -> Said:
+        decoded = False
+        try:
+            pixels = await self._decoder.pixels(item, run)
+            decoded = True
+            return Said(item.name, await self._batcher.answer(run, pixels))
+        except BadItemError as error:
+            return Said(item.name, None, error)
+        finally:
+            self._batcher.leave(decoded=decoded)
+
+
+def to_prediction(said: Said, run: ServedRun, options: PredictOptions) -> Prediction:
+    """Write down what is said of an item."""
+    if said.answer is None:
+        assert said.error is not None, "there is one of both"
+        error = ItemError(code=said.error.code, message=str(said.error))
+        return Prediction(name=said.name, labels=None, abstained=None, error=error)
+    probabilities = said.answer.probabilities[0]
+    best = np.argsort(-probabilities, kind="stable")[: options.top]
+    limit = run.threshold if options.threshold is None else options.threshold
+    embedding = said.answer.embeddings[0].tolist() if options.embeddings else None
+    return Prediction(
+        name=said.name,
+        labels=[
+            LabelProbability(label=run.class_names[c], probability=float(probabilities[c]))
+            for c in best
+        ],
+        abstained=limit is not None and bool(probabilities[best[0]] < limit),
+        embedding=embedding,
+    )

@@ -1,0 +1,160 @@
+"""Runs as graphs: what they answer without this package, and what is refused."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cliptune as ct
+from cliptune.cli import run_command_line
+from cliptune.encoders.preprocess import Preprocess
+
+onnx = pytest.importorskip("onnx", reason="needs cliptune[export]")
+runtime = pytest.importorskip("onnxruntime", reason="needs cliptune[export]")
+
+
+@pytest.fixture(scope="module")
+def exported(fitted, compute, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "onnx"
+    return ct.export(fitted.run, out=out, compute=compute)
+
+
+def test_the_certificate_holds_the_graphs_against_the_run(exported, fitted):
+    certificate = json.loads(Path(exported.out, "parity.json").read_text())
+    assert ct.load_result(exported.out) == exported
+    assert certificate["passed"]
+    assert certificate["agreement"] == 1
+    assert {one["file"] for one in certificate["graphs"]} == {"image.onnx", "pixels.onnx"}
+    for one in certificate["graphs"]:
+        assert one["n"] == 16
+        assert one["agreement"]["low"] < 1
+        assert one["largest_difference"] < (0.02 if one["input"] == "image" else 1e-4)
+        assert one["smallest_cosine"] > 0.999
+        assert one["abstention_agreement"] == 1
+    assert "Certificate of parity" in Path(exported.out, "parity.html").read_text()
+
+
+def test_the_image_graph_is_as_documented(exported, fitted, small_data, compute):
+    session = runtime.InferenceSession(f"{exported.out}/image.onnx")
+    (given,) = session.get_inputs()
+    assert (given.type, given.shape[3]) == ("tensor(uint8)", 3)
+    assert all(isinstance(side, str) for side in given.shape[:3])
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["probabilities", "embedding", "abstained"]
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["class_names"]) == ["ant", "bee"] == list(exported.class_names)
+
+    images = [np.asarray(Image.open(f)) for f in sorted(small_data.glob("val/*/*.jpg"))[:3]]
+    alone = [session.run(names, {given.name: image[None]}) for image in images]
+    said = ct.load_classifier(fitted.run, compute=compute).predict(images)
+    found = np.concatenate([values[0] for values in alone])
+    np.testing.assert_allclose(found, said.probabilities, atol=0.02)
+    twice = session.run(names, {given.name: np.stack([images[0], images[0]])})
+    np.testing.assert_allclose(twice[0], np.repeat(alone[0][0], 2, axis=0), atol=1e-5)
+
+
+def test_the_consumer_needs_neither_torch_nor_cliptune(exported, small_data):
+    image = sorted(small_data.glob("val/bees/*.jpg"))[0]
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "assert not {'torch', 'cliptune', 'openvino'} & set(sys.modules)"
+    )
+    words = [sys.executable, "-I", "-c", code, f"{exported.out}/predict.py", str(image)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    file, label, probability = done.stdout.split("\t")[:3]
+    assert (file, label) == (str(image), "bee")
+    assert 0.5 < float(probability) <= 1
+
+
+def test_openvino_answers_the_same(fitted, compute, tmp_path):
+    pytest.importorskip("openvino", reason="needs cliptune[export]")
+    result = ct.export(
+        fitted.run, out=tmp_path / "ir", format="openvino", input="image", compute=compute
+    )
+    (parity,) = result.graphs
+    assert parity.runtime.startswith("OpenVINO")
+    assert parity.agreement.value == 1
+    assert parity.largest_difference < 0.02
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        Preprocess(),
+        Preprocess(crop_fraction=0.875, interpolation="bilinear"),
+        Preprocess(size=(160, 224)),
+        Preprocess(size=(224, 160), resize_mode="longest", fill=127),
+        Preprocess(resize_mode="squash"),
+    ],
+    ids=["shortest", "crop", "oblong", "longest", "squash"],
+)
+@pytest.mark.parametrize("size", [(500, 375), (375, 501), (33, 700), (224, 224), (61, 47)])
+def test_resizing_in_a_graph_is_that_of_pillow(preprocess, size, make_picture):
+    from cliptune.exports.onnx_graph import OnnxGraph
+    from cliptune.exports.resizing import add_preprocessing
+
+    graph = OnnxGraph()
+    given = graph.add_input("image", onnx.TensorProto.UINT8, ["b", "h", "w", 3])
+    pixels = add_preprocessing(graph, given, preprocess)
+    graph.add_output(pixels, "pixels", onnx.TensorProto.UINT8, ["b", 3, "y", "x"])
+    model = graph.to_model({})
+    onnx.checker.check_model(model, full_check=True)
+    session = runtime.InferenceSession(model.SerializeToString())
+    picture = make_picture(3, size)
+    found = session.run(None, {"image": np.asarray(picture)[None]})[0][0]
+    wanted = preprocess(picture)
+    assert found.shape == wanted.shape
+    apart = np.abs(found.astype(int) - wanted)
+    assert apart.mean() < 0.25
+    assert apart.max() <= 6
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(fitted, compute, tmp_path, capsys):
+    shared = ["--cache-dir", str(compute.cache_dir)]
+
+    def refused(*words):
+        assert run_command_line(["export", *map(str, words), *shared]) == 2
+        (line,) = [one for one in capsys.readouterr().err.splitlines() if "cliptune:" in one]
+        return line
+
+    run, out = str(fitted.run), tmp_path / "out"
+    assert "there is no run directory" in refused(tmp_path / "none", "--out", out)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+    assert "holds other files ('mine.txt')" in refused(run, "--out", other)
+    assert "--limit" in refused(run, "--out", out, "--limit", "2")
+    assert "name some with --data" in refused(run, "--out", out, "--data", tmp_path / "none")
+    assert not out.exists()
+
+
+def test_a_run_whose_encoder_is_gone(fitted, compute, small_data, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(fitted.run, run)
+    facts = json.loads((run / "classifier.json").read_text())
+    facts["encoder"]["name"] = str(tmp_path / "moved-away.pt")
+    (run / "classifier.json").write_text(json.dumps(facts))
+    manifest = json.loads((run / "manifest.json").read_text())
+    digest = hashlib.sha256((run / "classifier.json").read_bytes()).hexdigest()
+    manifest["files"]["classifier.json"] = digest
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    words = ["export", run, "--out", tmp_path / "out", "--cache-dir", compute.cache_dir]
+    assert run_command_line([*map(str, words)]) == 2
+    assert "moved-away.pt" in capsys.readouterr().err
+
+
+def test_an_export_replaces_an_earlier_one_whole(exported, fitted, compute, tmp_path):
+    out = tmp_path / "again"
+    shutil.copytree(exported.out, out)
+    result = ct.export(fitted.run, out=out, input="pixels", images=4, compute=compute)
+    assert sorted(result.files) == sorted(file.name for file in out.iterdir())
+    assert not (out / "image.onnx").exists()
+    assert result.graphs[0].n == 4
