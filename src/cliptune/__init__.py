@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from cliptune.errors import RunError as RunError
     from cliptune.errors import UnavailableError as UnavailableError
     from cliptune.errors import UnknownNameError as UnknownNameError
-    from cliptune.evaluation.calibration import Threshold as Threshold
     from cliptune.evaluation.metrics import ClassScore as ClassScore
     from cliptune.evaluation.metrics import Metrics as Metrics
     from cliptune.evaluation.metrics import Score as Score
@@ -139,7 +138,6 @@ _HOMES = {
     "SweepResult": "results.swept",
     "TemplateOptions": "workflows.options",
     "TemplateSet": "prompts",
-    "Threshold": "evaluation.calibration",
     "TrainableOptions": "finetuning.options",
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
