@@ -18,6 +18,7 @@ _MODELS = ("torch", "torchvision", "open_clip_torch", "transformers", "timm")
 PACKAGES = {
     # setuptools: OpenAI's package imports pkg_resources, which newer ones have left out.
     "peers": (*_MODELS, "openai-clip", "setuptools<81"),
+    "cleanlab": ("cleanlab",),
     # With NumPy 2.4 it ends in a TypeError after all images (findings/clip_benchmark_numpy.sh).
     "clip-benchmark": (*_MODELS, "clip-benchmark==1.6.2", "numpy==2.3.5"),
 }

@@ -43,6 +43,7 @@ def test_without_labels_every_cluster_gets_one_of_its_typical_images(blobs):
 def test_clusters_with_a_label_wait_for_those_without(blobs):
     rows, own = blobs
     labels = np.full(len(rows), -1)
+    assert {p.why for p in choose_images(make_pool(rows), 40)[25:]} == {"doubt"}
     labels[[np.flatnonzero(own == c)[0] for c in range(4)]] = 0
     picks = choose_centroids(make_pool(rows, labels), 4)
     assert sorted(own[pick.row] for pick in picks) == [4, 5, 6, 7]

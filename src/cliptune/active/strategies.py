@@ -6,7 +6,7 @@ It knows pools, and nothing about why anybody asks.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from cliptune.active.pool import LabelPool
 
 __all__ = ["Pick", "choose_centroids", "choose_doubtful", "choose_images"]
 
+_FIRST = 25  # labels before a head says more than clusters; see docs/app.md
 _POWER = 2  # of the doubt as a weight; see docs/app.md
 _NEIGHBOURS = 20  # that say how typical an image is, as in the paper
 _MOST_CLUSTERS = 500
@@ -42,9 +43,8 @@ class Pick:
 def choose_images(pool: LabelPool, n: int) -> list[Pick]:
     """Choose the next images to label.
 
-    While fewer than two classes have a name, typical images of clusters without a label; then
-    doubtful images that differ from each other. With names the texts say where doubt is before
-    there is any label.
+    The first 25 labels, and all while fewer than two classes have a name, go to typical images of
+    clusters without a label; the others to doubtful images that differ from each other.
 
     Args:
         pool: N images.
@@ -54,7 +54,13 @@ def choose_images(pool: LabelPool, n: int) -> list[Pick]:
     if n < 1:
         return []
     unnamed = pool.probabilities.shape[1] < 2
-    return choose_centroids(pool, n) if unnamed else choose_doubtful(pool, n)
+    n_first = n if unnamed else min(n, max(0, _FIRST - int((pool.labels >= 0).sum())))
+    picks = choose_centroids(pool, n_first) if n_first else []
+    if n_first < n:
+        rest = pool.open.copy()
+        rest[[pick.row for pick in picks]] = False
+        picks += choose_doubtful(replace(pool, open=rest), n - n_first)
+    return picks
 
 
 def choose_centroids(pool: LabelPool, n: int) -> list[Pick]:

@@ -6,15 +6,16 @@ It knows HTTP, and leaves what is asked to the desk.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
+from fastapi.middleware import Middleware
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from cliptune import __version__
-from cliptune.app.access import HEADERS, Access
+from cliptune.app.access import Access
 from cliptune.app.desk import Desk
+from cliptune.app.guard import Guard
 from cliptune.app.loop_routes import loop
 from cliptune.app.routes import look_and_label
 from cliptune.errors import BadImageError, CliptuneError, InputError, UnavailableError
@@ -33,19 +34,13 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
         desk: What is shown.
         access: Who may ask.
     """
-    app = FastAPI(title="cliptune app", version=__version__, docs_url=None, redoc_url=None)
-
-    @app.middleware("http")
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        headers = {name.casefold(): value for name, value in request.headers.items()}
-        refused = access.refusal(request.method, request.url.path, request.url.query, headers)
-        if refused is None:
-            response = await call(request)
-        else:
-            response = _refuse(request, *refused)
-        response.headers.update(HEADERS)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+    app = FastAPI(
+        middleware=[Middleware(Guard, access=access)],
+        title="cliptune app",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+    )
 
     @app.exception_handler(CliptuneError)
     async def tell(request: Request, error: Exception) -> JSONResponse:
@@ -106,12 +101,6 @@ def _status(error: Exception) -> int:
     if isinstance(error, BadImageError):
         return 410
     return 507 if isinstance(error, UnavailableError) else 400
-
-
-def _refuse(request: Request, status: int, reason: str) -> Response:
-    if request.method == "GET" and request.url.path == "/":
-        return PlainTextResponse(f"cliptune: {reason}\n", status)
-    return JSONResponse({"error": reason}, status)
 
 
 def _static(name: str) -> bytes:

@@ -5,9 +5,12 @@ It puts together project, desk and server, and knows nothing about how options a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from fastapi import FastAPI
 
@@ -91,7 +94,15 @@ def open_page(
         ),
     )
     access = Access(new_token(), port)
+    Thread(target=_import_ahead, daemon=True).start()
     return Page(make_app(desk, access), access, project.journal.path, desk)
+
+
+def _import_ahead() -> None:
+    """Import what the first re-fit and the first map would wait seconds for."""
+    for name in ("sklearn.decomposition", "sklearn.cluster", "scipy.stats", "torch"):
+        with suppress(ImportError):  # who needs it says what is wrong
+            import_module(name)
 
 
 def _plain(options: DataOptions) -> DataOptions:

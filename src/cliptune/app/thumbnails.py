@@ -68,7 +68,9 @@ def _make(project: LabelProject, image: str, pixels: int) -> bytes:
 
 def encode_jpeg(image: Image.Image, pixels: int) -> bytes:
     """Return a picture as a JPEG file that fits into a square of so many pixels."""
-    picture = ImageOps.contain(image.convert("RGB"), (pixels, pixels))
+    picture = image.convert("RGB")
+    if max(picture.size) > pixels:  # what is smaller is enlarged by the page
+        picture = ImageOps.contain(picture, (pixels, pixels))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
