@@ -6,6 +6,8 @@ import re
 import pytest
 from PIL import Image
 
+from cliptune.annotations import Answer
+
 WIDTHS_AND_SCHEMES = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
 
 
@@ -200,3 +202,25 @@ def ship(someone, tmp_path):
         picture.verify()
     rows = (tmp_path / "export-csv-001" / "labels.csv").read_text().splitlines()
     assert sum(",ant," in row or ",bee," in row for row in rows) == 40
+
+
+def test_names_with_markup_are_text_and_old_browsers_are_told(browser, serve_page, insects):
+    name = "<img src=x onerror=document.title='owned'>"
+    with serve_page(insects[0]) as page:
+        bench = page.desk.bench
+        bench.add_classes([name, "bee"], who="a", tab="b")
+        bench.label(bench.project.contents[:3], Answer.of("label", name), who="a", tab="b")
+        tab = browser.new_page()
+        tab.goto(page.url)
+        tab.wait_for_selector("html[data-ready]")
+        tab.locator(".tile .said", has_text="<img src=x").first.wait_for()
+        for part in ("plane", "runs", "confusions", "ship"):
+            tab.click(f"#tab-{part}")
+        assert tab.locator("img[src=x]").count() == 0
+        assert "owned" not in tab.title()
+        tab.close()
+        old = browser.new_page()
+        old.add_init_script("delete window.structuredClone")
+        old.goto(page.url)
+        old.locator("#too-old", has_text="too old").wait_for()
+        old.close()

@@ -19,6 +19,7 @@ from cliptune.app.views import Views
 from cliptune.app.workbench import Workbench
 from cliptune.images import ImageTable
 from cliptune.images.writers import list_writers
+from cliptune.workflows.prove import run_path
 
 __all__ = ["Desk"]
 
@@ -76,6 +77,7 @@ class Desk:
                 for name, n in zip(bench.class_names, n_of, strict=True)
             ],
             run=bench.run,
+            run_path=str(run_path(bench.project, bench.run)) if bench.run else "",
             version=bench.version,
             acts=len(standing.acts),
             openings=len(standing.openings()),

@@ -210,6 +210,7 @@ class PageState(BaseModel):
     counts: CountsOut
     classes: list[ClassOut]
     run: str
+    run_path: str
     version: int
     acts: int
     openings: int

@@ -17,7 +17,7 @@ from cliptune.app.beliefs import Beliefs, believe_now
 from cliptune.app.lookups import Lookups
 from cliptune.errors import InputError
 from cliptune.workflows.label_project import LabelProject
-from cliptune.workflows.prove import list_runs
+from cliptune.workflows.prove import fits_encoder, list_runs
 from cliptune.workflows.refit import refit
 
 __all__ = ["Counts", "Workbench"]
@@ -88,7 +88,7 @@ class Workbench:
         for image in project.journal.standing.images():
             self._restate(image)
         self._seen = len(project.journal.standing.acts)
-        runs = [entry.run for entry in list_runs(project)]
+        runs = [entry.run for entry in list_runs(project) if fits_encoder(project, entry.run)]
         self._run = runs[-1] if runs else ""
         self._beliefs = None
         self.version += 1

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.classifiers.calibrated_head import CalibratedHead
+from cliptune.classifiers.calibrated_head import CalibratedHead, EncoderRecord
 from cliptune.errors import DataError, InputError, RunError
 from cliptune.evaluation.metrics import Score, wilson_interval
 from cliptune.evaluation.significance import Comparison, compare_correct
@@ -34,7 +36,15 @@ from cliptune.workflows.results_files import load_result
 if TYPE_CHECKING:
     from cliptune.annotations import Act
 
-__all__ = ["Believed", "believe", "compare_runs", "list_runs", "open_test", "run_path"]
+__all__ = [
+    "Believed",
+    "believe",
+    "compare_runs",
+    "fits_encoder",
+    "list_runs",
+    "open_test",
+    "run_path",
+]
 
 _LEVEL = 0.05
 _SHOWN = 500  # images that changed, listed in a comparison
@@ -84,13 +94,26 @@ def list_runs(project: LabelProject) -> list[TimelineEntry]:
     return sorted(entries, key=lambda entry: entry.finished)
 
 
+def fits_encoder(project: LabelProject, run: str) -> bool:
+    """Say whether a run takes what the project's encoder gives."""
+    record = EncoderRecord.read(RunDir.open(run_path(project, run)))
+    return record.fingerprint == project.encoder.fingerprint
+
+
 def _entry(path: Path, name: str, openings: list[Act]) -> TimelineEntry:
-    result, run = load_result(path), RunDir.open(path)
+    said = _read_entry(path, (path / "manifest.json").stat().st_mtime_ns)
     own = [act.facts for act in openings if act.facts.get("run") == name]
     test = None
     if own:
         accuracy, low, high, n = (own[-1][key] for key in ("accuracy", "low", "high", "n"))
         test = Score(accuracy, low, high, n, "Wilson")
+    return replace(said, run=name, test=test, opened=len(own))
+
+
+@lru_cache(maxsize=1024)
+def _read_entry(path: Path, written_ns: int) -> TimelineEntry:
+    """Read a run, whose files are digested, once for each time that it was written."""
+    result, run = load_result(path), RunDir.open(path)
     if isinstance(result, RefitResult):
         method, n_labels, held_out = result.method, result.n_labels, result.held_out
     else:
@@ -99,7 +122,7 @@ def _entry(path: Path, name: str, openings: list[Act]) -> TimelineEntry:
         n_labels = int(getattr(result, "n_train", 0))
         held_out = shipped.val.accuracy if shipped and shipped.val else None
     finished = str(run.manifest.get("finished", ""))
-    return TimelineEntry(name, finished, method, n_labels, held_out, test, len(own))
+    return TimelineEntry("", finished, method, n_labels, held_out, None, 0)
 
 
 def open_test(project: LabelProject, run: str, *, who: str, tab: str) -> TestOpening:

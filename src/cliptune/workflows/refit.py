@@ -188,5 +188,8 @@ def _write(
         for position, row in enumerate(chosen.rows.tolist())
     )
     run.write_csv(HELD_OUT, ["content", "label", "right"], rows)
+    ids = project.source.ids
+    parts = ((ids[row], "train") for row in chosen.rows.tolist())
+    run.write_csv("partition.csv", ["id", "part"], parts)  # so that evaluate can say what it saw
     run.write_json("metrics.json", result.to_dict())
     run.finish({"encoder": vars(encoder), "seed": view.seed, **describe_machine()})

@@ -8,7 +8,7 @@ import { Labels } from "./labels.js";
 import { showMatrix } from "./matrix.js";
 import { Plane } from "./plane.js";
 import { Runs } from "./runs.js";
-import { setUpDropping, setUpShipping, showForms } from "./ship.js";
+import { setUpDropping, setUpShipping, showCommands, showForms } from "./ship.js";
 
 const NEEDED = ["ResizeObserver", "HTMLDialogElement", "structuredClone"];
 const PARTS = ["images", "plane", "confusions", "runs", "ship"];
@@ -44,6 +44,7 @@ function takeState(now) {
   labels.show(now.classes);
   filters.names(now.classes);
   showForms(now.forms);
+  showCommands(now);
   byId("changed").hidden = !now.changed;
   byId("changed-text").textContent = now.changed;
   takeJob(now.job);

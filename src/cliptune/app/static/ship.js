@@ -19,6 +19,15 @@ export function showForms(forms) {
   select.value = forms.includes("csv") ? "csv" : forms[0];
 }
 
+// The commands that take the run that is shown, to be copied into a terminal.
+export function showCommands({ run_path: run, data }) {
+  const quote = (text) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  const lines = run ? [`cliptune predict IMAGES --run ${quote(run)}`,
+    `cliptune label-next ${quote(data)} --run ${quote(run)}`] : [];
+  byId("commands").replaceChildren(...(lines.length ? [make("p", {}, "The run that is shown, in a terminal:")] : []),
+    ...lines.map((line) => make("p", {}, make("code", {}, line))));
+}
+
 export function setUpDropping(onKept) {
   const place = byId("drop");
   const files = byId("files");
