@@ -10,9 +10,11 @@ import torch
 
 from cliptune.classifiers.head_data import HeadData
 from cliptune.errors import InputError
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.prompts import ensemble_rows
 from cliptune.sweeps.grid import parse_grid
 from cliptune.sweeps.options import SweepOptions
+from cliptune.sweeps.records import TrialConfig
 from cliptune.sweeps.report import summarise
 from cliptune.sweeps.store import StudyStore
 from cliptune.sweeps.tower_sweep import TowerSweep
@@ -50,7 +52,9 @@ class Rows:
         return self.table.load_image(int(self.rows[row]))
 
 
-def make_sweep(encoder, *, method="full", grid=GRID, seconds=120.0, n=60, n_val=30):
+def make_sweep(
+    encoder, *, method="full", grid=GRID, seconds=120.0, n=60, n_val=30, blocks=None, place=None
+):
     table = Table(n + n_val)
     pixels = np.stack([encoder.preprocess(table.load_image(row)) for row in range(len(table))])
     templates = ("a photo of a {}.",)
@@ -64,7 +68,9 @@ def make_sweep(encoder, *, method="full", grid=GRID, seconds=120.0, n=60, n_val=
         train=np.arange(n),
         val=np.arange(n, n + n_val),
     )
-    options = SweepOptions(method=method, epochs=2, batch_size=20, optimizer="adamw", seeds=2)
+    options = SweepOptions(
+        method=method, epochs=2, batch_size=20, optimizer="adamw", seeds=2, blocks=blocks
+    )
     return TowerSweep(
         encoder,
         table,
@@ -74,6 +80,7 @@ def make_sweep(encoder, *, method="full", grid=GRID, seconds=120.0, n=60, n_val=
         templates=templates,
         began=time.monotonic(),
         budget_seconds=seconds,
+        activations=place,
     )
 
 
@@ -135,3 +142,24 @@ def test_a_budget_below_one_trial_says_what_one_costs():
     with pytest.raises(InputError, match=r"shortest one takes about .* s") as caught:
         make_sweep(tiny.make_encoder(), seconds=0.01)
     assert "--budget" in str(caught.value)
+
+
+def test_the_last_blocks_alone_move_and_what_is_kept_changes_no_trial(tmp_path):
+    def contents(images):
+        return [f"{row} of {len(images)}" for row in range(len(images))]
+
+    losses = []
+    for place in (None, ActivationPlace(tmp_path / "activations", contents)):
+        sweep = make_sweep(tiny.make_encoder(), blocks=1, place=place, seconds=20.0)
+        trial = sweep._trainer._train_one(
+            TrialConfig({"backbone": 1e-3, "head": 1e-2}, 0, 20, 60, steps=6)
+        )
+        losses.append(trial.losses)
+        assert "blocks" in sweep.identity
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+    assert list((tmp_path / "activations").rglob("*.rows"))
+
+
+def test_blocks_are_of_full_only():
+    with pytest.raises(InputError, match="--blocks is of --method full"):
+        SweepOptions(method="lora", blocks=2)

@@ -40,6 +40,9 @@ class TrialOptions:
     products: Literal["auto", "fp32", "bf16"] = "fp32"
     """Factors of the products of stacked heads; auto is bf16 where the processor has it."""
 
+    blocks: Annotated[int | None, whole()] = None
+    """Move only so many last blocks of the image tower, which costs a fraction; of full."""
+
     max_memory: str = "1G"
     """Bound on one stack of heads; a larger grid trains in several stacks."""
 

@@ -67,6 +67,8 @@ class SweepOptions:
         start: How the layers of ``dual-linear`` begin: ``identity`` or ``random``.
         products: ``fp32`` or ``bf16`` factors of the products of stacked heads.
         max_memory_bytes: Bound on one stack of heads.
+        blocks: Of ``full``: only so many last blocks of the image tower move; what those below
+            give is computed once and kept. None: all of it moves.
         seed: First of the seeds.
     """
 
@@ -80,6 +82,7 @@ class SweepOptions:
     start: Literal["identity", "random"] = "identity"
     products: Literal["fp32", "bf16"] = "fp32"
     max_memory_bytes: int = 1 << 30
+    blocks: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -96,6 +99,10 @@ class SweepOptions:
                 f"--search tpe came with --method {self.method}; moving weights are searched by "
                 "successive halving of a grid: drop --search"
             )
+        if self.blocks is not None:
+            require_count("--blocks", self.blocks)
+            if self.method != "full":
+                raise InputError(f"--blocks is of --method full; {self.method} moves no blocks")
         if self.start == "random" and self.method != "dual-linear":
             raise InputError(f"--start random is of dual-linear; --method {self.method} has none")
 

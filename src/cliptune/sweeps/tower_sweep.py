@@ -15,6 +15,7 @@ import numpy as np
 from cliptune.classifiers.head_data import HeadData
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.images import ImageTable
 from cliptune.sweeps.grid import Grid
 from cliptune.sweeps.halving import HalvingPlan, HalvingStrategy, plan_halving
@@ -43,6 +44,7 @@ class TowerSweep:
         templates: Texts with one ``{}`` each.
         began: ``time.monotonic`` at which the budget began to run.
         budget_seconds: The budget.
+        activations: Where the output of blocks that never move is kept.
 
     Raises:
         InputError: The encoder has no weights to move, or the budget is below one trial; the
@@ -60,6 +62,7 @@ class TowerSweep:
         templates: tuple[str, ...],
         began: float,
         budget_seconds: float,
+        activations: ActivationPlace | None = None,
     ) -> None:
         if not isinstance(encoder, TorchEncoder):
             raise InputError(
@@ -67,7 +70,7 @@ class TowerSweep:
             )
         self._grid, self._options, self._task = grid, options, task
         self._deadline = began + budget_seconds
-        self._trainer = TowerTrainer(encoder, table, task, templates, options)
+        self._trainer = TowerTrainer(encoder, table, task, templates, options, activations)
         n_train = self._trainer.n_train
         batch = min(options.batch_size, n_train)
         self._full_steps = options.epochs * -(-n_train // batch)
@@ -89,7 +92,8 @@ class TowerSweep:
         """All that trials of one study share, besides the data."""
         names = ("method", "epochs", "batch_size", "optimizer", "seed", "seeds")
         shared = asdict(self._options)
-        return {**{name: shared[name] for name in names}, "grid": self._grid.describe()}
+        few = {} if shared["blocks"] is None else {"blocks": shared["blocks"]}
+        return {**{name: shared[name] for name in names}, **few, "grid": self._grid.describe()}
 
     @property
     def n_planned(self) -> int:

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from cliptune.classifiers.head_data import HeadData
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetuning.data import TrainingData
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.finetuning.head import FittedHead, fit_head, zero_shot_head
 from cliptune.finetuning.options import FinetuneOptions, OptimizerOptions, TrainableOptions
 from cliptune.finetuning.schedule import set_rates, set_trainable
@@ -61,6 +62,7 @@ class TowerTrainer:
         task: Features, labels and who may see which row.
         templates: Texts with one ``{}`` each.
         options: What all cells have in common.
+        activations: Where the output of blocks that never move is kept.
     """
 
     def __init__(
@@ -70,10 +72,14 @@ class TowerTrainer:
         task: HeadData,
         templates: tuple[str, ...],
         options: SweepOptions,
+        activations: ActivationPlace | None = None,
     ) -> None:
+        self._activations = activations
         self._encoder, self._task, self._options = encoder, task, options
         self._data = TrainingData(table.select(task.train), table.select(task.val), templates)
-        self._frozen = HeadTrainer(_at_one_scale(task), replace(options, method="linear-sgd"))
+        self._frozen = HeadTrainer(
+            _at_one_scale(task), replace(options, method="linear-sgd", blocks=None)
+        )
         self._micro_batch: int | None = None
         self._step_seconds = 0.0
         self.costs: Costs | None = None
@@ -131,8 +137,9 @@ class TowerTrainer:
         began = time.perf_counter()
         options = self._finetune_options(cell)
         with open_session(
-            self._encoder, self._data, options, watch={}, trackers=(), folder=None
-        ) as session:
+            self._encoder, self._data, options, watch={}, trackers=(), folder=None,
+            activations=self._activations,
+        ) as session:  # fmt: skip
             self._micro_batch = session.source.micro_batch_size
             if session.trainee.head is not None:
                 session.trainee.head.load_state_dict(self.solved.layer.state_dict())
@@ -157,6 +164,8 @@ class TowerTrainer:
 
     def _finetune_options(self, cell: TrialConfig) -> FinetuneOptions:
         backbone, head = _GROUPS[self._options.method]
+        if self._options.blocks is not None:
+            backbone = f"image.last{self._options.blocks}"
         rates = ((backbone, cell.rates["backbone"]), (head, cell.rates["head"]))
         return FinetuneOptions(
             method="lora" if self._options.method == "lora" else "head-then-full",
@@ -164,7 +173,9 @@ class TowerTrainer:
             batch_size=cell.batch_size,
             micro_batch_size=self._micro_batch or "auto",
             seed=cell.seed,
-            trainable=TrainableOptions(rates=rates),
+            trainable=TrainableOptions(
+                train=() if self._options.blocks is None else (backbone, head), rates=rates
+            ),
             optimizer=OptimizerOptions(name=self._options.optimizer),
         )
 
@@ -212,7 +223,7 @@ class TowerTrainer:
 
     def _validate(self, session: Session) -> torch.Tensor:
         images = self._data.val
-        rows = session.embedder.embed_images(images, np.arange(len(images)))
+        rows = session.embed_images(images, np.arange(len(images)))
         return class_logits(session, rows)
 
 

@@ -17,6 +17,7 @@ from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetuning.options import METHODS, FinetuneOptions
 from cliptune.finetuning.processes import launched_as, leave_processes, require_tracker
 from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require_number
+from cliptune.workflows.activations import keep_activations
 from cliptune.workflows.dataset import data_name, open_labelled
 from cliptune.workflows.finetune_start import (
     Checked,
@@ -35,7 +36,6 @@ from cliptune.workflows.session import Session
 if TYPE_CHECKING:
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders.torch_encoder import TorchEncoder
-    from cliptune.finetuning.batches import Images
     from cliptune.finetuning.data import TrainingData, WatchData
     from cliptune.finetuning.entry import ActivationPlace
     from cliptune.finetuning.records import Event
@@ -250,22 +250,11 @@ def _keep_in(
     watch: Mapping[str, WatchData],
     session: Session,
 ) -> ActivationPlace | None:
-    """Say where what frozen blocks give is kept, and by which digests it is found again."""
-    from cliptune.features import ACTIVATIONS
-    from cliptune.finetuning.entry import ActivationPlace
-
     if not request.activations:
         return None
     assert data.identity is not None, "every run writes down its images"
-    known = dict(zip(data.identity.ids, data.identity.contents, strict=True))
     prefixes = {id(one.images): f"{name}: " for name, one in watch.items()}
-
-    def contents(images: Images) -> list[str]:
-        prefix = prefixes.get(id(images), "")
-        return [known[prefix + name] for name in cast("ImageTable", images).ids]
-
-    folder = session.store.cache_dir / ACTIVATIONS
-    return ActivationPlace(folder, contents, request.max_disk)
+    return keep_activations(data.identity, session, prefixes=prefixes, max_bytes=request.max_disk)
 
 
 def _open_watched(request: FinetuneRequest, told: Watch) -> dict[str, WatchData]:

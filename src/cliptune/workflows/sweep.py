@@ -57,6 +57,7 @@ def sweep(
     start: Literal["identity", "random"] = "identity",
     products: Literal["auto", "fp32", "bf16"] = "fp32",
     max_memory: str = "1G",
+    blocks: int | None = None,
     budget: str | None = None,
     train_images: int | None = None,
     val: float = 0.2,
@@ -91,6 +92,7 @@ def sweep(
         products: Factors of the products of stacked heads; ``auto`` is bf16 where the processor
             has it.
         max_memory: Bound on one stack of heads; a larger grid trains in several stacks.
+        blocks: Move only so many last blocks of the image tower; of ``full``.
         budget: Time for everything, such as ``90s`` or ``1h``; moving weights take 30m otherwise.
         train_images: Use only so many training images, drawn by class.
         val: Share of the training images cut for validation where there is no such split.
@@ -115,11 +117,10 @@ def sweep(
 
     began = time.monotonic()
     template_set = choose_one_template_set(read_prompts(prompts), "sweep")
-    asked = _Asked(
+    options = _Asked(
         method, search, trials, seeds, epochs, batch_size, optimizer, start, products, max_memory,
-        seed,
-    )  # fmt: skip
-    options = asked.trial_options()
+        blocks, seed,
+    ).trial_options()  # fmt: skip
     if train_images is not None:
         require_count("--train-images", train_images)
     require_number("--val", val, **INNER_SHARE)
@@ -171,6 +172,7 @@ class _Asked:
     start: Literal["identity", "random"]
     products: Literal["auto", "fp32", "bf16"]
     max_memory: str
+    blocks: int | None
     seed: int
 
     def trial_options(self) -> SweepOptions:
@@ -191,6 +193,7 @@ class _Asked:
             start=self.start,
             products=_fastest_products() if self.products == "auto" else self.products,
             max_memory_bytes=parse_bytes(self.max_memory),
+            blocks=self.blocks,
             seed=self.seed,
         )
 

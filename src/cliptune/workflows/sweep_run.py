@@ -12,6 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cliptune.workflows.activations import keep_activations
 from cliptune.workflows.dataset import data_name, open_learnable
 from cliptune.workflows.options import DataOptions
 from cliptune.workflows.session import Session
@@ -116,7 +117,7 @@ def run_sweep(request: SweepRequest, place: Path, session: Session) -> SweepResu
     from cliptune.sweeps.report import summarise, write_sweep
 
     prepared = _prepare(request, session)
-    one = _open_sweep(request, prepared)
+    one = _open_sweep(request, prepared, session)
     identity = {**_comparable(request, prepared.encoder, session), **one.identity}
     images = {"images": prepared.images.digest}
     address, name = _place_of_study(request, {**identity, **images}, session)
@@ -197,7 +198,9 @@ def _comparable(
     }
 
 
-def _open_sweep(request: SweepRequest, prepared: _Prepared) -> HeadSweep | TowerSweep:
+def _open_sweep(
+    request: SweepRequest, prepared: _Prepared, session: Session
+) -> HeadSweep | TowerSweep:
     from cliptune.sweeps.options import TOWER_METHODS
 
     options, grid = request.options, request.grid
@@ -213,6 +216,7 @@ def _open_sweep(request: SweepRequest, prepared: _Prepared) -> HeadSweep | Tower
             templates=request.template_set.templates,
             began=request.began,
             budget_seconds=request.seconds,
+            activations=keep_activations(prepared.images, session),
         )
     from cliptune.sweeps.head_sweep import HeadSweep
 
