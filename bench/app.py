@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright
 
 import cliptune as ct
 from cliptune.annotations import Answer
-from cliptune.app.server import bind
+from cliptune.app.page_server import bind
 from cliptune.app.start import open_page
 
 CHROMIUM = "/usr/bin/chromium"

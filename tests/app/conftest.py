@@ -37,7 +37,7 @@ def torch_cache(tmp_path_factory):
 @pytest.fixture
 def serve_page(torch_cache, tmp_path):
     """Serve the page of a data set on a port of its own, with a journal of its own."""
-    from cliptune.app.server import bind
+    from cliptune.app.page_server import bind
     from cliptune.app.start import open_page
 
     @contextmanager

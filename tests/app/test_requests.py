@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cliptune as ct
-from cliptune.app.access import Access
+from cliptune.app.page_access import Access
 from cliptune.cli import run_command_line
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -13,7 +13,7 @@ import numpy as np
 
 from cliptune.app.changes import ChangeWatch
 from cliptune.app.jobs import Jobs
-from cliptune.app.schemas import ClassOut, CountsOut, JobOut, PageState
+from cliptune.app.page_schemas import ClassOut, CountsOut, JobOut, PageState
 from cliptune.app.thumbnails import Thumbnails
 from cliptune.app.views import Views
 from cliptune.app.workbench import Workbench

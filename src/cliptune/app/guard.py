@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cliptune.app.access import HEADERS, Access
+from cliptune.app.page_access import HEADERS, Access
 
 __all__ = ["Guard"]
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response, UploadFile
 
 from cliptune.app.desk import Desk
 from cliptune.app.dropped import predict_dropped
-from cliptune.app.schemas import (
+from cliptune.app.page_schemas import (
     CompareIn,
     ExportIn,
     JobOut,
@@ -20,9 +20,10 @@ from cliptune.app.schemas import (
     PageState,
     RefitIn,
     RunIn,
+    ShipIn,
     TabIn,
 )
-from cliptune.app.shipping import confusion_of, export_labels, labels_as_csv
+from cliptune.app.shipping import confusion_of, export_labels, export_run, labels_as_csv
 from cliptune.results.labelled_next import LabelNextResult
 from cliptune.results.refitted import RunComparison, TestOpening
 from cliptune.workflows.label_next import propose_labels
@@ -108,6 +109,15 @@ def _add_shipping(router: APIRouter, desk: Desk) -> None:
     @router.post("/export")
     def export(asked: ExportIn) -> Plain:
         return export_labels(desk.bench.project, asked.form)
+
+    @router.post("/ship")
+    def ship(asked: ShipIn) -> JobOut:
+        project = desk.bench.project
+        desk.jobs.start(
+            f"exporting {asked.run}",
+            lambda show, stop: export_run(project, asked.run, asked.form, show, stop),
+        )
+        return desk.job()
 
     @router.get("/labels.csv")
     def labels() -> Response:

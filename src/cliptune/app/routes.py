@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 from cliptune.annotations import Act, Answer
 from cliptune.app.desk import Desk
 from cliptune.app.grid import GridQuery, order_images, plane_of
-from cliptune.app.schemas import (
+from cliptune.app.page_schemas import (
     ClassesIn,
     Detail,
     LabelIn,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,15 @@ import numpy as np
 from cliptune.app.workbench import Workbench
 from cliptune.images.writers import list_writers, write_table
 from cliptune.system.escaping import for_csv
+from cliptune.system.formatting import percent
 from cliptune.workflows.label_project import LabelProject
+from cliptune.workflows.progress import StageProgress
+from cliptune.workflows.prove import run_path
+from cliptune.workflows.refit import RefitCancelledError
 
-__all__ = ["confusion_of", "export_labels", "labels_as_csv"]
+__all__ = ["confusion_of", "export_labels", "export_run", "labels_as_csv"]
+
+_CHECKED = 200  # images on which an exported graph is held against its run
 
 Plain = dict[str, Any]  # Any: plain JSON values
 
@@ -44,6 +51,49 @@ def export_labels(project: LabelProject, form: str) -> Plain:
     table = project.table()
     notes = write_table(table, form, folder)
     return {"folder": str(folder), "form": form, "n": len(table), "notes": list(notes)}
+
+
+def export_run(
+    project: LabelProject,
+    run: str,
+    form: str,
+    show: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> str:
+    """Write a run as graphs beside the journal, as ``cliptune export`` does; say what came of it.
+
+    Args:
+        project: Images and journal.
+        run: A name as ``list_runs`` gives it.
+        form: ``onnx`` or ``openvino``.
+        show: Told steps done and in all.
+        cancelled: Asked between steps; True ends it.
+
+    Raises:
+        CliptuneError: There is no such run or format, it cannot be exported, or was called off.
+    """
+    from cliptune.workflows.export import export
+
+    place = run_path(project, run)
+
+    def tell(event: object) -> None:
+        if cancelled():
+            raise RefitCancelledError("the export was called off")
+        if isinstance(event, StageProgress):
+            show(event.done, event.total)
+
+    result = export(
+        place,
+        out=project.place / f"graph-{form}-{place.name}",
+        format=form,  # type: ignore[arg-type]  # looked at there
+        data=project.source,
+        images=_CHECKED,
+        compute=project.session.compute,
+        progress=tell,
+    )
+    verdict = "parity holds" if result.passed else "parity does NOT hold"
+    agreed = f"{percent(result.agreement)} of images get the same class"
+    return f"{run} as {form}: {verdict}, {agreed}: {result.out}"
 
 
 def labels_as_csv(project: LabelProject) -> str:

@@ -14,9 +14,9 @@ from threading import Thread
 
 from fastapi import FastAPI
 
-from cliptune.app.access import Access, new_token
 from cliptune.app.desk import Desk
-from cliptune.app.server import make_app
+from cliptune.app.page_access import Access, new_token
+from cliptune.app.page_server import make_app
 from cliptune.app.workbench import Workbench
 from cliptune.workflows.dataset import read_whole_table
 from cliptune.workflows.journal_labels import with_kept

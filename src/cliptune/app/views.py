@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.annotations import Act
-from cliptune.app.schemas import Detail, Probable, Said, Tile, Tiles, ViewOut
+from cliptune.app.page_schemas import Detail, Probable, Said, Tile, Tiles, ViewOut
 from cliptune.app.workbench import Workbench
 from cliptune.errors import InputError
 

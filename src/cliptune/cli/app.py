@@ -50,7 +50,7 @@ def app(
     """
     if any(find_spec(name) is None for name in _NEEDED):
         raise MissingExtraError("app", "the local page")
-    from cliptune.app.server import bind, serve
+    from cliptune.app.page_server import bind, serve
     from cliptune.app.start import open_page
 
     taken = bind(port)

@@ -125,7 +125,7 @@ function setUp() {
   });
   byId("job-cancel").addEventListener("click", () => attempt(() => post("job/cancel", {})));
   byId("reload").addEventListener("click", reload);
-  setUpShipping();
+  setUpShipping({ shown: () => state.run, takeJob });
   setUpDropping(reload);
 }
 

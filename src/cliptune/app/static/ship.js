@@ -2,7 +2,13 @@
 
 import { attempt, byId, make, percent, post, say, send } from "./api.js";
 
-export function setUpShipping() {
+export function setUpShipping({ shown, takeJob }) {
+  byId("ship-run").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!shown()) { say("no run to export yet: re-fit first"); return; }
+    const job = await attempt(() => post("ship", { run: shown(), form: byId("graph").value }));
+    if (job) takeJob(job);
+  });
   byId("export").addEventListener("submit", async (event) => {
     event.preventDefault();
     byId("exported").textContent = "writing …";
@@ -23,7 +29,7 @@ export function showForms(forms) {
 export function showCommands({ run_path: run, data }) {
   const quote = (text) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
   const lines = run ? [`cliptune predict IMAGES --run ${quote(run)}`,
-    `cliptune label-next ${quote(data)} --run ${quote(run)}`] : [];
+    `cliptune serve ${quote(run)}`, `cliptune label-next ${quote(data)} --run ${quote(run)}`] : [];
   byId("commands").replaceChildren(...(lines.length ? [make("p", {}, "The run that is shown, in a terminal:")] : []),
     ...lines.map((line) => make("p", {}, make("code", {}, line))));
 }

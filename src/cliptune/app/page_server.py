@@ -13,10 +13,10 @@ from fastapi.middleware import Middleware
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from cliptune import __version__
-from cliptune.app.access import Access
 from cliptune.app.desk import Desk
 from cliptune.app.guard import Guard
 from cliptune.app.loop_routes import loop
+from cliptune.app.page_access import Access
 from cliptune.app.routes import look_and_label
 from cliptune.errors import BadImageError, CliptuneError, InputError, UnavailableError
 

@@ -25,6 +25,7 @@ __all__ = [
     "PlaneOut",
     "RefitIn",
     "RunIn",
+    "ShipIn",
     "TabIn",
     "Tile",
     "Tiles",
@@ -103,6 +104,13 @@ class CompareIn(Asked):
 
     first: str
     second: str
+
+
+class ShipIn(Asked):
+    """A run, and a format of ``cliptune export``."""
+
+    run: str
+    form: Literal["onnx", "openvino"] = "onnx"
 
 
 class ExportIn(Asked):
