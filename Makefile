@@ -38,6 +38,7 @@ demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; 
 	echo "To look, label, re-fit and prove on the same images: $(BIN)/cliptune app textile"
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
+	if [ ! -d node_modules/axe-core ] && command -v npm > /dev/null; then npm install --no-save --no-package-lock --silent axe-core || echo "axe-core is not to be had; one check is left out"; fi
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev-installed ## format, lint, types, layers

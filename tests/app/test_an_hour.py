@@ -8,7 +8,8 @@ from PIL import Image
 
 from cliptune.annotations import Answer
 
-WIDTHS_AND_SCHEMES = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
+WIDTHS_AND_SCHEMES = [(1440, "light"), (390, "dark")]
+PATIENCE = 60_000  # milliseconds, for machines that have much else to do
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def person(browser, insects, axe):
         context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
         contexts.append(context)
         tab = context.new_page()
+        tab.set_default_timeout(PATIENCE)
         return Person(tab, page, insects[1], axe)
 
     yield sit_down
@@ -48,7 +50,7 @@ class Person:
 
     def see(self, selector, pattern):
         """Wait until a text is there."""
-        self.tab.locator(selector, has_text=re.compile(pattern)).first.wait_for(timeout=20000)
+        self.tab.locator(selector, has_text=re.compile(pattern)).first.wait_for()
 
     def press(self, *keys):
         for key in keys:
@@ -118,6 +120,8 @@ def test_a_persons_hour(person, serve_page, insects, width, scheme, tmp_path):
         assert someone.complaints == []
         assert someone.foreign == []
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    if someone.axe is None:
+        pytest.skip("all but axe-core, which 'npm install --no-save axe-core' brings")
 
 
 def begin_without_labels(someone):
