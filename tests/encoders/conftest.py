@@ -94,3 +94,18 @@ def words_folder(tmp_path_factory):
     )
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_family(tmp_path_factory):
+    """Make a family's small model once, saved by transformers; see ``family_models``."""
+    from family_models import make
+
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = make(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from family_models import FAMILIES, make
+from family_models import FAMILIES
 from PIL import Image
 from torch.nn.functional import normalize
 
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
+from cliptune.encoders.engines.agreement import draw_inputs
+from cliptune.encoders.engines.conversion import convert_to_onnx, convert_to_openvino
+from cliptune.encoders.engines.runtimes import open_graph
+from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.families import transformers_families
 from cliptune.encoders.native_patches import grid_of, native_grid, pack_patches
 
@@ -32,19 +36,6 @@ def pictures(data_root):
     return list(islice(paths, 0, None, 30))[:5]
 
 
-@pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    """Make a family's small model once."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            made[name] = make(name, tmp_path_factory.mktemp(name))
-        return made[name]
-
-    return get
-
-
 def theirs(model, pictures, texts):
     """Return transformers' own unit rows and logits."""
     found = transformers.AutoModel.from_pretrained(model.folder, dtype=torch.float32).eval()
@@ -60,8 +51,8 @@ def theirs(model, pictures, texts):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_rows_and_logits_are_those_of_transformers(small, pictures, name):
-    model = small(name)
+def test_rows_and_logits_are_those_of_transformers(small_family, pictures, name):
+    model = small_family(name)
     encoder = load_encoder(str(model.folder), device="cpu", precision="fp32")
     images, texts, logits = theirs(model, pictures, TEXTS)
     pixels = np.stack([encoder.preprocess(Image.open(p).convert("RGB")) for p in pictures])
@@ -76,9 +67,9 @@ def test_rows_and_logits_are_those_of_transformers(small, pictures, name):
 
 @pytest.mark.parametrize("name", ["siglip", "siglip2"])
 def test_predict_prints_the_scores_of_the_zero_shot_pipeline(
-    small, pictures, name, tmp_path, capsys
+    small_family, pictures, name, tmp_path, capsys
 ):
-    folder = str(small(name).folder)
+    folder = str(small_family(name).folder)
     arguments = [*map(str, pictures), "--labels", "ant,bee,blue bird", "--model", folder]
     assert run_command_line(["predict", *arguments, "--json", "--cache-dir", str(tmp_path)]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -89,6 +80,50 @@ def test_predict_prints_the_scores_of_the_zero_shot_pipeline(
         expected = {one["label"]: one["score"] for one in told}
         found = {one["label"]: one["probability"] for one in said["labels"]}
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_every_family_converts(small_family, name, engine, tmp_path):
+    """Both towers, to rows of torch; texts as their rows are cut."""
+    pytest.importorskip({"openvino": "openvino", "onnx": "onnxruntime"}[engine], reason="no engine")
+    convert = {"openvino": convert_to_openvino, "onnx": convert_to_onnx}[engine]
+    encoder = load_encoder(str(small_family(name).folder), device="cpu", precision="fp32")
+    pixels, ids = draw_inputs(encoder.preprocess, 3), encoder.tokenizer(TEXTS).numpy()
+    if engine == "openvino":
+        ids = ids[:, : encoder.text_end.lengths(ids).max()]
+    for tower, given in (("image", pixels), ("text", ids)):
+        convert(encoder, tower, tmp_path)
+        path = tmp_path / f"{tower}.{'xml' if engine == 'openvino' else 'onnx'}"
+        found = open_graph(engine, path, precision="fp32")(given)
+        rows = encoder.encode_images(pixels) if tower == "image" else encoder.encode_texts(TEXTS)
+        np.testing.assert_allclose(found, rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_stored_tokenizer_gives_the_same_ids(small_family, name):
+    encoder = load_encoder(str(small_family(name).folder), device="cpu", precision="fp32")
+    stored = write_down(encoder)
+    assert stored is not None
+    read = type(stored).from_json(stored.to_json())
+    np.testing.assert_array_equal(read(TEXTS), encoder.tokenizer(TEXTS).numpy())
+
+
+def test_fewer_patches_are_other_rows_kept_apart(small_family, pictures):
+    folder = small_family("siglip2").folder
+    image = Image.open(pictures[0]).convert("RGB")
+    rows, keys = [], set()
+    for name in (str(folder), f"{folder}?max_patches=6"):
+        encoder = load_encoder(name, device="cpu", precision="fp32")
+        rows.append(encoder.encode_images(encoder.preprocess(image)[None]))
+        keys.add(encoder.fingerprint)
+    assert np.abs(rows[0] - rows[1]).max() > 1e-3
+    assert len(keys) == 2
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    processor = transformers.Siglip2ImageProcessor(patch_size=16, max_num_patches=6)
+    with torch.no_grad():
+        theirs = model.get_image_features(**processor(images=image, return_tensors="pt"))
+    np.testing.assert_allclose(rows[1], normalize(theirs.pooler_output, dim=-1), atol=1e-5)
 
 
 def test_native_pictures_keep_their_shape_within_the_number_of_patches():

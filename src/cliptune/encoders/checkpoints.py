@@ -98,8 +98,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return _to_checkpoint(_read_torch(path), path)
 
 
-def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: Path) -> None:
+def load_weights(
+    model: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    source: Path,
+    *,
+    remedy: str = "name the right architecture as ARCHITECTURE@FILE, or check the file",
+) -> None:
     """Copy tensors into a model of exactly these names and shapes.
+
+    Args:
+        model: To be filled.
+        tensors: By name.
+        source: Where they come from, for the message.
+        remedy: What to do where they do not fit.
 
     Raises:
         CheckpointError: A tensor is missing, left over, of another shape or not finite; the
@@ -116,7 +128,6 @@ def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: 
         ],
     }
     if found := describe_faults(faults, tensors):
-        remedy = "name the right architecture as ARCHITECTURE@FILE, or check the file"
         if tensors and all(name.startswith("visual.") for name in tensors):
             remedy = "it holds an image tower and no text tower: give an encoder with both"
         raise CheckpointError(f"{source} does not fit the model: {found}; {remedy}")

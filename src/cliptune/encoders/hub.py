@@ -124,17 +124,23 @@ def fetch_tokenizer(repo: str, *, purpose: str, revision: str | None = None) -> 
     if found := cached_file(repo, _VOCABULARIES, revision=revision):
         return found.parent
     _require_hub(purpose)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
-    try:
-        patterns = list(_TOKENIZER_FILES)
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except (OSError, HTTPError) as error:
-        raise _unavailable(purpose, _why_refused(error, repo, revision)) from error
-    if not has_tokenizer(folder):
+    found: list[Path] = []
+    # Vocabularies last: where one is in the cache, all else that there is has come before it.
+    for filename in (*_TOKENIZER_FILES[len(_VOCABULARIES) :], *_VOCABULARIES):
+        try:
+            found.append(Path(hf_hub_download(repo, filename, revision=revision)))
+        except LocalEntryNotFoundError as error:  # the hub stopped answering
+            raise _unavailable(purpose, _first_line(error)) from error
+        except EntryNotFoundError:
+            _log.debug("%s has no %s", repo, filename)
+        except (OSError, HTTPError) as error:
+            raise _unavailable(purpose, _why_refused(error, repo, revision)) from error
+    if not found or not has_tokenizer(found[-1].parent):
         raise _unavailable(purpose, f"{repo} on the hub has no vocabulary")
-    return folder
+    return found[-1].parent
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -30,6 +30,7 @@ __all__ = ["build_family_encoder"]
 
 _log = logging.getLogger(__name__)
 _GEMMA_WORDS = 256_000  # SigLIP 2's vocabulary, whose tokenizer keeps capitals that no text had
+_REMEDY = "use the config.json that belongs to these weights"
 _NOT_WEIGHTS = ("position_ids",)  # buffers that older releases saved
 
 
@@ -131,7 +132,7 @@ def _build(
         raise CheckpointError(f"transformers cannot build the model described: {reason}") from error
     wrapped = wrap_model(model, family, config, pad_id)
     if set(tensors) == set(wrapped.state_dict()):  # as a run keeps them
-        load_weights(wrapped, tensors, source)
+        load_weights(wrapped, tensors, source, remedy=_REMEDY)
         return wrapped
     return wrap_model(_filled(kind, settings, tensors, source), family, config, pad_id)
 
@@ -164,10 +165,7 @@ def _filled(kind: Any, settings: Any, tensors: Mapping[str, torch.Tensor], sourc
         ],
     }
     if found := describe_faults(faults, tensors):
-        raise CheckpointError(
-            f"{source} does not fit the model: {found}; use the config.json that belongs to "
-            "these weights"
-        )
+        raise CheckpointError(f"{source} does not fit the model: {found}; {_REMEDY}")
     return model.eval()
 
 

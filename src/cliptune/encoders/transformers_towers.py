@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MethodType
 from typing import Any, cast
 
 import torch
@@ -116,7 +117,13 @@ class TransformersModel(nn.Module):
         return self.visual(pooled), pooled
 
     def _pool(self, images: Tensor) -> Tensor:
-        pooled: Tensor = self.vision_model(pixel_values=images).pooler_output
+        found = self.vision_model(pixel_values=images)
+        if self._rule.patches == "cells":
+            # The same mean as the tower's own pooling, whose window is larger than the map: a
+            # shape that OpenVINO refuses.
+            cells: Tensor = found.last_hidden_state
+            return cells.mean(dim=(2, 3))
+        pooled: Tensor = found.pooler_output
         return pooled
 
 
@@ -161,10 +168,19 @@ def wrap_model(
         "id": TextEnd("id", int(_eos_id(config))),
         "padding": TextEnd("padding", -1 - pad_id),
     }
+    if family.name == "tipsv2":
+        # A tracer is made to resize the positions to the size that they have.
+        embeddings = model.vision_model.embeddings
+        embeddings.interpolate_pos_encoding = MethodType(_own_positions, embeddings)
     kind = NativeModel if family.name == "siglip2" else TransformersModel
     registers = config["vision_config"].get("num_register_tokens")
     rule = family.towers if registers is None else replace(family.towers, prefix=1 + registers)
     return kind(model, rule, ends[family.end])
+
+
+def _own_positions(embeddings: Any, *_: object) -> Tensor:  # Any: as above
+    positions: Tensor = embeddings.position_embeddings
+    return positions
 
 
 def _eos_id(config: Mapping[str, Any]) -> int:

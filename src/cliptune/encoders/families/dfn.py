@@ -24,6 +24,6 @@ FAMILY = OpenClipFamily(
     licence="Apple's own (apple-amlr)",
     paper="2309.17425",
     special="trained with QuickGELU, which its tag says and is followed",
-    pattern=r".*",
+    pattern=r"(?!MobileCLIP).*",
     tags=r"dfn.*",
 )
