@@ -84,7 +84,7 @@ def test_a_tokenizer_of_another_vocabulary(small_family, tmp_path):
     check = check_encoder(load_encoder(str(folder), device="cpu", precision="fp32"))
     assert any("no end mark 40" in said for said in check.warnings)
     gemma_tokenizer(folder).save_pretrained(folder)
-    with pytest.raises(CheckpointError, match="knows 400 tokens, the text tower"):
+    with pytest.raises(CheckpointError, match=r"knows \d+ tokens, the text tower"):
         load_encoder(str(folder), device="cpu")
 
 
