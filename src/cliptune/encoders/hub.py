@@ -127,20 +127,20 @@ def fetch_tokenizer(repo: str, *, purpose: str, revision: str | None = None) -> 
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
-    found: list[Path] = []
+    fetched: list[Path] = []
     # Vocabularies last: where one is in the cache, all else that there is has come before it.
     for filename in (*_TOKENIZER_FILES[len(_VOCABULARIES) :], *_VOCABULARIES):
         try:
-            found.append(Path(hf_hub_download(repo, filename, revision=revision)))
+            fetched.append(Path(hf_hub_download(repo, filename, revision=revision)))
         except LocalEntryNotFoundError as error:  # the hub stopped answering
             raise _unavailable(purpose, _first_line(error)) from error
         except EntryNotFoundError:
             _log.debug("%s has no %s", repo, filename)
         except (OSError, HTTPError) as error:
             raise _unavailable(purpose, _why_refused(error, repo, revision)) from error
-    if not found or not has_tokenizer(found[-1].parent):
+    if not fetched or not has_tokenizer(fetched[-1].parent):
         raise _unavailable(purpose, f"{repo} on the hub has no vocabulary")
-    return found[-1].parent
+    return fetched[-1].parent
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -23,7 +23,6 @@ FAMILY = OpenClipFamily(
     std=(0.26862954, 0.26130258, 0.27577711),
     licence="MIT",
     paper="2303.00915",
-    special="the text tower's configuration stands in another repository, or beside "
-    "the weights offline",
+    special="the text tower's configuration stands in another repository",
     pattern=r"(?!)",
 )

@@ -23,7 +23,7 @@ FAMILY = OpenClipFamily(
     std=(0.26862954, 0.26130258, 0.27577711),
     licence="Apple's own (apple-amlr)",
     paper="2309.17425",
-    special="trained with QuickGELU, which its tag says and is followed",
+    special="most with QuickGELU, which the tag says and is followed",
     pattern=r"(?!MobileCLIP).*",
     tags=r"dfn.*",
 )

@@ -23,7 +23,6 @@ FAMILY = OpenClipFamily(
     std=(1.0, 1.0, 1.0),
     licence="Apple's own (apple-amlr)",
     paper="2508.20691",
-    special="S0, S2 and B are not normalised, S3 and S4 as OpenAI's; training "
-    "branches are merged for inference",
+    special="S0, S2 and B are not normalised, S3 and S4 as OpenAI's",
     pattern=r"MobileCLIP.*",
 )
