@@ -203,14 +203,16 @@ def run_case(case: Case, cases: Path, cache: Path) -> Answer:
     Args:
         case: What to run.
         cases: The folder of cases.
-        cache: Where embeddings are kept between cases.
+        cache: Where embeddings, and the classifiers of a case, are kept between cases.
     """
     from cliptune.cli import run_command_line
 
     answer = Answer(0, {}, "")
     with tempfile.TemporaryDirectory() as place, _working_in(cases / case.folder):
         for command in case.commands:
-            words = [word.replace("{out}", place) for word in command]
+            words = [word.replace("{out}", str(cache / "runs" / case.folder)) for word in command]
+            if words[0] == "fit" and Path(words[-1], "manifest.json").is_file():
+                continue
             if "--out" not in words and words[0] != "predict":
                 words += ["--out", f"{place}/last"]
             printed, said = io.StringIO(), io.StringIO()
@@ -243,6 +245,9 @@ def _came(answer: Answer) -> str:
     if "image_to_text" in got:
         found = got["image_to_text"]
         return f"R@1 {100 * found['recall_at_1']:.1f} % of {found['n']}"
+    if got.get("task") == "label-sets":
+        area = got["metrics"]["mean_average_precision"]["value"]
+        return f"mAP {100 * area:.1f} % of {got['metrics']['n']}"
     scores = got.get("test", got)
     return f"{100 * scores['accuracy']:.1f} % of {scores['n']}"
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent / "finetuning"))
-from tiny_training import make_encoder, weights_of  # the tiny models of the fine-tuning tests
-
 from cliptune.checks import CHECK_NAMES, run_checks
 from cliptune.checks.features import check_duplicates, check_labels, check_zero_shot
 from cliptune.checks.trial import blind_loss, guessing_loss
 from cliptune.finetuning.losses import class_aware_loss, prompt_cross_entropy, sigmoid_loss
 from cliptune.finetuning.options import FinetuneOptions, TrainableOptions
 from cliptune.images import ImageTable
+from tiny_training import make_encoder, weights_of  # the tiny models of the fine-tuning tests
 
 COLOURS = ("red", "green", "blue")
 TEMPLATES = ("a photo of a {}.", "{}")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_training import make_data, make_encoder, make_model, run, weights_of
 
 from cliptune.errors import InputError, RunError
 from cliptune.finetuning.checkpoints import load_state
 from cliptune.finetuning.loop import finetune
 from cliptune.finetuning.options import FinetuneOptions, OptimizerOptions, TrainableOptions
 from cliptune.finetuning.records import EpochRecord, StepRecord, TrainingOutcome, TrainingPlan
+from tiny_training import make_data, make_encoder, make_model, run, weights_of
 
 BASE = FinetuneOptions(
     epochs=2,
@@ -142,7 +142,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
 from tiny_training import make_data, make_encoder
 from test_resume import BASE
 import dataclasses
@@ -216,7 +216,7 @@ def test_ten_kills_at_random_moments_change_no_bit(tmp_path):
 SHARED = dataclasses.replace(BASE, batch_size=7, epochs=3, learning_rate=1e-4)
 WORKER = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
 import torch
 torch.set_num_threads(1)
 from tiny_training import make_data, make_encoder

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import tiny_training as tiny
 import torch
 
+import tiny_training as tiny
 from cliptune.classifiers.head_data import HeadData
 from cliptune.errors import InputError
 from cliptune.finetuning.entry import ActivationPlace
