@@ -13,7 +13,7 @@ import cliptune as ct
 
 VERBS = (
     *("open_images", "load_encoder", "list_models", "embed", "predict", "evaluate", "fit"),
-    *("finetune", "check", "sweep", "map", "study", "export"),
+    *("finetune", "check", "sweep", "map", "study", "export", "serve"),
     *("load_run", "load_classifier", "load_result"),
     *("label_next", "relabel"),
 )
@@ -55,7 +55,9 @@ def test_a_type_checker_sees_the_same_names():
     assert {*seen, "__version__"} == set(ct.__all__)
 
 
-@pytest.mark.parametrize("name", ["cliptune.studies", "cliptune.sweeps", "cliptune.finetuning"])
+@pytest.mark.parametrize(
+    "name", ["cliptune.studies", "cliptune.sweeps", "cliptune.finetuning", "cliptune.exports"]
+)
 def test_a_verb_stays_a_verb_when_its_package_is_imported(name):
     importlib.import_module(name)
     assert all(callable(getattr(ct, verb)) for verb in VERBS)

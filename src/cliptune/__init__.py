@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.relabel import relabel as relabel
     from cliptune.workflows.results_files import load_result as load_result
     from cliptune.workflows.results_files import load_run as load_run
+    from cliptune.workflows.serve import serve as serve
     from cliptune.workflows.study import study as study
     from cliptune.workflows.sweep import sweep as sweep
 
@@ -97,8 +98,8 @@ _HOMES = {
     "BadImageError": "errors",
     "CheckReport": "results.checked",
     "CheckpointError": "errors",
-    "ClassScore": "evaluation.metrics",
     "Classifier": "workflows.classifier",
+    "ClassScore": "evaluation.metrics",
     "CliptuneError": "errors",
     "Comparison": "evaluation.significance",
     "ComputeOptions": "workflows.options",
@@ -160,6 +161,7 @@ _HOMES = {
     "open_images": "workflows.dataset",
     "predict": "workflows.predict",
     "relabel": "workflows.relabel",
+    "serve": "workflows.serve",
     "study": "workflows.study",
     "sweep": "workflows.sweep",
 }
