@@ -85,6 +85,33 @@ def test_openvino_answers_the_same(fitted, compute, tmp_path):
     assert parity.largest_difference < 0.02
 
 
+def test_transformers_loads_a_folder_of_the_hub(fitted, compute, small_data, tmp_path):
+    out = tmp_path / "hub"
+    result = ct.export(fitted.run, out=out, format="hub", compute=compute)
+    (parity,) = result.graphs
+    assert parity.runtime.startswith("transformers")
+    assert (parity.agreement.value, parity.n) == (1, 16)
+    assert parity.largest_difference < 0.02
+    config = json.loads((out / "config.json").read_text())
+    assert config["id2label"] == {"0": "ant", "1": "bee"}
+    card = (out / "README.md").read_text()
+    code = card.split("```python\n")[-1].split("```")[0]
+    assert 'pipeline("image-classification", model="."' in code
+    assert result.pushed is None
+
+
+def test_a_push_names_a_repository_and_goes_nowhere_else(fitted, compute, tmp_path, monkeypatch):
+    with pytest.raises(ct.InputError, match="no OWNER/NAME"):
+        ct.export(fitted.run, out=tmp_path / "a", format="hub", push="mine", compute=compute)
+    with pytest.raises(ct.InputError, match="--push uploads a folder of --format hub"):
+        ct.export(fitted.run, out=tmp_path / "a", push="me/mine", compute=compute)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    from cliptune.exports.pushing import push_folder
+
+    with pytest.raises(ct.UnavailableError, match="cannot push to 'me/mine'"):
+        push_folder(tmp_path, "me/mine")
+
+
 @pytest.mark.parametrize(
     "preprocess",
     [

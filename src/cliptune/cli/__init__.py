@@ -37,7 +37,7 @@ _COMMANDS = {
     "map": "Draw images and texts in one plane; measure the gap, before and after.",
     "study": "Investigate a data set from the data to what to ship, as one report.",
     "report": "Render the report of finished runs again, computing nothing.",
-    "export": "Write a run as ONNX or OpenVINO, with proof that it answers alike.",
+    "export": "Write a run as ONNX, OpenVINO or a hub folder, with proof that it answers alike.",
     "serve": "Serve runs and exports over HTTP, many requests in one batch.",
     "embed": "Embed a data set and write ids, labels and vectors as Parquet.",
     "index": "Build an index over embedded images.",

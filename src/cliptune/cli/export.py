@@ -20,11 +20,12 @@ def export(
     /,
     *,
     out: Path,
-    format: Literal["onnx", "openvino"] = "onnx",
+    format: Literal["onnx", "openvino", "hub"] = "onnx",
     input: Literal["image", "pixels"] | None = None,
     data: str | None = None,
     images: Annotated[int, whole(1)] = 500,
     limit: Annotated[float, number(at_least=0, at_most=1)] = 0.995,
+    push: str | None = None,
     dataset: Dataset = DatasetOptions(),
     compute: Compute = ComputeOptions(),
     output: Output = Output(),
@@ -37,12 +38,13 @@ def export(
     Args:
         run: A finished run of 'cliptune fit' or 'cliptune finetune'.
         out: Folder to write; an earlier export there is replaced.
-        format: onnx or openvino.
+        format: onnx, openvino, or hub for a folder that transformers and open_clip read.
         input: What a graph takes: image (bytes of any size) or pixels (resized and cropped);
             both are written otherwise.
         data: Images for the certificate; those that the run was fitted on otherwise.
         images: At most so many of them.
         limit: Smallest share of images that must get the same class as from the run.
+        push: OWNER/NAME on the hub, to upload a folder of the format hub to, as a private model.
         dataset: How to read DATA.
         compute: Where graphs are kept; engine and precision play no part.
         output: How results are shown.
@@ -55,6 +57,7 @@ def export(
         data=data,
         images=images,
         limit=limit,
+        push=push,
         dataset=dataset,
         compute=compute,
         seed=output.seed,

@@ -54,7 +54,18 @@ def write_graphs(
     if kind == "onnx" and "image" in inputs:
         for consumer in ("predict.py", "predict.html"):
             shutil.copyfile(_CONSUMERS / consumer, folder / consumer)
+    if "pixels" in inputs:
+        _write_image_of_server(folder, kind)
     return tuple(written)
+
+
+def _write_image_of_server(folder: Path, kind: str) -> None:
+    """Write what a container with a server is built from."""
+    shutil.copyfile(_CONSUMERS / "Dockerfile", folder / "Dockerfile")
+    needed = (_CONSUMERS / "requirements.txt").read_text(encoding="utf-8")
+    if kind == "openvino":
+        needed = needed.replace("onnxruntime>=1.32", "openvino>=2026.4")
+    (folder / "requirements.txt").write_text(needed, encoding="utf-8")
 
 
 def require_runtime(kind: Literal["onnx", "openvino"]) -> None:

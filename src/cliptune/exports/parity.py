@@ -6,6 +6,7 @@ It knows graphs as files and answers as arrays; what made either is not its busi
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ __all__ = ["Expected", "ExportedGraph", "GraphParity", "measure_parity"]
 
 _HERE = Path(__file__).parent
 _LAST_WORDS = 400
+_RUNTIMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "transformers": "transformers"}
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class ExportedGraph:
     """A graph on disk.
 
     Attributes:
-        file: ``.onnx``, or ``.xml`` beside its ``.bin``.
+        file: ``.onnx``, ``.xml`` beside its ``.bin``, or the weights of a folder of the hub.
         engine: What runs it.
         input: ``image``, bytes of any size, or ``pixels``, prepared ones.
     """
 
     file: Path
-    engine: Literal["onnx", "openvino"]
+    engine: Literal["onnx", "openvino", "transformers"]
     input: Literal["image", "pixels"]
 
     @property
@@ -81,7 +83,8 @@ class GraphParity:
         largest_difference: Of a probability, over all images and classes.
         mean_difference: The mean over images of their largest difference.
         differs_most: The image with the largest one.
-        smallest_cosine: Between the run's embedding of an image and the graph's.
+        smallest_cosine: Between the run's embedding of an image and the graph's; None where that
+            gives none.
         abstention_agreement: Share of images on which both abstain or both answer; None where
             the run always answers.
         images_per_second: One image at a time, the graph alone.
@@ -96,7 +99,7 @@ class GraphParity:
     largest_difference: float
     mean_difference: float
     differs_most: str
-    smallest_cosine: float
+    smallest_cosine: float | None
     abstention_agreement: float | None
     images_per_second: float
     bytes: int
@@ -104,6 +107,8 @@ class GraphParity:
 
 def measure_parity(graphs: Sequence[ExportedGraph], expected: Expected) -> tuple[GraphParity, ...]:
     """Run graphs in a fresh process that has neither torch nor this package.
+
+    A folder of the hub is run there by transformers, which is made of torch.
 
     Raises:
         ConversionError: The process failed; the message ends with its last words.
@@ -134,6 +139,7 @@ def _run_apart(folder: Path) -> dict[str, Any]:  # Any: plain JSON values
     done = subprocess.run(
         [sys.executable, "-I", "-B", script, str(folder / "job.json")],
         cwd=folder, capture_output=True, text=True, errors="replace",
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")},
     )  # fmt: skip
     if done.returncode:
         words = " ".join(done.stderr.split())[-_LAST_WORDS:]
@@ -156,27 +162,31 @@ def _compare(
     answers: dict[str, NDArray[Any]],  # Any: one dtype an output
     facts: dict[str, Any],  # Any: plain JSON values
 ) -> GraphParity:
-    probabilities, embeddings = answers["probabilities"], answers["embedding"]
+    probabilities = answers["probabilities"]
     n = len(expected.ids)
     apart = np.abs(probabilities - expected.probabilities).max(axis=1)
     same = int((probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)).sum())
     low, high = wilson_interval(same, n)
-    cosines = np.einsum("nd,nd->n", embeddings.astype(np.float64), expected.embeddings)
-    engine = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}[graph.engine]
     return GraphParity(
         file=graph.file.name,
         input=graph.input,
-        runtime=f"{engine} {facts['runtime']}",
+        runtime=f"{_RUNTIMES[graph.engine]} {facts['runtime']}",
         n=n,
         agreement=Score(same / n, low, high, n, "Wilson"),
         largest_difference=float(apart.max()),
         mean_difference=float(apart.mean()),
         differs_most=expected.ids[int(apart.argmax())],
-        smallest_cosine=float(cosines.min()),
+        smallest_cosine=_smallest_cosine(answers.get("embedding"), expected),
         abstention_agreement=_abstentions(answers.get("abstained"), expected),
         images_per_second=n / facts["seconds"],
         bytes=graph.n_bytes,
     )
+
+
+def _smallest_cosine(rows: NDArray[np.float32] | None, expected: Expected) -> float | None:
+    if rows is None:
+        return None
+    return float(np.einsum("nd,nd->n", rows.astype(np.float64), expected.embeddings).min())
 
 
 def _abstentions(abstained: NDArray[np.bool_] | None, expected: Expected) -> float | None:

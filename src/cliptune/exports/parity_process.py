@@ -50,6 +50,30 @@ def _open_openvino(path: str) -> Run:
     return run
 
 
+def _open_transformers(path: str) -> Run:
+    from PIL import Image
+    from transformers import pipeline
+
+    classify = pipeline(
+        "image-classification", model=str(Path(path).parent), trust_remote_code=True
+    )
+    places = classify.model.config.label2id
+
+    def run(batch: Any) -> Arrays:
+        said = classify([Image.fromarray(one) for one in batch], top_k=len(places))
+        found = np.empty((len(batch), len(places)))
+        for row, labels in enumerate(said):
+            for one in labels:
+                found[row, places[one["label"]]] = one["score"]
+        return {"probabilities": found}
+
+    return run
+
+
+_OPENERS = {"onnx": _open_onnx, "openvino": _open_openvino, "transformers": _open_transformers}
+_MODULES = {"onnx": "onnxruntime", "openvino": "openvino", "transformers": "transformers"}
+
+
 def _answer(run: Run, inputs: Iterable[Any]) -> tuple[Arrays, float]:
     """Return outputs by name, each (N, ...), and the seconds that the graph itself took."""
     outputs: list[Arrays] = []
@@ -61,11 +85,6 @@ def _answer(run: Run, inputs: Iterable[Any]) -> tuple[Arrays, float]:
     return {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}, seconds
 
 
-def _version(engine: str) -> str:
-    module = sys.modules["openvino" if engine == "openvino" else "onnxruntime"]
-    return str(module.__version__)
-
-
 def main(job_file: str) -> None:
     """Answer every graph of a job."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
@@ -74,7 +93,7 @@ def main(job_file: str) -> None:
 
     facts = []
     for number, graph in enumerate(job["graphs"]):
-        opened = {"onnx": _open_onnx, "openvino": _open_openvino}[graph["engine"]](graph["file"])
+        opened = _OPENERS[graph["engine"]](graph["file"])
         if graph["input"] == "image":
             inputs = (read_image(file) for file in job["images"])
         else:
@@ -82,10 +101,18 @@ def main(job_file: str) -> None:
         outputs, seconds = _answer(opened, inputs)
         for name, values in outputs.items():
             np.save(Path(job["answers"]) / f"{number}-{name}.npy", values)
-        facts.append({"seconds": seconds, "runtime": _version(graph["engine"])})
-    foreign = sorted({"torch", "cliptune", "transformers"} & set(sys.modules))
+        facts.append(
+            {"seconds": seconds, "runtime": sys.modules[_MODULES[graph["engine"]]].__version__}
+        )
+    allowed = {graph["engine"] for graph in job["graphs"]}
+    foreign = {"cliptune"} if "transformers" in allowed else {"cliptune", "torch", "transformers"}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    summary = {"graphs": facts, "foreign": foreign, "peak_bytes": peak, "pid": os.getpid()}
+    summary = {
+        "graphs": facts,
+        "foreign": sorted(foreign & set(sys.modules)),
+        "peak_bytes": peak,
+        "pid": os.getpid(),
+    }
     (Path(job["answers"]) / "facts.json").write_text(json.dumps(summary), encoding="utf-8")
 
 

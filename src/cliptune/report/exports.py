@@ -48,7 +48,7 @@ def export_document(result: Json) -> Document:
         conclusion=conclusion,
         numbers=dict(result),
         blocks=(_table(graphs),),
-        notes=("Each graph ran in a process of its own, without torch and without cliptune.",),
+        notes=("Each ran in a process of its own, without cliptune; graphs without torch too.",),
         seconds=result["seconds"],
     )
     return Document(

@@ -21,7 +21,7 @@ class ExportResult(Result):
 
     Attributes:
         run: Its folder.
-        format: ``onnx`` or ``openvino``.
+        format: ``onnx``, ``openvino`` or ``hub``.
         out: The folder with the files.
         files: What is in it, by name.
         model: The run's encoder.
@@ -36,6 +36,7 @@ class ExportResult(Result):
         agreement: The smallest share among the graphs.
         largest_difference: Of a probability, over all graphs, images and classes.
         graphs: One certificate a graph.
+        pushed: Address that the folder was uploaded to; None for nowhere.
         seconds: All of it.
     """
 
@@ -55,6 +56,7 @@ class ExportResult(Result):
     agreement: float
     largest_difference: float
     graphs: tuple[GraphParity, ...]
+    pushed: str | None
     seconds: float
 
     def blocks(self) -> tuple[Shown, ...]:

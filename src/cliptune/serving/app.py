@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from cliptune.errors import UnknownNameError
@@ -81,6 +81,7 @@ def build_app(settings: ServeSettings) -> FastAPI:
     app.add_exception_handler(UnknownNameError, _answer_unknown)
     _add_status(app)
     _add_predict(app)
+    _add_drift(app)
     add_systemone(app)
     paths = frozenset(app.openapi()["paths"])
     if settings.token_file is not None:
@@ -152,6 +153,16 @@ def _add_status(app: FastAPI) -> None:
         return Response(state.metrics.render(), media_type=CONTENT_TYPE)
 
 
+def _add_drift(app: FastAPI) -> None:
+    @app.get("/v1/runs/{name}/drift", tags=["runs"], responses=FAILURES["run"])
+    async def drift(name: str, state: Shared) -> schemas.Drift:
+        """Hold what was served against the training images: two-sample tests, numbers only."""
+        run = state.registry.find(name)
+        if run.drift is None:
+            raise HTTPException(404, "drift is not watched; start the server with --drift")
+        return schemas.Drift.of(run.name, run.class_names, run.drift.report())
+
+
 def _info(run: ServedRun) -> schemas.RunInfo:
     return schemas.RunInfo(
         name=run.name,
@@ -179,6 +190,8 @@ def _add_predict(app: FastAPI) -> None:
         run = state.registry.find(intake.options.run)
         said = await state.predictor.answer(intake.items, run)
         for one in said:
+            if run.drift is not None and one.answer is not None:
+                run.drift.add(one.answer.embeddings[0], int(one.answer.probabilities[0].argmax()))
             outcome = "answered" if one.error is None else one.error.code
             state.metrics.images.labels(run.name, outcome).inc()
         answer = schemas.PredictAnswer(

@@ -18,7 +18,6 @@ from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import CliptuneError, RunError
 from cliptune.serving.served import Answer, ServedRun, Tower
 from cliptune.system.file_kinds import is_file
-from cliptune.system.json_files import read_object
 from cliptune.system.processors import usable_cores
 
 __all__ = ["is_export", "open_export"]
@@ -65,7 +64,6 @@ def open_export(name: str, folder: Path) -> ServedRun:
             text_rows=None,
             templates=(),
             logit_scale=1.0,
-            data=read_object(folder / _RECORD).get("data"),
         )
     except CliptuneError:
         raise

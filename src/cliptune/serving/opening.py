@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.classifiers.calibrated_head import CalibratedHead
-from cliptune.errors import CliptuneError, RunError
+from cliptune.errors import RunError
 from cliptune.runs import RunDir
+from cliptune.serving.drift import DriftMeter
 from cliptune.serving.encoders import open_run_encoder
 from cliptune.serving.exports import is_export, open_export
 from cliptune.serving.served import Answer, ServedRun, Tower
@@ -78,7 +79,7 @@ def open_served(
         text_rows=partial(encoder.encode_texts, truncate=True),
         templates=classifier.templates,
         logit_scale=encoder.logit_scale,
-        data=_data_of(run),
+        drift=_drift(run, classifier, encoder, settings) if settings.drift else None,
     )
 
 
@@ -121,12 +122,14 @@ def _digest(run: RunDir) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
-def _data_of(run: RunDir) -> str | None:
-    try:
-        named = run.read_json("config.json").get("data")
-    except CliptuneError:
-        return None
-    return named if isinstance(named, str) else None
+def _drift(
+    run: RunDir, classifier: CalibratedHead, encoder: DualEncoder, settings: ServeSettings
+) -> DriftMeter:
+    from cliptune.serving.training import training_reference
+
+    place = None if settings.cache_dir is None else Path(settings.cache_dir)
+    names = classifier.class_names
+    return DriftMeter(training_reference(run, names, encoder, place))
 
 
 def require_servable(folder: str) -> None:

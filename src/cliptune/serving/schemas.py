@@ -5,11 +5,16 @@ It knows no server.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cliptune.serving.drift import DriftReport
+
 __all__ = [
+    "Drift",
     "Failure",
     "Health",
     "ImageInput",
@@ -136,6 +141,35 @@ class Readiness(BaseModel):
 
     ready: bool
     runs: dict[str, RunState]
+
+
+class DriftTest(BaseModel):
+    """Chi-squared under no drift."""
+
+    statistic: float
+    degrees: int
+    p_value: _Share
+
+
+class Drift(BaseModel):
+    """What one worker served since it opened the run, beside what the run was trained on."""
+
+    run: str
+    n_served: int
+    n_training: int
+    distance: float = Field(description="Between the mean embeddings.")
+    embedding: DriftTest | None = Field(description="Of the means, along principal axes.")
+    classes: DriftTest | None = Field(description="Of the class shares.")
+    served_shares: dict[str, float]
+    training_shares: dict[str, float]
+
+    @classmethod
+    def of(cls, run: str, class_names: Sequence[str], report: DriftReport) -> Self:
+        """Write down a report."""
+        plain = asdict(report)
+        for shares in ("served_shares", "training_shares"):
+            plain[shares] = dict(zip(class_names, plain[shares], strict=True))
+        return cls(run=run, **plain)
 
 
 class Health(BaseModel):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders.preprocess import Preprocess
+from cliptune.serving.drift import DriftMeter
 
 __all__ = ["Answer", "ServedRun", "TextRows", "Tower"]
 
@@ -63,7 +64,7 @@ class ServedRun:
         text_rows: Embeds texts, or None where there is no text tower.
         templates: What class names are put into.
         logit_scale: The encoder's factor on cosines.
-        data: The data set that it was fitted on, as it was named; or None.
+        drift: Sums over what it has answered, or None where nobody asked for them.
     """
 
     name: str
@@ -79,4 +80,4 @@ class ServedRun:
     text_rows: TextRows | None
     templates: tuple[str, ...]
     logit_scale: float
-    data: str | None
+    drift: DriftMeter | None = None

@@ -1,4 +1,4 @@
-"""``export``: a run as graphs, held against the run itself.
+"""``export``: a run as graphs or as a folder of the hub, held against the run itself.
 
 It knows nothing about how options are read or results shown.
 """
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "export"]
 
-Format = Literal["onnx", "openvino"]
+Format = Literal["onnx", "openvino", "hub"]
 GraphInput = Literal["image", "pixels"]
-_FORMATS = ("onnx", "openvino")
+_FORMATS = ("onnx", "openvino", "hub")
 _USUAL_LIMIT, _USUAL_IMAGES = 0.995, 500
 
 
@@ -46,6 +46,7 @@ def export(
     data: Data | None = None,
     images: int = _USUAL_IMAGES,
     limit: float = _USUAL_LIMIT,
+    push: str | None = None,
     dataset: DataOptions = DataOptions(),
     compute: ComputeOptions = ComputeOptions(),
     seed: int = 0,
@@ -59,12 +60,15 @@ def export(
     Args:
         run: A finished run of ``fit`` or ``finetune``.
         out: The folder to write; an earlier export there is replaced.
-        format: ``onnx`` or ``openvino``.
+        format: ``onnx``, ``openvino``, or ``hub`` for a folder that transformers and open_clip
+            read.
         input: What a graph takes: ``image``, bytes of any size, or ``pixels``, resized and
             cropped ones; both are written otherwise.
         data: Images for the certificate; those that the run was fitted on otherwise.
         images: At most so many of them.
         limit: Smallest share of images that must get the same class as from the run.
+        push: ``OWNER/NAME`` on the hub, to upload a folder of the format ``hub`` to; it becomes a
+            private model.
         dataset: How to read ``data``.
         compute: Where graphs are kept; the engine and precision play no part.
         seed: Of the choice among the images.
@@ -81,6 +85,7 @@ def export(
 
     started = time.perf_counter()
     _require_options(format, input, images, limit, seed)
+    _require_push(push, format)
     require_compute(compute, [])
     require_export_place(Path(out))
     session = Session(compute, watching(progress))
@@ -94,7 +99,24 @@ def export(
         parity = _measure(source, graphs, table, session)
         _require_agreement(parity, limit)
         result = _describe(source, parity, format, Path(out), data_name(asked), limit)
-        return _finish(folder, replace(result, split=dataset.split), graphs, started)
+        result = _finish(folder, replace(result, split=dataset.split), graphs, started)
+    return result if push is None else replace(result, pushed=_push(Path(out), push))
+
+
+def _require_push(push: str | None, format: str) -> None:
+    from cliptune.exports.pushing import require_repository
+
+    if push is None:
+        return
+    if format != "hub":
+        raise InputError(f"--push uploads a folder of --format hub, not of {format}")
+    require_repository(push)
+
+
+def _push(out: Path, name: str) -> str:
+    from cliptune.exports.pushing import push_folder
+
+    return push_folder(out, name)
 
 
 def _require_options(format: str, input: str | None, images: int, limit: float, seed: int) -> None:
@@ -102,6 +124,8 @@ def _require_options(format: str, input: str | None, images: int, limit: float, 
         raise UnknownNameError("format", format, _FORMATS)
     if input not in (None, "image", "pixels"):
         raise UnknownNameError("input", str(input), ("image", "pixels"))
+    if input is not None and format == "hub":
+        raise InputError("--format hub takes images as transformers does; leave out --input")
     require_count("--images", images)
     require_count("--seed", seed, at_least=0, at_most=MAX_SEED)
     require_number("--limit", limit, at_least=0, at_most=1)
@@ -145,6 +169,10 @@ def _choose(
 def _write(
     source: ExportSource, folder: Path, format: Format, input: GraphInput | None
 ) -> tuple[ExportedGraph, ...]:
+    if format == "hub":
+        from cliptune.exports.hub_folder import write_hub_folder
+
+        return write_hub_folder(source, folder)
     from cliptune.exports.graph_files import write_graphs
 
     return write_graphs(source, folder, format, ("image", "pixels") if input is None else (input,))
@@ -206,6 +234,7 @@ def _describe(
         agreement=min(one.agreement.value for one in parity),
         largest_difference=max(one.largest_difference for one in parity),
         graphs=parity,
+        pushed=None,
         seconds=0.0,
     )
 

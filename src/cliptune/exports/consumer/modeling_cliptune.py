@@ -1,0 +1,116 @@
+"""A fitted classifier for transformers' ``pipeline("image-classification")``.
+
+It needs torch, transformers, and timm or open_clip_torch for the image tower, but not cliptune.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutput
+
+
+class CliptuneConfig(PretrainedConfig):  # type: ignore[misc]  # transformers has no types
+    """Which tower, which features, and the head's shape."""
+
+    model_type = "cliptune"
+
+    def __init__(
+        self,
+        tower: dict[str, Any] | None = None,
+        features: str = "pooled",
+        n_features: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        self.tower = tower or {}
+        self.features = features
+        self.n_features = n_features
+        super().__init__(**kwargs)
+
+
+class Alignment(nn.Module):
+    """From an ImageNet classifier's features to the space of ``lite``."""
+
+    def __init__(self, width: int, n_labels: int, dim: int) -> None:
+        super().__init__()
+        self.ridge = nn.Linear(width, dim, bias=False)
+        self.classifier = nn.Linear(width, n_labels)
+        self.labels = nn.Linear(n_labels, dim, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map features (B, 1280) to (B, 384)."""
+        convex = self.labels(self.classifier(features).softmax(-1))
+        return normalize(self.ridge(features), dim=-1) + normalize(convex, dim=-1)
+
+
+class LiteTower(nn.Module):
+    """The image tower of ``lite``: a timm trunk, and maps into the common space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import timm
+
+        self.trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        self.trunk.reset_classifier(0)
+        self.projection = Alignment(1280, 1000, 384)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return embeddings, and the features that they are projected from."""
+        features = self.trunk.forward_features(images).flatten(2).mean(2)
+        return self.projection(features), features
+
+
+def make_tower(description: dict[str, Any]) -> nn.Module:
+    """Build an image tower with random weights."""
+    if description["kind"] == "lite":
+        return LiteTower()
+    from open_clip.model import _build_vision_tower
+
+    config = description["config"]
+    tower: nn.Module = _build_vision_tower(
+        config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False)
+    )
+    return tower
+
+
+def both_features(tower: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a tower's embeddings, and its pooled features before the projection."""
+    if isinstance(tower, LiteTower):
+        return tower(images)  # type: ignore[no-any-return]
+    visual: Any = tower
+    pooled = visual._pool(visual.transformer(visual._embeds(images)))[0]
+    return pooled @ visual.proj, pooled
+
+
+class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # no types
+    """An image tower and a linear layer that holds head and temperature."""
+
+    config_class = CliptuneConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: CliptuneConfig) -> None:
+        super().__init__(config)
+        self.visual = make_tower(config.tower)
+        self.head = nn.Linear(config.n_features, config.num_labels)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        pass  # all of them are loaded
+
+    def forward(
+        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **_: Any
+    ) -> ImageClassifierOutput:
+        """Return logits whose softmax is the calibrated probability."""
+        if self.config.features == "pooled":
+            found = self.visual(pixel_values)
+            rows = normalize(found[0] if isinstance(found, tuple) else found, dim=-1)
+        else:
+            parts = both_features(self.visual, pixel_values)
+            rows = torch.cat([normalize(part, dim=-1) for part in parts], dim=-1)
+        logits = self.head(rows)
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return ImageClassifierOutput(loss=loss, logits=logits)

@@ -1,0 +1,188 @@
+"""A run as a folder of the hub: transformers' image classification, and open_clip where it can.
+
+It knows both libraries' files, and nothing about uploading.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cliptune.errors import InputError
+from cliptune.exports.affine import affine_form
+from cliptune.exports.parity import ExportedGraph
+
+if TYPE_CHECKING:
+    from cliptune.encoders.preprocess import Preprocess
+    from cliptune.encoders.torch_encoder import TorchEncoder
+    from cliptune.exports.source import ExportSource
+
+__all__ = ["write_hub_folder"]
+
+_CODE = Path(__file__).parent / "consumer" / "modeling_cliptune.py"
+_RESAMPLE = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+def write_hub_folder(source: ExportSource, folder: Path) -> tuple[ExportedGraph, ...]:
+    """Write the folder.
+
+    Raises:
+        InputError: The head is no linear layer, or the tower or its input transform is one that
+            the other libraries do not have.
+    """
+    encoder = source.reference()
+    classifier = source.classifier
+    head = affine_form(classifier.head)
+    _require_tower(encoder, classifier.needs)
+    _write(folder / "preprocessor_config.json", _processor(source.preprocess))
+    _write(folder / "config.json", _config(source, encoder, head.weight.shape[1]))
+    temperature = np.float32(classifier.temperature)
+    _write_weights(folder, encoder, head.weight / temperature, head.bias / temperature)
+    shutil.copyfile(_CODE, folder / _CODE.name)
+    if _blueprint(encoder)["kind"] == "open_clip":
+        _write_open_clip(folder, encoder, source.preprocess)
+    card = _card(source, encoder)
+    (folder / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
+    return (ExportedGraph(folder / "model.safetensors", "transformers", "image"),)
+
+
+def _write(file: Path, values: Json) -> None:
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _blueprint(encoder: TorchEncoder) -> Json:
+    assert encoder.blueprint is not None, "encoders that are loaded by name have one"
+    return encoder.blueprint.to_dict()
+
+
+def _require_tower(encoder: TorchEncoder, needs: str) -> None:
+    from open_clip.transformer import VisionTransformer
+
+    known = _blueprint(encoder)["kind"] == "lite" or isinstance(
+        encoder.model.visual, VisionTransformer
+    )
+    if needs == "trunk" and not known:
+        raise InputError(
+            f"the features before the projection of {encoder.name!r} do not leave in the hub's "
+            "format; use --format onnx, or fit with --features embedding"
+        )
+
+
+def _processor(preprocess: Preprocess) -> Json:
+    height, width = preprocess.size
+    if preprocess.resize_mode == "longest" or (
+        preprocess.resize_mode == "shortest" and height != width
+    ):
+        raise InputError(
+            f"transformers has no input transform like this encoder's ({preprocess.resize_mode}, "
+            f"{height} x {width}); use --format onnx"
+        )
+    cover = int(height / preprocess.crop_fraction)
+    squash = preprocess.resize_mode == "squash"
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"height": height, "width": width} if squash else {"shortest_edge": cover},
+        "resample": _RESAMPLE[preprocess.interpolation],
+        "do_center_crop": not squash,
+        "crop_size": {"height": height, "width": width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocess.mean),
+        "image_std": list(preprocess.std),
+    }
+
+
+def _config(source: ExportSource, encoder: TorchEncoder, n_features: int) -> Json:
+    names, blueprint = source.classifier.class_names, _blueprint(encoder)
+    config = blueprint["config"]
+    kept = {key: config[key] for key in ("embed_dim", "vision_cfg", "quick_gelu") if key in config}
+    lite = blueprint["kind"] == "lite"
+    threshold = source.classifier.threshold
+    return {
+        "model_type": "cliptune",
+        "architectures": ["CliptuneForImageClassification"],
+        "auto_map": {
+            "AutoConfig": "modeling_cliptune.CliptuneConfig",
+            "AutoModelForImageClassification": "modeling_cliptune.CliptuneForImageClassification",
+        },
+        "id2label": {str(c): name for c, name in enumerate(names)},
+        "label2id": {name: c for c, name in enumerate(names)},
+        "problem_type": "single_label_classification",
+        "tower": {"kind": "lite"} if lite else {"kind": "open_clip", "config": kept},
+        "features": source.classifier.needs,
+        "n_features": n_features,
+        "abstain_below": None if threshold is None else threshold.probability,
+        "dtype": "float32",
+    }
+
+
+def _write_weights(
+    folder: Path, encoder: TorchEncoder, weight: Any, bias: Any
+) -> None:  # Any: arrays of float32
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in encoder.model.state_dict().items()
+        if name.startswith("visual.")
+    }
+    tensors["head.weight"] = torch.from_numpy(np.ascontiguousarray(weight))
+    tensors["head.bias"] = torch.from_numpy(np.ascontiguousarray(bias))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _write_open_clip(folder: Path, encoder: TorchEncoder, preprocess: Preprocess) -> None:
+    """Write both towers as ``open_clip`` reads them under ``local-dir:``."""
+    from safetensors.torch import save_file
+
+    described = _blueprint(encoder)
+    cfg = {
+        "mean": list(preprocess.mean),
+        "std": list(preprocess.std),
+        "interpolation": preprocess.interpolation,
+        "resize_mode": preprocess.resize_mode,
+    }
+    _write(
+        folder / "open_clip_config.json",
+        {"model_cfg": described["config"], "preprocess_cfg": {**described["preprocess"], **cfg}},
+    )
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in encoder.model.state_dict().items()
+    }
+    save_file(tensors, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+
+
+def _card(source: ExportSource, encoder: TorchEncoder) -> str:
+    """Return the run's model card under the hub's header, with code that runs."""
+    card = source.run.path / "model_card.md"
+    written = card.read_text(encoding="utf-8") if card.is_file() else ""
+    needed = "timm" if _blueprint(encoder)["kind"] == "lite" else "open_clip_torch timm"
+    return f"""---
+pipeline_tag: image-classification
+library_name: transformers
+tags: [image-classification, cliptune]
+---
+{written}
+## With transformers
+
+`pip install torch transformers pillow {needed}`; the folder's own code, `modeling_cliptune.py`, is
+run, so read it first.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("image-classification", model=".", trust_remote_code=True)
+print(classify("image.jpg"))
+```
+"""
