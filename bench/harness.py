@@ -19,6 +19,7 @@ PACKAGES = {
     # setuptools: OpenAI's package imports pkg_resources, which newer ones have left out.
     "peers": (*_MODELS, "openai-clip", "setuptools<81"),
     "cleanlab": ("cleanlab",),
+    "servers": (*_MODELS, "fastapi", "uvicorn", "python-multipart", "litserve", "openvino"),
     # With NumPy 2.4 it ends in a TypeError after all images (findings/clip_benchmark_numpy.sh).
     "clip-benchmark": (*_MODELS, "clip-benchmark==1.6.2", "numpy==2.3.5"),
 }

@@ -1,0 +1,78 @@
+"""Servers that ours is held against; run by the interpreter of the environment of servers.
+
+    python bench/serve_peers.py pipeline PORT FOLDER    # FastAPI around transformers' pipeline
+    python bench/serve_peers.py litserve PORT EXPORT    # LitServe around the same OpenVINO graph
+
+FOLDER gets a ViT-B/32 with random weights, on which time does not depend. Both take the multipart
+field ``files``.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+BATCH, WAIT_SECONDS = 16, 0.005
+
+
+def pipeline(port, folder):
+    import torch
+    import uvicorn
+    from fastapi import FastAPI, UploadFile
+    from PIL import Image
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+    from transformers import pipeline as make_pipeline
+
+    torch.manual_seed(0)
+    if not (Path(folder) / "config.json").exists():
+        ViTForImageClassification(ViTConfig(patch_size=32, num_labels=2)).save_pretrained(folder)
+        ViTImageProcessor(resample=3).save_pretrained(folder)
+    classify = make_pipeline("image-classification", model=folder)
+    app = FastAPI()
+
+    @app.post("/v1/predict")
+    def predict(files: list[UploadFile]):
+        images = [Image.open(io.BytesIO(file.file.read())).convert("RGB") for file in files]
+        return {"predictions": classify(images)}
+
+    uvicorn.run(app, port=port, log_level="warning")
+
+
+def litserve(port, export):
+    import litserve
+    import numpy as np
+    import openvino
+    from PIL import Image
+
+    class Api(litserve.LitAPI):
+        def setup(self, device):
+            settings = {"INFERENCE_PRECISION_HINT": "f32"}
+            graph = f"{export}/pixels.xml"
+            self.graph = openvino.Core().compile_model(graph, "CPU", settings)
+
+        def decode_request(self, request):
+            file = request["files"]
+            image = Image.open(io.BytesIO(file.file.read())).convert("RGB")
+            scale = 224 / min(image.size)
+            image = image.resize([round(side * scale) for side in image.size], Image.BICUBIC)
+            left, top = ((side - 224) // 2 for side in image.size)
+            crop = image.crop((left, top, left + 224, top + 224))
+            return np.asarray(crop).transpose(2, 0, 1)
+
+        def batch(self, inputs):
+            return np.stack(inputs)
+
+        def predict(self, pixels):
+            return self.graph(pixels)["probabilities"].copy()
+
+        def unbatch(self, output):
+            return list(output)
+
+        def encode_response(self, output):
+            return {"predictions": output.tolist()}
+
+    api = Api(max_batch_size=BATCH, batch_timeout=WAIT_SECONDS)
+    litserve.LitServer(api, accelerator="cpu").run(port=port, host="127.0.0.1", log_level="warning")
+
+
+if __name__ == "__main__":
+    {"pipeline": pipeline, "litserve": litserve}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
