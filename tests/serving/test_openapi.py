@@ -1,4 +1,4 @@
-"""The OpenAPI document as the judge of the server: schemathesis asks what it allows and does not."""
+"""What the OpenAPI document of a server allows and what it does not, asked by schemathesis."""
 
 import shutil
 import subprocess
