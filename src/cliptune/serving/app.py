@@ -98,7 +98,7 @@ def _open_state(settings: ServeSettings) -> State:
         max_queue=settings.max_queue,
         on_batch=metrics.note_batch,
     )
-    registry = Registry(settings)
+    registry = Registry(settings, batcher.forget)
     registry.open_all()
     metrics.under_way.set_function(lambda: batcher.under_way)
     decoder = Decoder(settings.max_pixels)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cliptune.serving.served import Answer, ServedRun, Tower
 
-__all__ = ["Batcher", "BusyError", "Waiting"]
+__all__ = ["Batcher", "BusyError", "Ticket", "Waiting"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,13 @@ class BusyError(Exception):
     def __init__(self, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__("the server is at its limit")
+
+
+@dataclass(eq=False)
+class Ticket:
+    """An image's place among those under way; ``decoded``: it got into line."""
+
+    decoded: bool = False
 
 
 @dataclass(eq=False)
@@ -89,8 +96,8 @@ class Batcher:
         self.under_way = 0
         self._decoding = 0
 
-    def admit(self, count: int) -> None:
-        """Take images in; each ``leave`` lets one out.
+    def admit(self, count: int) -> list[Ticket]:
+        """Take images in; each ticket must ``leave`` once.
 
         Raises:
             BusyError: There are too many already.
@@ -99,15 +106,16 @@ class Batcher:
             raise BusyError(self.under_way * self._seconds_per_image)
         self.under_way += count
         self._decoding += count
+        return [Ticket() for _ in range(count)]
 
-    def leave(self, *, decoded: bool) -> None:
-        """Let an image out, whatever became of it; ``decoded``: it had got into line."""
+    def leave(self, ticket: Ticket) -> None:
+        """Let an image out, whatever became of it."""
         self.under_way -= 1
-        if not decoded:
-            self._decoding -= 1
+        self._decoding -= not ticket.decoded
 
-    async def answer(self, run: ServedRun, pixels: NDArray[np.uint8]) -> Answer:
+    async def answer(self, run: ServedRun, pixels: NDArray[np.uint8], ticket: Ticket) -> Answer:
         """Put an image that was admitted into line, and wait for its answer."""
+        ticket.decoded = True
         self._decoding -= 1
         line = self._lines.get(run.tower.key)
         if line is None or line.task is None or line.task.done():
@@ -142,9 +150,7 @@ class Batcher:
                 await line.arrived.wait()
             await self._gather(line)
             batch = [line.waiting.popleft() for _ in range(min(self._max_batch, len(line.waiting)))]
-            batch = [
-                one for one in batch if not one.future.done()
-            ]  # whoever left is not waited for
+            batch = [one for one in batch if not one.future.done()]  # some may have left
             if batch:
                 await self._compute(line.tower, batch)
 

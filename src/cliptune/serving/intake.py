@@ -25,6 +25,7 @@ from cliptune.serving.schemas import PredictOptions, PredictRequest
 __all__ = ["Intake", "Item", "Limits", "decode_base64", "read_body", "read_predict"]
 
 _FIELD = "files"
+_DRAINED = 4  # times the limit is read to its end and dropped: some clients hear nothing before
 _OPTION_BYTES = 4096  # of a field of a form that is no file
 
 
@@ -118,7 +119,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
 async def _chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
     too_large = HTTPException(413, f"the body has more than {limits.bytes} bytes")
     declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared) > limits.bytes:
+    if declared.isascii() and declared.isdigit() and int(declared) > _DRAINED * limits.bytes:
         raise too_large
     size, stream = 0, aiter(request.stream())
     until = time.monotonic() + limits.seconds
@@ -127,11 +128,14 @@ async def _chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, Non
             # No timer spans a yield: whoever reads may stop in between, and it would go off later.
             chunk = await asyncio.wait_for(anext(stream, None), until - time.monotonic())
             if chunk is None:
-                return
+                break
             size += len(chunk)
-            if size > limits.bytes:
-                raise too_large
-            yield chunk
+            if size > _DRAINED * limits.bytes:
+                break
+            if size <= limits.bytes:
+                yield chunk
+        if size > limits.bytes:
+            raise too_large
     except TimeoutError as error:
         raise HTTPException(
             408, f"the body took more than {limits.seconds:g} seconds", {"Connection": "close"}

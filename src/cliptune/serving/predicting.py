@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from cliptune.serving.decoding import BadItemError, Decoder
 from cliptune.serving.schemas import ItemError, LabelProbability, Prediction
 
 if TYPE_CHECKING:
-    from cliptune.serving.batching import Batcher
+    from cliptune.serving.batching import Batcher, Ticket
     from cliptune.serving.intake import Item
     from cliptune.serving.schemas import PredictOptions
     from cliptune.serving.served import Answer, ServedRun
@@ -58,9 +59,13 @@ class Predictor:
             BusyError: There is no room for so many.
             TimeoutError: It took too long.
         """
-        self._batcher.admit(len(items))
-        # One task an item: whatever becomes of the others, each leaves once.
-        tasks = [asyncio.create_task(self._one(item, run)) for item in items]
+        tickets = self._batcher.admit(len(items))
+        tasks = []
+        for item, ticket in zip(items, tickets, strict=True):
+            task = asyncio.create_task(self._one(item, run, ticket))
+            # not within the task: one that is cancelled before its first step does nothing at all
+            task.add_done_callback(partial(self._leave, ticket))
+            tasks.append(task)
         try:
             async with asyncio.timeout(self._timeout):
                 return list(await asyncio.gather(*tasks))
@@ -68,16 +73,16 @@ class Predictor:
             for task in tasks:
                 task.cancel()
 
-    async def _one(self, item: Item, run: ServedRun) -> Said:
-        decoded = False
+    def _leave(self, ticket: Ticket, task: asyncio.Task[Said]) -> None:
+        del task  # which ended, in whatever way
+        self._batcher.leave(ticket)
+
+    async def _one(self, item: Item, run: ServedRun, ticket: Ticket) -> Said:
         try:
             pixels = await self._decoder.pixels(item, run)
-            decoded = True
-            return Said(item.name, await self._batcher.answer(run, pixels))
+            return Said(item.name, await self._batcher.answer(run, pixels, ticket))
         except BadItemError as error:
             return Said(item.name, None, error)
-        finally:
-            self._batcher.leave(decoded=decoded)
 
 
 def to_prediction(said: Said, run: ServedRun, options: PredictOptions) -> Prediction:

@@ -46,11 +46,13 @@ class Registry:
 
     Args:
         settings: Folders, engine and cache.
-        on_change: Called when a run took the place of another.
+        on_change: Told the keys of all towers when a run took the place of another.
     """
 
     def __init__(
-        self, settings: ServeSettings, on_change: Callable[[], None] = lambda: None
+        self,
+        settings: ServeSettings,
+        on_change: Callable[[set[tuple[str, ...]]], None] = lambda towers: None,
     ) -> None:
         self._settings, self._on_change = settings, on_change
         self._encoders: dict[tuple[str, ...], DualEncoder] = {}
@@ -112,7 +114,7 @@ class Registry:
         _LOG.warning("%s was replaced: %s", name, run.digest[:12])
         self._places[name] = _Place(run, state)
         self._drop_unused()
-        self._on_change()
+        self._on_change({place.run.tower.key for place in self._places.values()})
 
     def _open(self, name: str, folder: str) -> ServedRun:
         """Open a run, and let it answer once: graphs are read and made before anybody waits."""

@@ -6,8 +6,10 @@ It knows uvicorn, and nothing about routes.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -61,7 +63,8 @@ def run_server(settings: ServeSettings, on_start: Callable[[str], None]) -> None
         if settings.workers == 1:
             config = _config(create_app_of(settings), settings)
             on_start(address)
-            uvicorn.Server(config).run(sockets=[listener])
+            with _ending_quietly():
+                uvicorn.Server(config).run(sockets=[listener])
             return
         with _environment_of_workers(settings):
             on_start(address)
@@ -126,20 +129,31 @@ def _environment_of_workers(settings: ServeSettings) -> Iterator[None]:
 @contextmanager
 def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     kind = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(kind)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(_BACKLOG)
-        listener.set_inheritable(True)
+    with socket.socket(kind) as listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((settings.host, settings.port))
+            listener.listen(_BACKLOG)
+            listener.set_inheritable(True)
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot listen on port {settings.port} of {settings.host!r} "
+                f"({os_reason(error)}); end what does, or name another with --port"
+            ) from error
         yield listener
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on port {settings.port} of {settings.host!r} ({os_reason(error)}); "
-            "end what does, or name another with --port"
-        ) from error
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """Let SIGTERM end the server and not the process: uvicorn raises it again when it is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        yield
     finally:
-        listener.close()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _address(listener: socket.socket) -> str:
