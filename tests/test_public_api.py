@@ -22,7 +22,7 @@ OTHERS = {
     *("OptimizerOptions", "TrainableOptions", "list_datasets", "list_template_sets"),
     *("load_template_set", "TemplateSet", "ImageTable", "DualEncoder", "ModelInfo", "Preprocess"),
     *("Features", "RunDir", "Classifier", "Predictions", "Notice", "StageProgress"),
-    *("Metrics", "Score", "ClassScore", "Comparison"),
+    *("Metrics", "Score", "Comparison"),
     *("Result", "PredictResult", "Prediction", "EmbedResult", "EvaluateResult"),
     *("FittedEvaluateResult", "RetrievalResult", "FitResult", "MethodResult", "FinetuneResult"),
     *("CheckReport", "SweepResult", "MapResult", "StudyResult", "heads", "__version__"),

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from cliptune.errors import RunError as RunError
     from cliptune.errors import UnavailableError as UnavailableError
     from cliptune.errors import UnknownNameError as UnknownNameError
-    from cliptune.evaluation.metrics import ClassScore as ClassScore
     from cliptune.evaluation.metrics import Metrics as Metrics
     from cliptune.evaluation.metrics import Score as Score
     from cliptune.evaluation.significance import Comparison as Comparison
@@ -99,7 +98,6 @@ _HOMES = {
     "CheckReport": "results.checked",
     "CheckpointError": "errors",
     "Classifier": "workflows.classifier",
-    "ClassScore": "evaluation.metrics",
     "CliptuneError": "errors",
     "Comparison": "evaluation.significance",
     "ComputeOptions": "workflows.options",
