@@ -1,5 +1,6 @@
 """A server in a process of its own, over a small run."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -69,6 +70,35 @@ class Server:
     def stop(self, kind=signal.SIGTERM):
         self.process.send_signal(kind)
         return self.process.wait(60)
+
+
+class LocalServer(Server):
+    """The same application within this process: no socket, and nothing to wait for."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def ask(self, method, path, body=None, headers=None, timeout=60):
+        reply = self.client.request(method, path, content=body, headers=headers or {})
+        return Answered(reply.status_code, dict(reply.headers), reply.content)
+
+
+@pytest.fixture(scope="session")
+def open_local(compute):
+    """Open runs in this process; returns a context manager."""
+    from starlette.testclient import TestClient
+
+    from cliptune.serving.app import build_app
+    from cliptune.serving.settings import ServeSettings
+
+    @contextlib.contextmanager
+    def opened(runs, **settings):
+        named = {name: str(folder) for name, folder in runs.items()}
+        whole = ServeSettings(runs=named, cache_dir=str(compute.cache_dir), **settings)
+        with TestClient(build_app(whole), raise_server_exceptions=False) as client:
+            yield LocalServer(client)
+
+    return opened
 
 
 @pytest.fixture(scope="session")

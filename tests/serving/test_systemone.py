@@ -72,15 +72,16 @@ def test_an_image_is_seen_where_its_placeholder_stands():
 
 
 @pytest.fixture(scope="module")
-def ask(start_server, fitted, bee):
-    server = start_server(f"insects={fitted.run}")
+def ask(open_local, fitted, bee):
     asset = {"type": "image", "format": "png", "data_base64": base64.b64encode(bee).decode()}
 
-    def post(questions, **changes):
-        body = {"model": "insects", "state": "look at img-1", "assets": {"img-1": asset}}
-        return server.post_json("/v1/systemone", {**body, "questions": questions, **changes})
+    with open_local({"insects": fitted.run}) as server:
 
-    return post
+        def post(questions, **changes):
+            body = {"model": "insects", "state": "look at img-1", "assets": {"img-1": asset}}
+            return server.post_json("/v1/systemone", {**body, "questions": questions, **changes})
+
+        yield post
 
 
 def test_class_names_are_answered_by_the_head(ask):

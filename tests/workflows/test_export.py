@@ -117,10 +117,17 @@ def test_a_push_names_a_repository_and_goes_nowhere_else(fitted, compute, tmp_pa
         ct.export(fitted.run, out=tmp_path / "a", format="hub", push="mine", compute=compute)
     with pytest.raises(ct.InputError, match="--push uploads a folder of --format hub"):
         ct.export(fitted.run, out=tmp_path / "a", push="me/mine", compute=compute)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
     from cliptune.exports.pushing import push_folder
 
-    with pytest.raises(ct.UnavailableError, match="cannot push to 'me/mine'"):
+    class Offline:
+        def create_repo(self, *_, **__):
+            raise OfflineModeIsEnabled("no network")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Offline)
+    with pytest.raises(ct.UnavailableError, match=r"cannot push to 'me/mine' .no network"):
         push_folder(tmp_path, "me/mine")
 
 

@@ -37,13 +37,13 @@ def push_folder(folder: Path, name: str) -> str:
         UnavailableError: The hub refuses it, or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     api = HfApi()
     try:
         address = api.create_repo(name, private=True, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Export of cliptune")
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnavailableError(
             f"cannot push to {name!r} ({reason}); the folder {str(folder)!r} is written: sign in "
