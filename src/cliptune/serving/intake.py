@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import HTTPException, Request
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -166,6 +166,13 @@ async def _read_form(
         if "Too many files" in error.message:
             raise HTTPException(413, f"more than {limits.items} images came at once") from error
         raise HTTPException(400, f"the form cannot be read: {error.message}") from error
+    try:
+        return await _sort_fields(form)
+    finally:
+        await form.close()
+
+
+async def _sort_fields(form: FormData) -> tuple[list[Item], dict[str, Any]]:  # Any: texts
     items, given = [], {}
     for field, value in form.multi_items():
         if isinstance(value, UploadFile):
