@@ -85,7 +85,7 @@ def test_one_bad_item_leaves_the_others(server, bee):
     predictions = said.json["predictions"]
     codes = [one.get("error", {}).get("code") for one in predictions]
     assert codes == [None, "not_an_image", "not_an_image", "too_many_pixels", None]
-    assert predictions[0]["labels"] == predictions[4]["labels"]
+    assert predictions[0]["labels"][0]["label"] == predictions[4]["labels"][0]["label"]
 
 
 BAD = {
