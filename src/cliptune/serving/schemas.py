@@ -101,7 +101,7 @@ class PredictAnswer(BaseModel):
     digest: str = Field(description="Of the run's files.")
     model: str
     method: str
-    threshold: float | None
+    threshold: float | None = None
     predictions: list[Prediction]
     seconds: float
 
