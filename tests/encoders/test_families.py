@@ -9,6 +9,7 @@ import torch
 import transformers
 from family_models import FAMILIES
 from PIL import Image
+from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from cliptune.cli import run_command_line
@@ -18,6 +19,7 @@ from cliptune.encoders.engines.conversion import convert_to_onnx, convert_to_ope
 from cliptune.encoders.engines.runtimes import open_graph
 from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.families import transformers_families
+from cliptune.encoders.model_config import rebuild_encoder
 from cliptune.encoders.native_patches import grid_of, native_grid, pack_patches
 
 TEXTS = [
@@ -107,6 +109,27 @@ def test_a_stored_tokenizer_gives_the_same_ids(small_family, name):
     assert stored is not None
     read = type(stored).from_json(stored.to_json())
     np.testing.assert_array_equal(read(TEXTS), encoder.tokenizer(TEXTS).numpy())
+
+
+@pytest.mark.parametrize("name", ["siglip2", "altclip"])
+def test_a_run_rebuilds_the_model_from_what_it_keeps(small_family, name, tmp_path):
+    encoder = load_encoder(str(small_family(name).folder), device="cpu", precision="fp32")
+    for place, content in encoder.blueprint.files.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(content)
+    weights = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    save_file(weights, tmp_path / "encoder.safetensors")
+    rebuilt = rebuild_encoder(
+        "kept",
+        json.loads(json.dumps(encoder.blueprint.to_dict())),
+        weights=tmp_path / "encoder.safetensors",
+        folder=tmp_path,
+        device="cpu",
+        precision="fp32",
+    )
+    assert rebuilt.fingerprint == encoder.fingerprint
+    assert (rebuilt.score, rebuilt.logit_bias) == (encoder.score, encoder.logit_bias)
+    np.testing.assert_array_equal(rebuilt.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
 
 
 def test_fewer_patches_are_other_rows_kept_apart(small_family, pictures):
