@@ -96,8 +96,9 @@ def choose_doubtful(pool: LabelPool, n: int) -> list[Pick]:
     """Choose images whose answer is in doubt and that differ from each other.
 
     The open images are clustered with their doubt (1 minus the margin between the two most
-    probable classes, squared) as weight, and the image nearest to each centre is taken: CLUE,
-    arXiv:2010.08666, with the margin in place of the entropy.
+    probable classes, squared) as weight: CLUE, arXiv:2010.08666, with the margin in place of the
+    entropy. Where it takes the image nearest to each centre, the most doubtful one of the nearer
+    half of each cluster is taken.
     """
     rows = _sample(pool)
     rows = rows[pool.open[rows]]
@@ -108,9 +109,11 @@ def choose_doubtful(pool: LabelPool, n: int) -> list[Pick]:
     for cluster in range(int(own.max()) + 1):
         members = np.flatnonzero(own == cluster)
         centre = np.average(spread[members], axis=0, weights=doubts[members] + 1e-6)
-        nearest = members[((spread[members] - centre) ** 2).sum(axis=1).argmin()]
+        distances = ((spread[members] - centre) ** 2).sum(axis=1)
+        near = members[np.argsort(distances, kind="stable")[: max(1, len(members) // 2)]]
+        best = near[doubts[near].argmax()]
         share = len(members) / len(pool.labels)
-        picks.append(_pick(pool, int(rows[nearest]), "doubt", share))
+        picks.append(_pick(pool, int(rows[best]), "doubt", share))
     picks.sort(key=lambda pick: -pick.doubt * pick.stands_for)
     return picks[:n]
 
