@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
 from cliptune.encoders.hub import offline
+from cliptune.encoders.open_clip_encoder import build_model
 from cliptune.errors import CheckpointError, UnavailableError
 
 COMMITS = {"main": "0" * 40, "v1": "1" * 40}
@@ -211,3 +212,25 @@ def test_a_gated_repository_without_a_token(hub):
 
 def test_a_repository_that_is_not_there(hub):
     assert "the hub has no repository no/body" in refuse("hf-hub:no/body")
+
+
+def test_a_bert_tower_is_described_beside_its_weights(tmp_path, tiny_config, words_folder):
+    """As BiomedCLIP's, whose tower's configuration stands in another repository."""
+    bert = {
+        "model_type": "bert", "vocab_size": 9, "hidden_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 16,
+    }  # fmt: skip
+    text = {
+        "hf_model_name": "some/bert", "hf_tokenizer_name": "some/bert", "context_length": 8,
+        "hf_proj_type": "mlp", "hf_pooler_type": "cls_last_hidden_state_pooler",
+        "hf_model_pretrained": False,
+    }  # fmt: skip
+    folder = tmp_path / "biomed"
+    shutil.copytree(words_folder, folder)
+    (folder / "config.json").write_text(json.dumps(bert))
+    config = {**tiny_config, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    weights = build_model(config, text_model=folder).state_dict()
+    save_file(weights, folder / "open_clip_model.safetensors")
+    with offline():
+        assert rows(folder).shape == (2, tiny_config["embed_dim"])

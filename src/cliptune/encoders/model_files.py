@@ -21,6 +21,7 @@ from cliptune.encoders.hub import (
 )
 from cliptune.encoders.names import HubRepo, LocalFile, LocalFolder, split_max_patches
 from cliptune.encoders.permitted import permit_config
+from cliptune.encoders.plain_files import TEXT_MODELS
 from cliptune.encoders.published import Published, model_config, published
 from cliptune.encoders.shards import SHARDS, shard_names
 from cliptune.encoders.transformers_config import (
@@ -281,5 +282,16 @@ def _with_text_files(
             tokenizer = fetch_tokenizer(repo, purpose=f"the tokenizer of {name!r} ({repo})")
     if repo := text_cfg.get("hf_model_name"):
         purpose = f"the text tower's description of {name!r} ({repo})"
-        text_model = fetch_file(repo, [_TRANSFORMERS_CONFIG], purpose=purpose).parent
+        own = _has_text_tower(beside)
+        text_model = (
+            beside if own else fetch_file(repo, [_TRANSFORMERS_CONFIG], purpose=purpose).parent
+        )
     return ModelFiles(weights, config, preprocess, tokenizer, text_model)
+
+
+def _has_text_tower(folder: Path | None) -> bool:
+    """Say whether a folder describes a Hugging Face text tower beside open_clip's description."""
+    path = None if folder is None else folder / _TRANSFORMERS_CONFIG
+    if path is None or not path.is_file():
+        return False
+    return read_object(path, CheckpointError).get("model_type") in TEXT_MODELS

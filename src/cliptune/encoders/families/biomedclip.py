@@ -23,6 +23,6 @@ FAMILY = OpenClipFamily(
     std=(0.26862954, 0.26130258, 0.27577711),
     licence="MIT",
     paper="2303.00915",
-    special="the text tower's configuration stands in another repository",
+    special="offline the text tower's config.json is to lie beside the weights; else it is fetched",
     pattern=r"(?!)",
 )
