@@ -123,20 +123,23 @@ def start_server(compute):
                     told.set()
             told.set()
 
-        threading.Thread(target=read, daemon=True).start()
+        reading = threading.Thread(target=read, daemon=True)
+        reading.start()
         assert told.wait(120), "the server says nothing"
         address = next((line for line in lines if "http://" in line), None)
         assert address is not None, "".join(lines)
         port = int(address.split("http://127.0.0.1:")[1].split()[0])
         server = Server(process, port, lines)
-        started.append(server)
+        started.append((server, reading))
         return server
 
     yield start
-    for server in started:
+    for server, reading in started:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+        reading.join(10)
+        server.process.stderr.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,35 @@
+"""What the OpenAPI document of a server allows and what it does not, asked by schemathesis."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("schemathesis", reason="needs schemathesis")
+
+
+def test_schemathesis_finds_no_failure(start_server, fitted):
+    server = start_server(f"insects={fitted.run}")
+    program = shutil.which("schemathesis", path=Path(sys.executable).parent)
+    document = f"http://127.0.0.1:{server.port}/openapi.json"
+    asked = ["--max-examples", "10", "--max-time", "30", "--seed", "0", "--no-color"]
+    done = subprocess.run(
+        [
+            program,
+            "run",
+            document,
+            *asked,
+            "--warnings",
+            "off",
+            "--generation-database",
+            "none",
+            "--exclude-checks",
+            "positive_data_acceptance",
+        ],  # an example knows no run's name
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert server.get("/ready").status == 200
