@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tiny_training import make_encoder, make_model
 
 

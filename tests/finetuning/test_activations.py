@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from tiny_training import ColourTable, identify, make_data, make_encoder, make_model, run
 
 from cliptune.errors import InputError
 from cliptune.finetuning.border import find_border
@@ -16,6 +15,7 @@ from cliptune.finetuning.kept_rows import KeptRows
 from cliptune.finetuning.options import FinetuneOptions, TrainableOptions
 from cliptune.finetuning.records import BlocksRecord, EpochRecord, StepRecord, TrainingPlan
 from cliptune.finetuning.trainee import Trainee
+from tiny_training import ColourTable, identify, make_data, make_encoder, make_model, run
 
 LAST = FinetuneOptions(
     epochs=4,

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_training import HashTokenizer, make_model
 
 from cliptune.finetuning.attention import (
     FusedAttention,
@@ -11,6 +10,7 @@ from cliptune.finetuning.attention import (
     join_attention,
     split_attention,
 )
+from tiny_training import HashTokenizer, make_model
 
 
 def run(model):

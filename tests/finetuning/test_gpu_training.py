@@ -7,13 +7,13 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import torch
-from tiny_training import make_data, make_encoder, make_model, run, weights_of
 
 from cliptune.finetuning.loop import finetune
 from cliptune.finetuning.memory import largest_that_fits
 from cliptune.finetuning.options import FinetuneOptions
 from cliptune.finetuning.records import EpochRecord, StepRecord, TrainingOutcome, TrainingPlan
 from cliptune.finetuning.towers import to_device
+from tiny_training import make_data, make_encoder, make_model, run, weights_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny_training import HashTokenizer, make_model
 
 from cliptune.finetuning.gradcache import Side, backward_in_parts
 from cliptune.finetuning.losses import class_aware_loss
 from cliptune.finetuning.towers import encode_images, encode_tokens
+from tiny_training import HashTokenizer, make_model
 
 LABELS = torch.tensor([0, 1, 2, 0, 1])
 

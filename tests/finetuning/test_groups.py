@@ -1,12 +1,12 @@
 """Every parameter falls into one named group; rates, freezing and unfreezing follow the names."""
 
 import pytest
-from tiny_training import make_model
 from torch import nn
 
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetuning.groups import describe_plans, name_groups, plan_groups, select_groups
 from cliptune.finetuning.options import TrainableOptions, parse_rates, parse_unfreeze
+from tiny_training import make_model
 
 DEFAULT = {"all": 1e-5}
 

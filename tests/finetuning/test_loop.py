@@ -5,14 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    ColourTable,
-    make_data,
-    make_encoder,
-    make_model,
-    run,
-    weights_of,
-)
 
 from cliptune.errors import BadImageError, InputError, RunError, UnknownNameError
 from cliptune.finetuning.data import TrainingData, WatchData
@@ -28,6 +20,14 @@ from cliptune.finetuning.records import (
 )
 from cliptune.finetuning.step import NonFiniteError
 from cliptune.prompts import ensemble_rows
+from tiny_training import (
+    ColourTable,
+    make_data,
+    make_encoder,
+    make_model,
+    run,
+    weights_of,
+)
 
 FAST = FinetuneOptions(epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32", seed=3)
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_training import HashTokenizer, make_model, run
 from torch import nn
 
 from cliptune.errors import CheckpointError, InputError
@@ -10,6 +9,7 @@ from cliptune.finetuning.groups import name_groups
 from cliptune.finetuning.lora import add_lora, lora_targets, merge_lora
 from cliptune.finetuning.options import FinetuneOptions, LoraOptions
 from cliptune.finetuning.towers import encode_images, encode_tokens
+from tiny_training import HashTokenizer, make_model, run
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))

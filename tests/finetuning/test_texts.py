@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import torch
-from tiny_training import ColourTable, HashTokenizer
 
 from cliptune.finetuning.scoring import remember_tokens
 from cliptune.finetuning.texts import caption_texts, class_texts, distinct_captions
+from tiny_training import ColourTable, HashTokenizer
 
 NAMES, TEMPLATES = ("red", "green", "blue"), ("a {}.", "the {}.", "{}")
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tiny_training import HashTokenizer, make_model
 from torch.nn.functional import normalize
 
 from cliptune.encoders.preprocess import Preprocess
@@ -14,6 +13,7 @@ from cliptune.finetuning.towers import (
     normalize_pixels,
     precision_context,
 )
+from tiny_training import HashTokenizer, make_model
 
 TEXTS = ["a photo of a red dot.", "blue", "a green one"]
 
