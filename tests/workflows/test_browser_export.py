@@ -74,4 +74,7 @@ def test_fifty_images_get_the_class_of_the_run(
     assert complaints == []
     said = ct.load_classifier(fitted.run, compute=compute).predict(files)
     assert found.argmax(axis=1).tolist() == said.probabilities.argmax(axis=1).tolist()
-    assert np.abs(found - said.probabilities).max() < 0.05
+    # A browser decodes JPEGs by itself and turns colours by the profile of a photograph.
+    apart = np.abs(found - said.probabilities).max(axis=1)
+    assert np.median(apart) < 0.005
+    assert apart.max() < 0.15
