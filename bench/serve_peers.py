@@ -38,40 +38,9 @@ def pipeline(port, folder):
 
 
 def litserve(port, export):
-    import litserve
-    import numpy as np
-    import openvino
-    from PIL import Image
+    from serve_litserve import serve
 
-    class Api(litserve.LitAPI):
-        def setup(self, device):
-            settings = {"INFERENCE_PRECISION_HINT": "f32"}
-            graph = f"{export}/pixels.xml"
-            self.graph = openvino.Core().compile_model(graph, "CPU", settings)
-
-        def decode_request(self, request):
-            file = request["files"]
-            image = Image.open(io.BytesIO(file.file.read())).convert("RGB")
-            scale = 224 / min(image.size)
-            image = image.resize([round(side * scale) for side in image.size], Image.BICUBIC)
-            left, top = ((side - 224) // 2 for side in image.size)
-            crop = image.crop((left, top, left + 224, top + 224))
-            return np.asarray(crop).transpose(2, 0, 1)
-
-        def batch(self, inputs):
-            return np.stack(inputs)
-
-        def predict(self, pixels):
-            return self.graph(pixels)["probabilities"].copy()
-
-        def unbatch(self, output):
-            return list(output)
-
-        def encode_response(self, output):
-            return {"predictions": output.tolist()}
-
-    api = Api(max_batch_size=BATCH, batch_timeout=WAIT_SECONDS)
-    litserve.LitServer(api, accelerator="cpu").run(port=port, host="127.0.0.1", log_level="warning")
+    serve(port, export, BATCH, WAIT_SECONDS)
 
 
 if __name__ == "__main__":
