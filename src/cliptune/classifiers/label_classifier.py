@@ -80,9 +80,8 @@ class LabelClassifier:
             "encoder": asdict(self.encoder),
         }
         run.write_json(_FACTS, facts)
-        arrays = {**vars(self.scorer), **vars(self.calibration)}
         named = {
-            "weight": arrays["weight"],
+            "weight": self.scorer.weight,
             "scorer_offset": self.scorer.offset,
             "slope": self.calibration.slope,
             "offset": self.calibration.offset,

@@ -54,6 +54,7 @@ def _open_transformers(path: str) -> Run:
     from PIL import Image
     from transformers import pipeline
 
+    # The code in this folder is what the export has just written, and nobody else's.
     classify = pipeline(
         "image-classification", model=str(Path(path).parent), trust_remote_code=True
     )

@@ -101,7 +101,6 @@ def plan_job(
     table: ImageTable,
     recipe: EncoderRecipe,
     *,
-    data: str,
     fingerprint: str,
     preprocess: Mapping[str, Any],  # Any: plain JSON values
     rows_per_shard: int,
@@ -113,7 +112,6 @@ def plan_job(
     Args:
         table: N images.
         recipe: What embeds.
-        data: The data set, as it was named; for people, it decides nothing.
         fingerprint: Of the encoder's weights.
         preprocess: The constants of its input transform.
         rows_per_shard: Rows of each shard but the last.

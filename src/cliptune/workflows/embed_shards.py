@@ -125,7 +125,6 @@ def embed_shards(
     plan = plan_job(
         table,
         recipe,
-        data=data_name(data),
         fingerprint=encoder.fingerprint,
         preprocess=encoder.preprocess.to_dict(),
         rows_per_shard=options.rows_per_shard,

@@ -55,6 +55,7 @@ class _Answers:
     thresholds: list[float]
     method: str
     templates: Templates
+    class_names: tuple[str, ...]
     classifier: str | None
 
 
@@ -83,7 +84,7 @@ def evaluate_labels_zero_shot(
     probabilities, said, thresholds = _out_of_fold(scores, truth, seed)
     answers = _Answers(
         encoder, embedded, truth, probabilities, said, thresholds, "zero-shot",
-        Templates(template_set.name, template_set.templates), None,
+        Templates(template_set.name, template_set.templates), table.class_names, None,
     )  # fmt: skip
     return _finish(answers, data, place, session, dataset, seed, began)
 
@@ -116,7 +117,8 @@ def evaluate_label_run(
     answers = _Answers(
         encoder, embedded, _truth_in(embedded.table, classifier), probabilities,
         classifier.calibration.said(probabilities), classifier.calibration.threshold.tolist(),
-        classifier.method, Templates("run", classifier.templates), str(run.path),
+        classifier.method, Templates("run", classifier.templates), classifier.class_names,
+        str(run.path),
     )  # fmt: skip
     return _finish(answers, data, place, session, dataset, seed, began)
 
@@ -165,7 +167,7 @@ def _finish(
     seed: int,
     began: float,
 ) -> EvaluateLabelsResult:
-    table, names = answers.embedded.table, _names(answers)
+    table, names = answers.embedded.table, answers.class_names
     computing = describe_computing(answers.encoder, session.store.guard)
     metrics = score_label_sets(
         answers.truth, answers.probabilities, answers.said,
@@ -199,9 +201,3 @@ def _finish(
     run.write_json("metrics.json", plain)
     run.finish({"seed": seed, **computing, "data_digest": digest})
     return result
-
-
-def _names(answers: _Answers) -> tuple[str, ...]:
-    if answers.classifier is None:
-        return answers.embedded.table.class_names
-    return LabelClassifier.load(RunDir.open(answers.classifier)).class_names

@@ -98,11 +98,10 @@ def _refuse_options(request: HeadRequest) -> None:
         "--val": request.val is not None,
         "--select": request.select != "accuracy",
         "--abstain-precision": request.abstain_precision is not None,
-        "--" + "/".join(k for k in request.options if k != "features"): bool(
-            set(request.options) - {"features"}
-        ),
     }
-    if wrong := [name for name, came in given.items() if came]:
+    wrong = [name for name, came in given.items() if came]
+    wrong += ["--" + name.replace("_", "-") for name in request.options if name != "features"]
+    if wrong:
         raise InputError(
             f"{', '.join(wrong)} came, but the images may have several labels, which are chosen by "
             "cross-validated mean average precision; leave it out"
