@@ -109,3 +109,18 @@ def small_family(tmp_path_factory):
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def small_open_clip(tmp_path_factory):
+    """Make a family's small model once, saved by open_clip; see ``open_clip_models``."""
+    from open_clip_models import make_open_clip
+
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = make_open_clip(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.compiling import CompiledWhenLong
 from cliptune.encoders.families.facts import Score
+from cliptune.encoders.merged_branches import MergedTower, has_branches
 from cliptune.encoders.model_config import ModelConfig
 from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.precision import choose_device, choose_precision
@@ -142,7 +143,9 @@ class TorchEncoder:
         self.score: Score = score or ("softmax" if self.logit_bias is None else "sigmoid")
         self._convolutional = is_convolutional(model)
         self._place()
-        self._image_tower = self._towers.encode_image
+        self._image_tower: Callable[[torch.Tensor], torch.Tensor] = self._towers.encode_image
+        if self.device == "cpu" and has_branches(model):
+            self._image_tower = MergedTower(model)
         if self._on_gpu:
             self._image_tower = CompiledWhenLong(self._image_tower)
 

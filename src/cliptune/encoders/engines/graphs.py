@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from cliptune.encoders.causal_text import encode_cut_text
 from cliptune.encoders.engines.agreement import draw_inputs
+from cliptune.encoders.merged_branches import merge_branches
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.torch_encoder import join_unit_rows
 
@@ -36,7 +37,8 @@ def tower_module(encoder: TorchEncoder, tower: str) -> nn.Module:
     """
     if tower == "text":
         return _TextGraph(encoder.model).eval()
-    return _ImageGraph(encoder.model, encoder.preprocess, _OUTPUTS[tower]).eval()
+    merged = merge_branches(encoder.model)
+    return _ImageGraph(merged, encoder.preprocess, _OUTPUTS[tower]).eval()
 
 
 def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
