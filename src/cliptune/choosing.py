@@ -18,6 +18,7 @@ from cliptune.errors import InputError
 from cliptune.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature
 from cliptune.evaluation.metrics import Score, compute_metrics, wilson_interval
 from cliptune.heads import Head
+from cliptune.heads.balance import Balance, check_balance
 from cliptune.heads.build import make_head
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
@@ -68,6 +69,7 @@ def choose_methods(
     margin: float = 0.01,
     cut: float | None = None,
     select: str = "accuracy",
+    balance: Balance = "none",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Chosen:
     """Compare methods on images that each has not learned from; fit each on all of them.
@@ -80,6 +82,7 @@ def choose_methods(
         margin: How much of the score a cheaper method may cost.
         cut: Hold out a single share of the images instead of cross-validation.
         select: The score that methods are compared by, a name in ``CRITERIA``.
+        balance: Of logistic regressions, and of the blends that hold them; see ``LinearHead``.
         progress: Called with methods done and methods in all.
 
     Raises:
@@ -89,6 +92,7 @@ def choose_methods(
     if not 0 <= margin < 1:
         raise InputError(f"--margin {100 * margin:g} is no margin in points; give 0 or more")
     check_criterion(select)
+    check_balance(balance)
     rows = np.sort(np.concatenate([task.train, task.val]))
     pool = Pool(
         vectors=task.vectors[rows],
@@ -98,6 +102,7 @@ def choose_methods(
         text_rows=task.text_rows,
         logit_scale=task.logit_scale,
         seed=task.seed,
+        balance=balance,
     )
     groups = group_duplicates(pool.vectors)
     if task.groups is not None:

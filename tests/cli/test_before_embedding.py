@@ -43,6 +43,8 @@ def refused(data, tiny_model, tmp_path, monkeypatch, capsys):
         ("fit", ("--shots", "1000"), "1000 are needed"),
         ("fit", ("--select", "auc"), "unknown criterion 'auc'"),
         ("fit", ("--method", "full", "--select", "macro-f1"), "takes no --select"),
+        ("fit", ("--method", "full", "--balance", "loss"), "takes no --balance"),
+        ("fit", ("--method", "knn", "--balance", "loss"), "which has nothing to balance"),
         ("fit", ("--shots", "1,5"), "4 images to draw from, 5 are needed"),
         ("fit", ("--method", "full", "--batch-size", "500"), "larger than the 8 images"),
         ("fit", ("--method", "full", "--train", "image.last99"), "the image tower has 2 blocks"),

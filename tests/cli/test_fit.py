@@ -265,6 +265,13 @@ def test_one_class_is_nothing_to_learn(small_data, cache, tmp_path, capsys):
     assert "at least 2" in capsys.readouterr().err
 
 
+def test_classes_can_be_balanced(small_data, cache, tmp_path, answer):
+    common = ["fit", str(small_data), "--method", "blend", "--json", "--cache-dir", str(cache)]
+    result, _ = answer([*common, "--balance", "prior", "--out", str(tmp_path / "run")])
+    assert result["settings"]["linear"]["balance"] == "prior"
+    assert CalibratedHead.load(tmp_path / "run").head.linear["balance"] == "prior"
+
+
 def test_methods_can_be_compared_by_macro_f1(small_data, cache, tmp_path, answer):
     common = ["fit", str(small_data), "--json", "--cache-dir", str(cache)]
     result, _ = answer([*common, "--select", "macro-f1", "--out", str(tmp_path / "f1")])

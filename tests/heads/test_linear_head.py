@@ -163,3 +163,40 @@ def test_refuses_penalties_that_cannot_be(penalty, arguments, message):
 def test_unknown_penalty_lists_the_names():
     with pytest.raises(UnknownNameError, match="one-over-n"):
         LinearHead("one-over-m").fit(CLUSTERS.X, CLUSTERS.y, **TEXTS)
+
+
+def uneven():
+    """Rows of which class 0 has all, class 4 a tenth."""
+    kept = np.concatenate([np.flatnonzero(CLUSTERS.y == c)[: 40 - 9 * c] for c in range(5)])
+    return CLUSTERS.X[kept], CLUSTERS.y[kept]
+
+
+def test_a_balanced_loss_has_the_minimum_of_scikit_learns_balanced_weights():
+    X, y = uneven()
+    theirs = LogisticRegression(C=10.0, class_weight="balanced", tol=1e-8, max_iter=5000).fit(X, y)
+    ours = LinearHead(1 / (10 * len(y)), balance="loss").fit(X, y)
+    change = ours.predict_proba(CLUSTERS.X_test) - theirs.predict_proba(CLUSTERS.X_test)
+    assert np.abs(change).max() < 0.01
+    plain = LinearHead(1 / (10 * len(y))).fit(X, y).predict_proba(CLUSTERS.X_test)
+    assert np.abs(plain - theirs.predict_proba(CLUSTERS.X_test)).max() > 0.05
+
+
+def test_a_prior_that_is_taken_off_moves_the_bias_alone():
+    X, y = uneven()
+    plain, adjusted = (LinearHead(balance=way).fit(X, y) for way in ("none", "prior"))
+    assert np.array_equal(plain.weight_, adjusted.weight_)
+    shares = (np.bincount(y) + 1) / (len(y) + 5)
+    assert np.allclose(adjusted.bias_, plain.bias_ - np.log(shares), atol=1e-6)
+    assert np.isfinite(
+        LinearHead(balance="prior").fit(X, y, n_classes=6, **six_texts()).bias_
+    ).all()
+
+
+def six_texts():
+    rows = np.vstack([CLUSTERS.text_rows, CLUSTERS.text_rows[:1]])
+    return {"text_rows": rows, "logit_scale": SCALE}
+
+
+def test_an_unknown_balance_is_refused():
+    with pytest.raises(UnknownNameError, match="balance"):
+        LinearHead(balance="classes").fit(CLUSTERS.X, CLUSTERS.y)

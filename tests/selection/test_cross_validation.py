@@ -162,3 +162,25 @@ def test_a_head_with_the_chosen_settings_learns_from_the_same_columns():
         if candidate.features == "penultimate":
             start = candidate.options["text"] * pool.logit_scale * pool.text_rows
             assert head.weight_[:, : pool.vectors.shape[1]] == pytest.approx(start, abs=1e-6)
+
+
+@pytest.mark.parametrize("balance", ["loss", "prior"])
+def test_balanced_answers_are_those_of_balanced_heads_fitted_without_the_held_images(balance):
+    whole = make_pool(40)
+    kept = np.concatenate([np.flatnonzero(whole.labels == c)[: 40 - 15 * c] for c in range(3)])
+    pool = replace(
+        whole, vectors=whole.vectors[kept], trunk=whole.trunk[kept], labels=whole.labels[kept],
+        balance=balance,
+    )  # fmt: skip
+    folds = folds_of(pool)
+    *_, candidates = cross_validate(pool, folds, ["linear"], options={})
+    for candidate in candidates:
+        assert candidate.options["balance"] == balance
+        change = softmax(candidate.logits, axis=1) - softmax(
+            refitted_linear(pool, folds, candidate), axis=1
+        )
+        assert np.abs(change).max() < 0.01
+    plain, *_ = list(cross_validate(replace(pool, balance="none"), folds, ["linear"], options={}))[
+        1
+    ]
+    assert "balance" not in plain.options

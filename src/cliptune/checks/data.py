@@ -90,7 +90,8 @@ def check_imbalance(train: ImageTable) -> CheckResult:
         expected=f"at most {_IMBALANCED:g}",
         meaning=f"The largest class has {ratio:.1f} times the images of the smallest.",
         advice=(
-            "Train with --balance, and read balanced accuracy instead of accuracy."
+            "Fit with --balance loss (a model itself with --balanced-batches), and read balanced "
+            "accuracy instead of accuracy: --select balanced-accuracy."
             if uneven
             else "Nothing to do."
         ),

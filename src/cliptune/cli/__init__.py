@@ -17,6 +17,7 @@ from itertools import pairwise
 from cyclopts import App, CycloptsError, Parameter
 
 from cliptune import __version__
+from cliptune.cli.help_pages import take_help_all
 from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
 from cliptune.system.escaping import for_terminal
 from cliptune.system.redaction import hide_passwords
@@ -89,9 +90,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlainFormatter("cliptune: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    words = ["/dev/stdin" if word == "-" else word for word in arguments]  # else an option
     try:
         build_app()(
-            ["/dev/stdin" if word == "-" else word for word in arguments],  # else an option
+            take_help_all(words),
             exit_on_error=False,
             print_error=False,
             result_action="return_value",

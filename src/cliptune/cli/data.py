@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cliptune.cli.console import note, print_json, print_text
-from cliptune.cli.options import Dataset, DatasetOptions, Output
+from cliptune.cli.options import DatasetOptions, Output, ShownDataset
 from cliptune.errors import InputError
 from cliptune.system.escaping import for_terminal
 from cliptune.system.places import require_writable
@@ -22,7 +22,7 @@ def data(
     /,
     *,
     to: str | None = None,
-    dataset: Dataset = DatasetOptions(),
+    dataset: ShownDataset = DatasetOptions(),
     output: Output = Output(),
 ) -> None:
     """Say how a data set is read: layout, classes, splits, labels, and what is left out.

@@ -83,7 +83,7 @@ class TuningOptions:
     augment: Literal["none", "light", "strong"] = "light"
     """Random views of the training images."""
 
-    balance: bool = False
+    balanced_batches: bool = False
     """Draw every class equally often."""
 
     views: Annotated[int | None, whole()] = _DEFAULT.views
@@ -211,7 +211,7 @@ def make_finetune_options(
         micro_batch_size=_micro_batch_size(tuning.micro_batch_size),
         learning_rate=rate,
         augment=tuning.augment,
-        balance=tuning.balance,
+        balance=tuning.balanced_batches,
         views=tuning.views,
         patience=tuning.patience,
         precision=precision,

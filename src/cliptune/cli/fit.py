@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
+
 from cliptune.cli.console import print_result
 from cliptune.cli.finetune import USUAL_CUT, train_model
 from cliptune.cli.finetune_options import (
@@ -14,6 +16,7 @@ from cliptune.cli.finetune_options import (
     refuse_for_head,
     refuse_for_model,
 )
+from cliptune.cli.help_pages import further
 from cliptune.cli.numbers import number, whole
 from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output, Templates
 from cliptune.finetuning.options import METHODS
@@ -25,6 +28,8 @@ from cliptune.workflows.progress import TerminalWatch
 
 __all__ = ["fit"]
 
+_TRAINING = Parameter(name="*", group=further("How full, lora and head-then-full train"))
+
 
 def fit(
     data: str,
@@ -33,6 +38,7 @@ def fit(
     method: str = "all",
     margin: Annotated[float, number()] = 1.0,
     select: str = "accuracy",
+    balance: Literal["none", "loss", "prior"] = "none",
     val: Annotated[float | None, number(**INNER_SHARE)] = None,
     shots: str | None = None,
     seeds: Annotated[int, whole()] = 1,
@@ -48,8 +54,8 @@ def fit(
     prompts: Templates = TemplateOptions(),
     compute: Compute = ComputeOptions(),
     output: Output = Output(),
-    tuning: TuningOptions = TuningOptions(),
-    around: RunOptions = RunOptions(),
+    tuning: Annotated[TuningOptions, _TRAINING] = TuningOptions(),
+    around: Annotated[RunOptions, _TRAINING] = RunOptions(),
 ) -> None:
     """Learn a classifier: a head on a frozen model, or the model itself.
 
@@ -65,6 +71,8 @@ def fit(
             where the score is the log-loss.
         select: The score that methods are compared by: accuracy, balanced-accuracy or macro-f1,
             which count rare classes like common ones, or log-loss.
+        balance: Where classes are of unlike sizes: loss lets all count alike in what linear (and
+            blend) minimises, prior answers as if all were as common.
         val: Hold out one such share of the training images instead of cross-validation; for a
             method that trains the model itself, the share cut for validation (0.2 by default).
         shots: Learn from so many images of each class: one number, or several such as
@@ -102,7 +110,7 @@ def fit(
     if method in METHODS:
         refuse_for_model(
             method, shots=shots, features=features, seeds=_unless(seeds, 1),
-            select=_unless(select, "accuracy"),
+            select=_unless(select, "accuracy"), balance=_unless(balance, "none"),
         )  # fmt: skip
         cut = USUAL_CUT if val is None else val
         train_model(data, method, (tuning, around, output), lr=lr, **rates, val=cut, **shared)
@@ -113,6 +121,7 @@ def fit(
         method=method,
         margin=margin,
         select=as_criterion(select),
+        balance=balance,
         val=val,
         shots=shots,
         seeds=seeds,

@@ -11,11 +11,21 @@ from typing import Annotated, Literal  # noqa: F401  the same
 
 from cyclopts import Parameter
 
+from cliptune.cli.help_pages import further
 from cliptune.cli.numbers import whole
 from cliptune.system.bounds import MAX_SEED
 from cliptune.workflows.options import ComputeOptions, DataOptions, TemplateOptions
 
-__all__ = ["Compute", "Dataset", "DatasetOptions", "ModelName", "ModelNames", "Output", "Templates"]
+__all__ = [
+    "Compute",
+    "Dataset",
+    "DatasetOptions",
+    "ModelName",
+    "ModelNames",
+    "Output",
+    "ShownDataset",
+    "Templates",
+]
 
 _FLAT = Parameter(name="*")
 
@@ -28,8 +38,9 @@ class DatasetOptions(DataOptions):
     """How many levels below DATA the folders of classes are; found by the folders otherwise."""
 
 
-Dataset = Annotated[DatasetOptions, _FLAT]
-Compute = Annotated[ComputeOptions, _FLAT]
+ShownDataset = Annotated[DatasetOptions, _FLAT]
+Dataset = Annotated[DatasetOptions, Parameter(name="*", group=further("How data are read"))]
+Compute = Annotated[ComputeOptions, Parameter(name="*", group=further("How the encoder computes"))]
 Templates = Annotated[TemplateOptions, _FLAT]
 
 ModelName = Annotated[str, Parameter(alias="-m")]

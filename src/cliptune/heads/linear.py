@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.heads.arrays import FloatArray, accuracy, log_loss, project, softmax
+from cliptune.heads.balance import Balance, balanced_weights, check_balance, log_prior
 from cliptune.heads.base import BaseHead
 from cliptune.heads.contract import (
     FeatureChoice,
@@ -75,6 +76,9 @@ class LinearHead(BaseHead):
         features: ``embedding``, ``penultimate`` or ``both``.
         text: Weight of the zero-shot logits that it starts from, in place of 1; 0 leaves the
             texts out.
+        balance: Where classes are of unlike sizes: ``loss`` weighs rows so that all classes count
+            alike in what is minimised; ``prior`` minimises as ever, then takes the logarithm of
+            each class's share off its bias (see ``balance``).
 
     Attributes:
         classes_: int64 (C,).
@@ -91,6 +95,7 @@ class LinearHead(BaseHead):
     penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
     features: FeatureChoice = "embedding"
     text: float = 1.0
+    balance: Balance = "none"
 
     weight_: NDArray[np.float32] = field(init=False, repr=False)
     bias_: NDArray[np.float32] = field(init=False, repr=False)
@@ -104,19 +109,23 @@ class LinearHead(BaseHead):
     def _learn(self, data: FitData) -> object:
         """Find the minimum."""
         _check_penalty(self.penalty, data)
+        check_balance(self.balance)
         if data.text_rows is None:
             require_every_class(data, self.name)
         if not (np.isfinite(self.text) and self.text >= 0):
             raise InputError(f"text is {self.text}; expected a finite number, 0 or above")
         start, kept = _start(data, self.text), learned_columns(data, self.features, self.name)
-        problem, anchor = _problem(data, start, kept)
+        problem, anchor = _problem(data, start, kept, self.balance)
         self.penalty_, solution = _solve(self.penalty, problem, data, anchor, start, kept)
         weight = start.copy()
         weight[:, kept] = solution.weight
         bias = np.zeros(data.n_classes, dtype=np.float32)
         before = _record(0, data, start, bias)
-        after = _record(solution.n_evaluations, data, weight, solution.bias)
-        self._set(weight, solution.bias)
+        learned = solution.bias
+        if self.balance == "prior":
+            learned = learned - log_prior(data.y, data.n_classes)
+        after = _record(solution.n_evaluations, data, weight, learned)
+        self._set(weight, learned)
         self.history_ = (before, after)
         return self
 
@@ -167,7 +176,7 @@ def _start(data: FitData, text: float) -> NDArray[np.float32]:
 
 
 def _problem(
-    data: FitData, start: NDArray[np.float32], kept: slice
+    data: FitData, start: NDArray[np.float32], kept: slice, balance: Balance
 ) -> tuple[LogisticProblem, NDArray[np.float32]]:
     """Return what is to be minimised over some columns, and where its penalty is zero.
 
@@ -175,10 +184,12 @@ def _problem(
     """
     from cliptune.heads.logistic import make_problem  # with torch, which answering does without
 
+    n_classes = data.n_classes
+    weights = balanced_weights(data.y, n_classes) if balance == "loss" else None
     if kept == slice(None):
-        return make_problem(data.X, data.y, n_classes=data.n_classes), start
+        return make_problem(data.X, data.y, n_classes=n_classes, weights=weights), start
     rows, offset = data.X[:, kept], project(data.X, start)
-    problem = make_problem(rows, data.y, n_classes=data.n_classes, offset=offset)
+    problem = make_problem(rows, data.y, n_classes=n_classes, offset=offset, weights=weights)
     return problem, np.zeros((data.n_classes, rows.shape[1]), dtype=np.float32)
 
 

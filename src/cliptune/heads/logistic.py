@@ -36,6 +36,7 @@ class LogisticProblem:
         eigenvalues: float64 (D,), of the rows' covariance.
         eigenvectors: float64 (D, D), one a column.
         offset: float32 (N, C), what is added to the logits as it is; or None.
+        weights: float32 (N,), what each row counts, of mean 1; None where all count alike.
     """
 
     centred: torch.Tensor
@@ -45,6 +46,7 @@ class LogisticProblem:
     eigenvalues: torch.Tensor
     eigenvectors: torch.Tensor
     offset: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def make_problem(
     *,
     n_classes: int,
     offset: NDArray[np.float32] | None = None,
+    weights: NDArray[np.float32] | None = None,
 ) -> LogisticProblem:
     """Centre the rows and take the eigenbasis of their covariance, once for many penalties.
 
@@ -80,6 +83,7 @@ def make_problem(
         y: int64 (N,), 0..C-1.
         n_classes: C.
         offset: float32 (N, C), logits that the weights are added to.
+        weights: float32 (N,), what each row counts, of mean 1; all alike without it.
     """
     rows = torch.tensor(np.asarray(X, dtype=np.float32))
     mean = rows.mean(dim=0)
@@ -94,6 +98,7 @@ def make_problem(
         eigenvalues.clamp_min(0),
         eigenvectors,
         None if offset is None else torch.from_numpy(offset),
+        None if weights is None else torch.from_numpy(weights),
     )
 
 
@@ -106,8 +111,8 @@ def solve(
 ) -> LogisticSolution:
     """Minimise mean cross-entropy + 1/2 sum_c penalty_c |weight_c - anchor_c|^2.
 
-    The bias is free. With a penalty of 1 / (C N) and an anchor of zero this is scikit-learn's
-    objective for its own ``C``.
+    The mean is weighted where the rows of the problem are; the bias is free. With a penalty of
+    1 / (C N) and an anchor of zero this is scikit-learn's objective for its own ``C``.
 
     Args:
         problem: The rows.
@@ -188,10 +193,15 @@ class _Objective:
             logits += problem.offset
         true_logits = logits[self._row_numbers, problem.labels]
         normaliser = torch.logsumexp(logits, dim=1)
-        value = (normaliser - true_logits).double().mean()
+        losses = normaliser - true_logits
+        if problem.weights is not None:
+            losses = losses * problem.weights
+        value = losses.double().mean()
         value += 0.5 * (self._penalty * deviation.double().square()).sum()
         residual = flush_tiny(logits.sub_(normaliser[:, None]).exp_())
         residual[self._row_numbers, problem.labels] -= 1
+        if problem.weights is not None:
+            residual *= problem.weights[:, None]
         gradient = torch.empty(len(weight), weight.shape[1] + 1, dtype=torch.float64)
         raw = (residual.T @ problem.centred) / len(residual) + self._penalty.float() * deviation
         gradient[:, :-1] = raw @ self._precondition

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cliptune.classifiers.head_data import join_tokens
 from cliptune.errors import InputError
 from cliptune.heads import Needs
+from cliptune.heads.balance import Balance
 from cliptune.heads.choice import calibrated_log_loss
 
 __all__ = ["Candidate", "Pool", "Setting", "best_setting", "scanned"]
@@ -35,6 +36,7 @@ class Pool:
         text_rows: float32 (C, D), the class texts.
         logit_scale: The encoder's factor on cosines.
         seed: Of everything random.
+        balance: Of logistic regressions, where classes are of unlike sizes; see ``LinearHead``.
     """
 
     vectors: NDArray[np.float32]
@@ -44,6 +46,7 @@ class Pool:
     text_rows: NDArray[np.float32]
     logit_scale: float
     seed: int = 0
+    balance: Balance = "none"
 
     @property
     def n_classes(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cliptune.heads.balance import balanced_weights, log_prior
 from cliptune.heads.logistic_batch import Problems, Solutions, solve_batch
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.selection.candidates import Pool, Setting, best_setting
@@ -69,6 +70,7 @@ def penalty_path(
         texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)
         offset = torch.from_numpy(texts)
     splits = list(folds.splits())
+    priors = [_taken_off(pool, rows) for rows, _, _ in splits]
     at_once = max(1, _COLUMNS_AT_ONCE // pool.n_classes)
     batches = [
         (_problems(pool, subspace, offset, splits[start : start + at_once]), start)
@@ -81,15 +83,30 @@ def penalty_path(
             solution = solve_batch(problems, multiple / problems.counts, start=solved[number])
             solved[number] = solution
             for place, (_, held, at) in enumerate(splits[start : start + at_once]):
-                answers = solution.logits(problems, place, torch.from_numpy(held))
-                logits[at] = answers.numpy()
+                answers = solution.logits(problems, place, torch.from_numpy(held)).numpy()
+                logits[at] = answers - priors[start + place]
         # What is learned is as strong as in the folds: the penalty falls with the images as there.
         options = {
             "features": features,
             "penalty": float(multiple / len(pool.labels)),
             "text": text,
+            **({} if pool.balance == "none" else {"balance": pool.balance}),
         }
         yield Setting(options, logits)
+
+
+def _counts_for(pool: Pool, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Return what each of the rows counts that a fold learns from, float32 (k,)."""
+    if pool.balance != "loss":
+        return torch.ones(len(rows))
+    return torch.from_numpy(balanced_weights(pool.labels[rows], pool.n_classes))
+
+
+def _taken_off(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return what is taken off the logits of a fold that learns from such rows, float32 (C,)."""
+    if pool.balance != "prior":
+        return np.zeros(pool.n_classes, np.float32)
+    return log_prior(pool.labels[rows], pool.n_classes)
 
 
 def _problems(
@@ -100,7 +117,7 @@ def _problems(
 ) -> Problems:
     learned = torch.zeros(len(splits), len(pool.labels))
     for place, (rows, _, _) in enumerate(splits):
-        learned[place, torch.from_numpy(rows)] = 1
+        learned[place, torch.from_numpy(rows)] = _counts_for(pool, rows)
     return Problems(
         subspace.rows,
         subspace.variances,

@@ -18,6 +18,7 @@ from cliptune.classifiers.fitting import score_fitted
 from cliptune.classifiers.head_data import HeadData
 from cliptune.errors import InputError
 from cliptune.evaluation.significance import compare_correct
+from cliptune.heads.balance import Balance
 from cliptune.splits.partition import Partition, draw_shots
 
 __all__ = ["Draw", "Trial", "draw_trials", "fit_trial", "parse_shots", "score_trials"]
@@ -104,6 +105,7 @@ def fit_trial(
     abstain_precision: float | None = None,
     margin: float = 0.01,
     select: str = "accuracy",
+    balance: Balance = "none",
 ) -> Trial:
     """Fit zero-shot and the methods on one draw; the arguments are those of ``choose_methods``."""
     chosen = choose_methods(
@@ -113,6 +115,7 @@ def fit_trial(
         abstain_precision=abstain_precision,
         margin=margin,
         select=select,
+        balance=balance,
     )
     return Trial(draw, chosen)
 

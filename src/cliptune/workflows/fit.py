@@ -38,6 +38,7 @@ def fit(
     model: Model = "lite",
     margin: float = 1.0,
     select: Criterion = "accuracy",
+    balance: Literal["none", "loss", "prior"] = "none",
     val: float | None = None,
     shots: Shots | None = None,
     seeds: int = 1,
@@ -67,6 +68,8 @@ def fit(
         margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
             where the score is the log-loss.
         select: The score that methods are compared by.
+        balance: Where classes are of unlike sizes: ``loss`` lets all count alike in what logistic
+            regression minimises, ``prior`` answers as if all were as common.
         val: Hold out one such share of the training images instead of cross-validation.
         shots: Learn from so many images of each class: a number or several.
         seeds: Draws of these images for each number.
@@ -106,6 +109,7 @@ def fit(
         template_set=template_set,
         margin=margin / 100,
         select=select,
+        balance=balance,
         val=val,
         shots=shots,
         n_seeds=seeds,

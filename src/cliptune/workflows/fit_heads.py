@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cliptune.choosing import Chosen
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders import DualEncoder
+    from cliptune.heads.balance import Balance
     from cliptune.prompts import TemplateSet
     from cliptune.results.fitted import FitResult
     from cliptune.splits.partition import Partition
@@ -45,6 +46,7 @@ class HeadRequest:
         template_set: How class names become texts.
         margin: How much of the score a cheaper method may cost.
         select: The score that methods are compared by.
+        balance: Of logistic regressions, where classes are of unlike sizes.
         val: Share of the images held out once, in place of cross-validation, or None.
         shots: Images a class, or None.
         n_seeds: Draws for each of these.
@@ -61,6 +63,7 @@ class HeadRequest:
     template_set: TemplateSet
     margin: float
     select: str
+    balance: Balance
     val: float | None
     shots: Shots | None
     n_seeds: int
@@ -99,6 +102,7 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
     began = time.perf_counter()
     counts = _read_shots(request.shots, request.n_seeds, request.seed)
     methods = _methods(request.method, request.options)
+    _check_balance(request.balance, methods)
     prepared = _prepare(request, methods, counts, session)
     for sentence in prepared.partition.notes:
         session.watch.note(sentence)
@@ -200,6 +204,14 @@ def _methods(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return COMPARED
 
 
+def _check_balance(balance: Balance, methods: Sequence[str]) -> None:
+    if balance != "none" and not {"linear", "blend"} & set(methods):
+        raise InputError(
+            f"--balance {balance} came with --method {methods[0]}, which has nothing to balance; "
+            "it is for linear and blend, or for all methods"
+        )
+
+
 def _prepare(
     request: HeadRequest, methods: Sequence[str], counts: Sequence[int], session: Session
 ) -> _Prepared:
@@ -252,6 +264,7 @@ def _choose(
             abstain_precision=request.abstain_precision,
             margin=request.margin,
             select=request.select,
+            balance=request.balance,
             cut=request.val,
             progress=show,
         )
@@ -284,6 +297,7 @@ def _run_trials(
                     abstain_precision=request.abstain_precision,
                     margin=request.margin,
                     select=request.select,
+                    balance=request.balance,
                 )
             )
     return trials, next(trial for trial in trials if trial.draw.shots == shots[-1])

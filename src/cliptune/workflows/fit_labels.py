@@ -97,6 +97,7 @@ def _refuse_options(request: HeadRequest) -> None:
         "--shots": request.shots is not None,
         "--val": request.val is not None,
         "--select": request.select != "accuracy",
+        "--balance": request.balance != "none",
         "--abstain-precision": request.abstain_precision is not None,
     }
     wrong = [name for name, came in given.items() if came]
