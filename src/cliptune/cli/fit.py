@@ -63,9 +63,10 @@ def fit(
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
-        method: all: every head compared by cross-validation, the best recommended; or one of
-            zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn,
-            cache, attention. full, lora or head-then-full train the model itself.
+        method: all: every head is compared by cross-validation and the best recommended; or one
+            of zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn,
+            cache, attention. They encode each image once. full, lora or head-then-full train the
+            model itself.
         margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
             where the score is the log-loss.
         select: The score that methods are compared by: accuracy, balanced-accuracy or macro-f1,
@@ -84,7 +85,8 @@ def fit(
         features: What prototype, discriminant and linear learn from: the embedding; penultimate,
             the image tower's features before the projection; both (once called trunk); or auto,
             the ones with the lowest log-loss on held-out images, which it is by default.
-        abstain_precision: Abstain where needed for this share of held-out answers to be right.
+        abstain_precision: Choose a threshold below which the classifier abstains, so that this
+            share of its answers is right on held-out images.
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
         out: Folder for the classifier; runs/fit-... otherwise.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
@@ -115,22 +117,10 @@ def fit(
         return
     refuse_for_head(method, tuning, around)
     fitted = fit_head(
-        data,
-        method=method,
-        margin=margin,
-        select=as_criterion(select),
-        balance=balance,
-        val=val,
-        shots=shots,
-        seeds=seeds,
-        lr=read_single_rate(lr),
-        **rates,
-        features=features,
-        embed_encoder=embed_encoder,
-        seed=output.seed,
-        progress=TerminalWatch(),
-        **shared,
-    )
+        data, method=method, margin=margin, select=as_criterion(select), balance=balance, val=val,
+        shots=shots, seeds=seeds, lr=read_single_rate(lr), features=features,
+        embed_encoder=embed_encoder, seed=output.seed, progress=TerminalWatch(), **rates, **shared,
+    )  # fmt: skip
     print_result(fitted, as_json=output.json)
 
 
