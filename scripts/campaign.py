@@ -1,8 +1,9 @@
 """Try hard to break the command line, and count what ends as it should.
 
-    python scripts/campaign.py [--only inputs,kills,crowd,full,markup] [--seed 0] [--keep DIR]
+    python scripts/campaign.py [--only PART,PART] [--seed 0] [--keep DIR]
 
-Parts: ``inputs`` (wrong options, data and runs: one line, exit code 2, nothing left), ``kills``
+Parts: ``inputs`` (wrong options, data and runs: one line, exit code 2, nothing left), ``places``
+(a strange file at every path, altered folders of shards), ``kills``
 (embed, fit, sweep and study killed at random moments, taken up, and compared with an undisturbed
 run), ``crowd`` (several commands at once on one place), ``full`` (no room left on the disk) and
 ``markup`` (names that are code, in every page, table and picture). Everything rests on a model
@@ -18,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_PARTS = ("inputs", "kills", "crowd", "full", "markup")
+_PARTS = ("inputs", "places", "kills", "crowd", "full", "markup")
 
 
 def main() -> None:
@@ -45,11 +46,13 @@ def _run(root: Path, parts: list[str], seed: int) -> bool:
     import campaign_inputs
     import campaign_kills
     import campaign_markup
+    import campaign_places
     from campaign_tools import Tally, Workplace
 
     work, tally = Workplace(root), Tally()
     trials = {
         "inputs": lambda: campaign_inputs.run(work, tally),
+        "places": lambda: campaign_places.run(work, tally),
         "kills": lambda: campaign_kills.run(work, tally, seed),
         "crowd": lambda: campaign_crowd.run(work, tally),
         "full": lambda: campaign_full.run(work, tally),

@@ -8,6 +8,18 @@ NOWHERE = "no-such-data"
 
 _NUMBERS = ("nan", "inf", "-1", "1e999", "x")
 _SEEDS = [f"--seed {value}" for value in ("-1", "4294967296", "1.5", "nan", "9" * 30)]
+_COUNTS = ("0", "-1", "1.5", "nan", "9" * 30)
+_LIMITS = ("workers", "max-batch", "max-queue", "max-items", "max-bytes", "max-pixels")
+_COMPUTE = (
+    *("--device gpu", "--device ''", "--engine nothing", "--precision fp8"),
+    *("--precision fp16 --device cpu", "--engine torch --precision int8"),
+    *("--max-patches 0", "--max-patches nan", "--cache-dir /dev/null/x", "--cache-dir ''"),
+)
+_DATA = (
+    *("--folder x", "--folder x=nothing", "--class-level 0", "--class-level 1.5"),
+    *("--group-pattern '['", "--group-pattern 'a{99999999999}'", "--where x", "--where ''"),
+    *("--class-names nothing.txt", "--on-bad-image maybe", "--split ''", "--journal ''"),
+)
 _VALS = [f"--val {value}" for value in ("0", "1", *_NUMBERS)]
 
 OPTIONS: dict[str, list[str]] = {
@@ -75,6 +87,57 @@ OPTIONS: dict[str, list[str]] = {
         "--run nowhere --model ViT-B-32/openai",
     ],
     "embed": ["--out /dev/null/x", "--out x --seed -1", ""],
+    "embed --out x --executor local": [
+        *_SEEDS,
+        *_COMPUTE,
+        *_DATA,
+        *(f"--{name} {value}" for name in ("workers", "rows-per-shard") for value in _COUNTS),
+        *(f"--shard={value}" for value in ("1/1", "2/1", "-1/2", "x", "0/0", "1", "nan/1")),
+        *("--dtype float64", "--address x:1", "--executor nothing", "--shard ''"),
+    ],
+    "embed --out x": ["--shard 0/2", "--retry", "--workers 2", "--dtype float16"],
+    "search ant": [*_COMPUTE, *(f"--n {value}" for value in _COUNTS), "--model lite"],
+    "export --out x": [
+        *_SEEDS,
+        *_COMPUTE,
+        *(f"--images {value}" for value in _COUNTS),
+        *(f"--limit {value}" for value in ("2", *_NUMBERS)),
+        *("--format nothing", "--input nothing", "--format hub --input pixels", "--data ''"),
+        *("--push a/b", "--format hub --push x", "--format hub --push ../x"),
+    ],
+    "export": ["--out ''", "--out /dev/null/x", ""],
+    "serve": [
+        *(f"--port {value}" for value in ("-1", "65536", "1.5", "nan", "9" * 30)),
+        *(f"--{name} {value}" for name in _LIMITS for value in _COUNTS),
+        *(f"--{name} {v}" for name in ("max-wait-ms", "timeout", "reload") for v in _NUMBERS),
+        *("--timeout 0", "--token-file nothing", "--token-file .", "--cache-dir /dev/null/x"),
+    ],
+    "app": [
+        *_SEEDS,
+        *_COMPUTE,
+        *_DATA,
+        *(f"--port {value}" for value in ("-1", "65536", "1.5", "nan", "9" * 30)),
+        *("--run nowhere", "--run ''", "--run nowhere --model nothing", "--model nothing"),
+    ],
+    "label-next": [
+        *_SEEDS,
+        *_COMPUTE,
+        *_DATA,
+        *(f"--n {value}" for value in _COUNTS),
+        *("--run nowhere", "--run ''", "--run nowhere --model nothing"),
+    ],
+    "relabel": ["nothing.csv", "/dev/zero", "''", "nothing.csv --who ''", ".", ""],
+    "data": [*_DATA, "x --to nothing", "x --to ''", "--to csv", "x", "/dev/null/x --to csv"],
+    "report": ["--out ''", "--out /dev/null/x"],
+    "finetune": [
+        *_SEEDS,
+        *_COMPUTE,
+        *(f"--views {value}" for value in _COUNTS),
+        *(f"--max-disk {value}" for value in (*_COUNTS, "x", "''", "-1GB", "1e400", "5XB")),
+        *("--no-activations --max-disk 1GB", "--method linear", "--method ''"),
+    ],
+    "sweep --method full": [f"--blocks {value}" for value in _COUNTS],
+    "sweep --method lora": ["--blocks 1"],
     "predict": [
         *("--labels ant", "--labels ant,ant", "--labels ,", "--labels a,b --top 0"),
         *("--labels a,b --top 1.5", "--labels a,b --csv --json", "--run nowhere --labels a,b"),

@@ -10,11 +10,12 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = ["Outcome", "Tally", "Workplace", "draw_picture", "refusal_fault", "wi
 
 _CLASSES = ("ant", "bee", "cat")
 _LONGEST_MESSAGE = 2100
+_LONGEST_SECONDS = 60  # of a command in this process
 _VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
 _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
 _MODEL = {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT}
@@ -120,6 +122,7 @@ class Workplace:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             contextlib.chdir(place or self.root),
+            _time_limit(),
         ):
             code = run_command_line([str(word) for word in words])
         return Outcome(code, out.getvalue(), err.getvalue(), time.perf_counter() - began)
@@ -150,6 +153,22 @@ class Workplace:
         process = self.start(words, **options)
         out, err = process.communicate(timeout=900)
         return Outcome(process.returncode, out, err, time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """Interrupt a command that waits for ever, as for a pipe that nobody writes to."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise RuntimeError(f"it took more than {_LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(_LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def draw_picture(seed: int, tint: int = 0) -> Image.Image:

@@ -166,3 +166,52 @@ def test_other_commands_say_what_to_use(fitted, ask):
 
     with pytest.raises(RunError, match="answers several labels an image"):
         load_classifier(fitted)
+
+
+@pytest.mark.parametrize(
+    ("labels", "splits", "says"),
+    [
+        ([["a", "b"]], None, "expected at least 2"),
+        ([["a"], ["b"], ["a", "b"], []], ["train"] * 3 + ["test"], "expected at least 2"),
+        ([["a"], ["b"], ["a", "b"], [], []], ["train"] * 3 + ["test"] * 2, "has a label"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_an_image_is_embedded(
+    labels, splits, says, make_tree, ask, tmp_path, monkeypatch
+):
+    from cliptune.features import FeatureStore
+
+    folder = make_tree(*(f"{n}.png" for n in range(len(labels))))
+    rows = [{"image": f"{n}.png", "labels": own} for n, own in enumerate(labels)]
+    for row, split in zip(rows, splits or [], strict=bool(splits)):
+        row["split"] = split
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.delattr(FeatureStore, "features")
+    for command in ("evaluate", "fit"):
+        code, _, said = ask(command, folder / "rows.jsonl", "--out", tmp_path / "run")
+        assert code == 2
+        assert not (tmp_path / "run").exists()
+        assert command == "fit" or says in said
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([["a", "b"], ["b"], ["a"], ["b"]], "too few of 'a' (1)"),
+        ([["b"], ["b"], ["a", "b"], ["a", "b"]], "every image to learn from is labelled 'b'"),
+    ],
+)
+def test_counts_of_labels_are_looked_at_before_an_image_is_embedded(
+    labels, says, make_tree, ask, tmp_path, monkeypatch
+):
+    from cliptune.features import FeatureStore
+
+    own = labels if "every" in says else labels[:2]
+    rows = [{"image": f"{n}.png", "labels": one, "split": "train"} for n, one in enumerate(own)]
+    rows += [{"image": f"{n}.png", "labels": ["a"], "split": "test"} for n in (len(own),)]
+    folder = make_tree(*(row["image"] for row in rows))
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.delattr(FeatureStore, "features")
+    code, _, said = ask("fit", folder / "rows.jsonl", "--out", tmp_path / "run")
+    assert code == 2
+    assert says in said

@@ -297,3 +297,22 @@ def test_an_export_without_its_images_says_so(tmp_path):
         ImageTable.open(tmp_path / "labels.json")
     with pytest.raises(InputError, match="no columns"):
         ImageTable.open(tmp_path / "labels.json", label_column="x")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("data.yaml", b"names: [ant, [bee]]", "a name that is no text"),
+        ("data.yaml", b"names: {0: ant, 1: {a: b}}", "a name that is no text"),
+        ("data.yaml", b"names: " + b"[" * 5_000, "no readable YAML"),
+        ("classes.txt", b"ant\n\xff\xfe\n", "cannot read the names"),
+    ],
+)
+def test_names_of_yolo_that_are_none_are_refused(file, content, says, tmp_path):
+    folder = tmp_path / "yolo"
+    shutil.copytree(FILES / "fiftyone-yolo", folder)
+    for names in [*folder.glob("*.yaml"), *folder.glob("*.txt")]:
+        names.unlink()
+    (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        ImageTable.open(folder)

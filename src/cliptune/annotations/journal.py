@@ -29,13 +29,16 @@ from cliptune.annotations.acts import Act, Answer, Kind
 from cliptune.annotations.standing import Standing
 from cliptune.errors import DataError, UnavailableError
 from cliptune.system.atomic import os_reason
+from cliptune.system.file_kinds import exists, open_regular
 from cliptune.system.json_files import parse_object
 from cliptune.system.typed import require_types
 
 __all__ = ["Journal", "is_journal", "journal_data"]
 
 _FORMAT = "cliptune_journal"
+_BEGINS = f'{{"{_FORMAT}"'.encode()
 _VERSION = 1
+_LONGEST_HEADER = 1 << 20  # bytes
 _SKETCHED = 64  # images by which a journal knows its data again
 _LEAST_KNOWN = 0.25  # share of these that must still be there
 _WAIT_SECONDS = 10.0
@@ -81,7 +84,7 @@ class Journal:
             DataError: It is a journal of other data; the message names both.
             UnavailableError: It cannot be read or made.
         """
-        if not path.exists():
+        if not exists(path):
             _begin(path, data, contents)
         journal = cls(path)
         journal.require_data(data, contents)
@@ -109,7 +112,7 @@ class Journal:
         """Take in what was written since the last look; return how many acts that were."""
         with self._thread:
             try:
-                with self.path.open("rb") as file:
+                with open_regular(self.path) as file:
                     file.seek(self._read_to)
                     text = file.read()
             except OSError as error:
@@ -221,9 +224,9 @@ class Journal:
 def is_journal(path: str | Path) -> bool:
     """Tell whether a file is a journal, by how it begins."""
     try:
-        with open(path, "rb") as file:
-            return file.read(len(_FORMAT) + 3).startswith(f'{{"{_FORMAT}"'.encode())
-    except (OSError, ValueError):
+        with open_regular(path) as file:
+            return file.read(len(_BEGINS)) == _BEGINS
+    except OSError:
         return False
 
 
@@ -256,11 +259,11 @@ def _begin(path: Path, data: str, contents: Collection[str]) -> None:
 def _read_header(path: Path) -> dict[str, Any]:  # Any: plain JSON values
     where = f"line 1 of {str(path)!r}"
     try:
-        with path.open("rb") as file:
-            line = file.readline()
+        with open_regular(path) as file:
+            line = file.readline(_LONGEST_HEADER)
     except OSError as error:
         raise UnavailableError(f"cannot read {str(path)!r} ({os_reason(error)})") from error
-    if not is_journal(path):
+    if not line.startswith(_BEGINS):
         raise DataError(f"{str(path)!r} is no journal of labels; name another with --journal")
     header = parse_object(line.decode("utf-8", "replace"), where, DataError)
     if header[_FORMAT] != _VERSION:

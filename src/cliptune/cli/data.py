@@ -37,11 +37,13 @@ def data(
         output: How results are shown.
     """
     from cliptune.images.describe import describe_table, table_facts
+    from cliptune.images.writers import require_writer, write_table
 
     require_class_names(dataset)
     if (to is None) != (out is None):
         raise InputError("--to and a folder go together, e.g. cliptune data DATA --to csv new/")
     if to is not None and out is not None:
+        require_writer(to)
         require_writable(out, "another folder")
     table = read_whole_table(data, dataset, TerminalWatch())
     if dataset.split is not None:
@@ -50,8 +52,6 @@ def data(
     if not output.json:
         print_text(for_terminal(describe_table(table)))
     if to is not None and out is not None:
-        from cliptune.images.writers import write_table
-
         notes = write_table(table, to, out)
         facts |= {"to": to, "out": str(out), "written_notes": list(notes)}
         for sentence in notes:

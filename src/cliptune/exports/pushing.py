@@ -19,7 +19,7 @@ def require_repository(name: str) -> None:
     Raises:
         InputError: It is not.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise InputError(f"--push {name!r} is no OWNER/NAME")
 
 

@@ -5,12 +5,12 @@ It knows paths and regular expressions, and nothing about what a group means.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from cliptune.errors import InputError
 from cliptune.images.reading import Reading
 from cliptune.images.records import LabelledImages
+from cliptune.system.patterns import compile_pattern
 
 __all__ = ["group_by_pattern"]
 
@@ -25,13 +25,7 @@ def group_by_pattern(images: LabelledImages, pattern: str) -> LabelledImages:
     Raises:
         InputError: It is no regular expression, or finds nothing in any path.
     """
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise InputError(
-            f"--group-pattern {pattern!r} is no regular expression ({error}); write for example "
-            "'patient_([0-9]+)'"
-        ) from error
+    found = compile_pattern("--group-pattern", pattern, example="'patient_([0-9]+)'")
     groups = []
     for source in images.sources:
         match = found.search(source.id)

@@ -12,7 +12,7 @@ from typing import Any
 from cliptune.errors import DataError
 from cliptune.system.json_files import parse_value
 
-__all__ = ["read_csv_rows", "read_json_rows", "read_jsonl_rows"]
+__all__ = ["read_csv_rows", "read_json_rows", "read_jsonl_rows", "read_lines"]
 
 Rows = list[dict[str, Any]]  # Any: a cell as the file has it
 
@@ -42,6 +42,18 @@ def read_csv_rows(path: Path) -> Rows:
         except csv.Error as error:
             raise DataError(f"line {reader.line_num} of {str(path)!r}: {error}") from error
     return rows
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read names, one a line.
+
+    Raises:
+        DataError: It is no text, or cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the names in {str(path)!r} ({error})") from error
 
 
 def _delimiter(header: str) -> str:

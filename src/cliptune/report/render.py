@@ -19,6 +19,7 @@ from cliptune.report.svg import inline_svg
 from cliptune.system.atomic import atomic_path
 from cliptune.system.escaping import for_terminal
 from cliptune.system.inside import file_inside
+from cliptune.system.places import require_writable
 
 __all__ = ["render_document", "render_report"]
 
@@ -81,6 +82,8 @@ def render_report(runs: Sequence[str | Path], out: str | Path | None = None) -> 
         raise InputError("no run came; name the folder of a finished run or study")
     folders = [Path(run) for run in runs]
     target = Path(out) if out is not None else folders[0] / _NAME
+    if out is not None:
+        require_writable(target.parent, "--out")
     parts = [
         _Part(read_document(folder), folder, f"r{number}", _base(folder, target))
         for number, folder in enumerate(folders)

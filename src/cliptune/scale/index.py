@@ -9,18 +9,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import MissingExtraError, RunError
 from cliptune.scale.job import MANIFEST
-from cliptune.scale.parts import read_part
+from cliptune.scale.parts import file_digest, read_part
 from cliptune.scale.plan import read_plan
-from cliptune.system.atomic import atomic_path
+from cliptune.system.atomic import atomic_path, os_reason
 from cliptune.system.file_kinds import is_file
 from cliptune.system.json_files import read_object
+from cliptune.system.typed import require_types
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Neighbour", "build_index", "iterate_vectors", "search_index"]
 
@@ -40,6 +44,15 @@ class Neighbour:
     similarity: float
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What the manifest says of a part."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
 def iterate_vectors(folder: Path) -> Iterator[NDArray[np.float32]]:
     """Give the vectors of a finished job, part by part: float32 (n, D).
 
@@ -47,9 +60,10 @@ def iterate_vectors(folder: Path) -> Iterator[NDArray[np.float32]]:
         RunError: The job is not finished, or a part is broken.
     """
     for part in _manifest(folder)["parts"]:
-        column = _read(folder / part["file"], ["vector"]).column("vector").combine_chunks()
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        yield flat.astype(np.float32).reshape(len(column), -1)
+        path = folder / part["file"]
+        _require_unaltered(path, part["sha256"])
+        column = _read(path, ["vector"], part["rows"]).column("vector").combine_chunks()
+        yield _vectors(column, path)
 
 
 def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Path, int, int]:
@@ -68,10 +82,12 @@ def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Pat
     """
     usearch = _usearch()
     manifest = _manifest(folder)
-    total, done, index = int(manifest["rows"]), 0, None
+    total, done, index = manifest["rows"], 0, None
     for vectors in iterate_vectors(folder):
         if index is None:
             index = usearch.Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
+        if vectors.shape[1] != index.ndim:
+            raise RunError(f"the parts in {str(folder)!r} have vectors of several lengths")
         index.add(np.arange(done, done + len(vectors)), vectors)
         done += len(vectors)
         progress(done, total)
@@ -80,7 +96,8 @@ def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Pat
     with atomic_path(folder / _INDEX) as temporary:
         index.save(str(temporary))
     with atomic_path(folder / _FACTS) as temporary:
-        facts = {"job": manifest["job"], "rows": done, "dim": int(index.ndim)}
+        n_bytes = (folder / _INDEX).stat().st_size
+        facts = {"job": manifest["job"], "rows": done, "dim": int(index.ndim), "bytes": n_bytes}
         temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
     return folder / _INDEX, done, int(index.ndim)
 
@@ -104,6 +121,8 @@ def search_index(folder: Path, vector: NDArray[np.float32], n: int) -> list[Neig
             f"the query has {len(vector)} dimensions and the index {facts.get('dim')}; search with "
             "the model that embedded"
         )
+    if facts.get("bytes") != (folder / _INDEX).stat().st_size:
+        raise RunError(f"the index in {str(folder)!r} was cut or altered; build it again")
     try:
         index = usearch.Index.restore(str(folder / _INDEX), view=True)
     except (RuntimeError, ValueError, OSError) as error:
@@ -121,11 +140,14 @@ def _rows(
     folder: Path, manifest: Mapping[str, Any], rows: list[int]
 ) -> dict[int, Mapping[str, str | None]]:
     """Read what is known of some rows, from the parts that hold them."""
-    starts = np.cumsum([0, *(part["rows"] for part in manifest["parts"])])
+    parts = manifest["parts"]
+    starts = np.cumsum([0, *(part["rows"] for part in parts)])
     places = np.searchsorted(starts, rows, side="right") - 1
     known: dict[int, Mapping[str, str | None]] = {}
     for place in np.unique(places).tolist():
-        table = _read(folder / manifest["parts"][place]["file"], ["id", "path", "class_name"])
+        table = _read(
+            folder / parts[place]["file"], ["id", "path", "class_name"], parts[place]["rows"]
+        )
         own = [row for row, p in zip(rows, places.tolist(), strict=True) if p == place]
         values = table.take([row - int(starts[place]) for row in own]).to_pylist()
         known |= dict(zip(own, values, strict=True))
@@ -144,29 +166,83 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
             f"the job in {str(folder)!r} is not finished; repeat the 'cliptune embed' that began it"
         )
     found = read_object(folder / MANIFEST)
-    parts = found.get("parts")
-    whole = isinstance(parts, list) and all(
-        isinstance(p, dict) and isinstance(p.get("file"), str) and isinstance(p.get("rows"), int)
-        for p in parts
-    )
-    if found.get("job") != plan.digest or not whole:
-        raise RunError(f"the manifest in {str(folder)!r} is broken; repeat the 'cliptune embed'")
+    try:
+        require_types(found.get("rows"), int, "rows")
+        require_types(found.get("parts"), list[dict[str, str | int]], "parts")
+        parts = [_Part(**part) for part in found["parts"]]
+        require_types(parts, list[_Part], "parts")
+        counts = [part.rows for part in parts]
+    except TypeError as error:
+        raise _broken(folder, str(error)) from error
+    if (
+        found.get("job") != plan.digest
+        or min(counts, default=0) < 0
+        or sum(counts) != found["rows"]
+    ):
+        raise _broken(folder, "its counts or its job do not fit")
     names = [plan.part(Path(), number).as_posix() for number in range(plan.n_shards)]
     if [part["file"] for part in found["parts"]] != names:
         raise RunError(f"the manifest in {str(folder)!r} names other files than the job's")
     return found
 
 
-def _read(path: Path, columns: list[str]) -> Any:  # Any: a table of Arrow
+def _broken(folder: Path, reason: str) -> RunError:
+    return RunError(
+        f"the manifest in {str(folder)!r} is broken ({reason}); repeat the 'cliptune embed'"
+    )
+
+
+def _read(path: Path, columns: list[str], rows: int) -> pa.Table:
+    """Read columns of a part that has so many rows.
+
+    Raises:
+        RunError: It cannot be read, or holds something else.
+    """
     import pyarrow as pa
 
     try:
-        return read_part(path, columns)
+        table = read_part(path, columns)
     except (OSError, pa.ArrowException) as error:
-        raise RunError(
-            f"the part {str(path)!r} cannot be read ({error}); remove it and repeat the "
-            "'cliptune embed'"
-        ) from error
+        raise _spoilt(path, str(error)) from error
+    if len(table) != rows or set(table.column_names) != set(columns):
+        raise _spoilt(path, f"it holds {len(table)} rows of {table.column_names}")
+    return table
+
+
+def _vectors(column: pa.Array, path: Path) -> NDArray[np.float32]:
+    import pyarrow as pa
+
+    if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_floating(
+        column.type.value_type
+    ):
+        raise _spoilt(path, f"its vectors are {column.type}")
+    flat: NDArray[np.float32] = np.asarray(
+        column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32
+    )
+    if flat.size != len(column) * column.type.list_size or not np.isfinite(flat).all():
+        raise _spoilt(path, "its vectors hold something else than numbers")
+    return flat.reshape(len(column), -1)
+
+
+def _require_unaltered(path: Path, digest: str) -> None:
+    """Compare a part with what its manifest says.
+
+    Raises:
+        RunError: It is another, or cannot be read.
+    """
+    try:
+        found = file_digest(path)
+    except OSError as error:
+        raise _spoilt(path, os_reason(error)) from error
+    if found != digest:
+        raise _spoilt(path, "it was altered since it was embedded")
+
+
+def _spoilt(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"the part {str(path)!r} cannot be read ({reason:.300}); remove it and repeat the "
+        "'cliptune embed'"
+    )
 
 
 def _usearch() -> Any:  # Any: usearch has no types

@@ -154,8 +154,12 @@ def _clear(job: Job) -> None:
 def _look(job: Job) -> _State:
     state = _State()
     failed = {} if job.retry else _read_failed(job.folder)
+    digests = _read_digests(job)
     for number in _own(job):
-        facts = read_part_facts(job.plan.part(job.folder, number), job.plan.digest)
+        path = job.plan.part(job.folder, number)
+        facts = read_part_facts(path, job.plan.digest)
+        if facts is not None and digests.get(number, "") not in ("", file_digest(path)):
+            facts = None  # somebody altered it since the job was finished
         if facts is not None and facts.rows + len(facts.skipped) == len(job.plan.rows(number)):
             state.done[number] = facts
         elif number in failed:
@@ -233,6 +237,18 @@ def _manifest(job: Job, done: Mapping[int, PartFacts]) -> dict[str, Any]:  # Any
 def _changed(job: Job, number: int) -> list[str]:
     written = os.stat(job.plan.part(job.folder, number)).st_mtime  # noqa: PTH116
     return changed_since(job.table.select(np.asarray(job.plan.rows(number))), written)
+
+
+def _read_digests(job: Job) -> dict[int, str]:
+    """Read the digests of a finished job's parts; none where it is not finished."""
+    if not is_file(job.folder / MANIFEST):
+        return {}
+    try:
+        found = read_object(job.folder / MANIFEST)
+        parts = found["parts"] if found.get("job") == job.plan.digest else []
+        return {number: str(part["sha256"]) for number, part in enumerate(parts)}
+    except (RunError, KeyError, TypeError):
+        return {}  # it is written anew at the end
 
 
 def _read_failed(folder: Path) -> dict[int, str]:

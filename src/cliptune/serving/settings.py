@@ -6,6 +6,7 @@ It knows names, limits and places, and opens nothing.
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from cliptune.errors import InputError, UnavailableError
 from cliptune.system.atomic import os_reason
 from cliptune.system.bounds import require_count, require_number
+from cliptune.system.file_kinds import exists, read_regular
 
 __all__ = ["LOOPBACK", "ServeSettings", "name_runs", "read_token"]
 
@@ -97,8 +99,8 @@ def name_runs(given: Sequence[str | Path]) -> dict[str, str]:
     named: dict[str, str] = {}
     for one in map(str, given):
         name, equals, folder = one.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name) or Path(one).exists():
-            name, folder = re.sub(r"[^\w.-]", "-", Path(one).resolve().name), one
+        if not equals or not re.fullmatch(r"[\w.-]+", name) or exists(one):
+            name, folder = re.sub(r"[^\w.-]", "-", Path(os.path.realpath(one)).name), one
         if name in named:
             raise InputError(
                 f"two runs are called {name!r} ({named[name]!r} and {folder!r}); give one another "
@@ -118,7 +120,7 @@ def read_token(file: str | Path) -> str:
     path = Path(file)
     try:
         mode = path.stat().st_mode
-        token = path.read_text(encoding="utf-8").strip()
+        token = read_regular(path).decode("utf-8").strip()
     except OSError as error:
         raise UnavailableError(
             f"cannot read the token in {str(path)!r} ({os_reason(error)})"

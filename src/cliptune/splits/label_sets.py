@@ -16,7 +16,7 @@ from cliptune.splits.duplicates import group_duplicates, join_groups
 from cliptune.splits.partition import LockedRows
 from cliptune.splits.stratify import stratify
 
-__all__ = ["LabelPartition", "partition_label_sets"]
+__all__ = ["LabelPartition", "partition_label_sets", "require_enough_labels"]
 
 _TEST_FRACTION = 0.2
 _LEAST = 2  # images of a class, among those to learn from
@@ -60,7 +60,7 @@ def partition_label_sets(
     together = "near-duplicates"
     if table.groups is not None:
         groups, together = join_groups(groups, table.groups), "near-duplicates and groups"
-    held = next((s for s in ("test", "val") if (table.splits == s).any()), None)
+    held = _held_split(table)
     if held is not None:
         test = np.flatnonzero(table.splits == held)
         train = np.flatnonzero(table.splits != held)
@@ -77,6 +77,29 @@ def partition_label_sets(
     return LabelPartition(train, LockedRows(test), groups, notes)
 
 
+def require_enough_labels(table: ImageTable, truth: NDArray[np.bool_]) -> None:
+    """Refuse what no cut can mend, before an image is embedded.
+
+    Args:
+        table: N images.
+        truth: bool (N, C).
+
+    Raises:
+        DataError: As for ``partition_label_sets``.
+    """
+    held = _held_split(table)
+    everything = np.arange(len(table))
+    if held is not None:
+        is_test = table.splits == held
+        _require(table, truth, everything[~is_test], everything[is_test])
+    else:
+        _require(table, truth, everything, everything if len(table) > 1 else everything[:0])
+
+
+def _held_split(table: ImageTable) -> str | None:
+    return next((s for s in ("test", "val") if (table.splits == s).any()), None)
+
+
 def _require(
     table: ImageTable,
     truth: NDArray[np.bool_],
@@ -87,6 +110,11 @@ def _require(
         raise DataError(
             f"{table.root!r} leaves {len(train)} images to learn from and {len(test)} to test on; "
             "expected some of both"
+        )
+    if not truth[test].any():
+        raise DataError(
+            f"none of the {len(test)} images of {table.root!r} to test on has a label; expected "
+            "some that have"
         )
     counts = truth[train].sum(axis=0)
     few = [f"{table.class_names[c]!r} ({int(counts[c])})" for c in np.flatnonzero(counts < _LEAST)]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["can_name", "exists", "is_file", "is_folder", "read_regular"]
+__all__ = ["can_name", "exists", "is_file", "is_folder", "open_regular", "read_regular"]
 
 
 def is_file(path: str | Path) -> bool:
@@ -43,14 +44,24 @@ def read_regular(path: str | Path) -> bytes:
     Raises:
         OSError: There is none, it cannot be read, or it is of another kind.
     """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+        OSError: As for ``read_regular``.
+    """
     try:
         # A pipe without a writer would otherwise hold up the opening itself.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError as error:
         raise OSError(22, str(error), str(path)) from error
-    with open(handle, "rb") as file:
-        kind = os.fstat(handle).st_mode
-        if not stat.S_ISREG(kind):
-            what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
-            raise OSError(22, f"it is {what}, not a file", str(path))
-        return file.read()
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise OSError(22, f"it is {what}, not a file", str(path))
+    return open(handle, "rb")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cliptune.errors import CliptuneError, RunError
+from cliptune.system.file_kinds import read_regular
 
 __all__ = ["parse_object", "parse_value", "read_object"]
 
@@ -29,7 +30,7 @@ def read_object(
             reason, or holds something else than one object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
     except (OSError, ValueError) as reason:
         why = getattr(reason, "strerror", None) or "it is no text in UTF-8"
         raise error(f"cannot read {str(path)!r} ({why})") from reason

@@ -15,6 +15,7 @@ from cliptune.annotations import Answer
 from cliptune.errors import DataError, InputError, UnavailableError
 from cliptune.system.atomic import os_reason
 from cliptune.system.escaping import from_csv
+from cliptune.system.file_kinds import read_regular
 from cliptune.system.json_files import parse_value
 
 __all__ = ["read_answers"]
@@ -35,7 +36,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
         InputError: A label is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise UnavailableError(f"cannot read {str(path)!r} ({os_reason(error)})") from error
     except ValueError as error:
@@ -82,7 +83,13 @@ def _rows(text: str, path: Path) -> list[Row]:
         value = value.get("images", [value])
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise DataError(f"{str(path)!r} is JSON, but no list of objects with id and label")
-    return [_task(row) if "annotations" in row else row for row in value]
+    try:
+        return [_task(row) if "annotations" in row else row for row in value]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{str(path)!r} has tasks that are not as Label Studio exports them; export again as "
+            "JSON"
+        ) from error
 
 
 def _lines(text: str, path: Path) -> list[Any]:

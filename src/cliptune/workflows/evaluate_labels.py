@@ -21,7 +21,7 @@ from cliptune.images import ImageTable
 from cliptune.multilabel.calibration import fit_calibration
 from cliptune.multilabel.metrics import score_label_sets
 from cliptune.multilabel.scorers import from_texts
-from cliptune.multilabel.truth import membership
+from cliptune.multilabel.truth import membership, require_scorable
 from cliptune.prompts import ensemble_rows
 from cliptune.results.base import Templates
 from cliptune.results.label_sets import EvaluateLabelsResult
@@ -75,9 +75,11 @@ def evaluate_labels_zero_shot(
     """
     began = time.perf_counter()
     table = read_labelled_sets(data, dataset, session.watch, usual_split=True)
+    require_scorable(table.label_sets or (), at_least=2, of=repr(table.root))
     encoder = session.open_encoder(model, table)
     embedded = session.embed(encoder, table, on_bad_image=dataset.on_bad_image)
     table = embedded.table
+    require_scorable(table.label_sets or (), at_least=2, of=repr(table.root))
     rows = ensemble_rows(session.text_encoder(encoder), table.class_names, template_set.templates)
     scores = from_texts(rows, encoder.logit_scale).score(embedded.features.vectors)
     truth = membership(table.label_sets or (), len(table.class_names))
@@ -100,6 +102,7 @@ def evaluate_label_run(
     began = time.perf_counter()
     classifier = LabelClassifier.load(run)
     table = read_labelled_sets(data, dataset, session.watch, usual_split=True)
+    require_scorable(table.label_sets or (), at_least=1, of=repr(table.root))
     encoder = load_run_encoder(
         run,
         device=session.compute.device,

@@ -114,6 +114,8 @@ def finetune(
     require_trainable(compute, model)
     require_number("--val", val, **INNER_SHARE)
     require_count("--seed", seed, at_least=0, at_most=MAX_SEED)
+    if max_disk is not None and not activations:
+        raise InputError("--max-disk bounds what --no-activations keeps off; leave one of them out")
     if abstain_precision is not None:
         require_number("--abstain-precision", abstain_precision, above=0, at_most=1)
     request = FinetuneRequest(

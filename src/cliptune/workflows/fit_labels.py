@@ -34,7 +34,11 @@ from cliptune.prompts import ensemble_rows
 from cliptune.results.base import Templates
 from cliptune.results.label_sets import FitLabelsResult, HeldOutLabels, LabelMethod
 from cliptune.runs import RunDir
-from cliptune.splits.label_sets import LabelPartition, partition_label_sets
+from cliptune.splits.label_sets import (
+    LabelPartition,
+    partition_label_sets,
+    require_enough_labels,
+)
 from cliptune.system.formatting import change, change_interval, percent
 from cliptune.workflows.dataset import data_name, read_labelled_sets
 from cliptune.workflows.label_predictions import write_label_predictions
@@ -111,6 +115,7 @@ def _refuse_options(request: HeadRequest) -> None:
 
 def _prepare(request: HeadRequest, session: Session) -> _Prepared:
     table = read_labelled_sets(request.data, request.dataset, session.watch)
+    require_enough_labels(table, membership(table.label_sets or (), len(table.class_names)))
     encoder = session.open_encoder(request.model, table)
     embedded = session.embed(encoder, table, on_bad_image=request.dataset.on_bad_image, trunk="may")
     table, vectors = embedded.table, embedded.features.vectors

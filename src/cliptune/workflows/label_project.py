@@ -20,6 +20,7 @@ from cliptune.annotations import Journal
 from cliptune.annotations.labelled_table import apply_journal
 from cliptune.images import ImageTable
 from cliptune.splits.duplicates import group_duplicates, join_groups
+from cliptune.system.file_kinds import exists
 from cliptune.system.places import file_stem
 from cliptune.workflows.classifier import Classifier, open_classifier
 from cliptune.workflows.dataset import data_name, read_whole_table
@@ -145,7 +146,7 @@ def open_project(
     refuse_label_sets(table)
     near = run.run.path if isinstance(run, Classifier) else run
     path = journal or project_place(data_name(data), near) / JOURNAL_NAME
-    if path.exists():  # what is not ours is refused before anything is computed
+    if exists(path):  # what is not ours is refused before anything is computed
         Journal(path)
     table = with_kept(table, path.parent)
     classifier = None if run is None else open_classifier(run, session, table)
@@ -155,7 +156,7 @@ def open_project(
     )
     contents = tuple(hex_digests(embedded.table, session.compute.cache_dir))
     place = Path(data_name(data))
-    named = str(place.absolute()) if place.exists() else str(place)
+    named = str(place.absolute()) if exists(place) else str(place)
     opened = Journal.open(path, data=named, contents=contents)
     project = LabelProject(
         path.parent, embedded.table, contents, opened, encoder, embedded, classifier, session

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from cliptune.system.bounds import require_count
+from cliptune.system.patterns import compile_pattern
 
 __all__ = ["ComputeOptions", "DataOptions", "Prompts", "TemplateOptions", "read_prompts"]
 
@@ -65,6 +66,8 @@ class DataOptions:
         _set(self, "folder", _as_tuple(self.folder))
         if self.class_level is not None:
             require_count("--class-level", self.class_level)
+        if self.group_pattern is not None:
+            compile_pattern("--group-pattern", self.group_pattern, example="'patient_([0-9]+)'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cliptune.annotations import Answer, Journal
 from cliptune.errors import DataError
+from cliptune.system.file_kinds import exists
 from cliptune.workflows.answer_files import read_answers
 from cliptune.workflows.dataset import data_name, read_whole_table
 from cliptune.workflows.journal_labels import hex_digests
@@ -66,7 +67,7 @@ def relabel(
     path = dataset.journal if journal is None else Path(journal)
     path = path or project_place(data_name(data), run) / JOURNAL_NAME
     place = Path(data_name(data))
-    named = str(place.absolute()) if place.exists() else str(place)
+    named = str(place.absolute()) if exists(place) else str(place)
     image_of = _names(table, contents)
     found = {name: image_of.get(name) or image_of.get(name.rpartition("/")[2]) for name in given}
     unknown = tuple(name for name, image in found.items() if image is None)

@@ -13,6 +13,7 @@ from cliptune.errors import InputError
 from cliptune.system.bounds import require_count
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import ProgressLike, watching
+from cliptune.workflows.requirements import require_compute
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def search_job(
     from cliptune.system.file_kinds import is_file
 
     require_count("--n", n)
+    require_compute(compute, [])
     plan = read_plan(Path(folder))
     session = Session(compute, watching(progress))
     encoder = open_recipe(_recipe(plan, session))

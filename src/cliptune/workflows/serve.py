@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptune.system.places import require_writable
 from cliptune.workflows.progress import ProgressLike, watching
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ def serve(
     whole = replace(settings or ServeSettings(runs={}), runs=name_runs(given))
     whole.require_sound()
     require_server()
-    for folder in whole.runs.values():
-        require_servable(folder)
+    if whole.cache_dir is not None:
+        require_writable(Path(whole.cache_dir), "--cache-dir")
     if whole.token_file is not None:
         read_token(whole.token_file)
+    for folder in whole.runs.values():
+        require_servable(folder)
     watch = watching(progress)
 
     def tell(address: str) -> None:

@@ -15,6 +15,7 @@ from cliptune.images.labelling import label_all
 from cliptune.images.records import LabelledImages, Records, Values
 from cliptune.images.sources import Source, readable
 from cliptune.images.split_words import split_of
+from cliptune.images.text_tables import read_lines
 from cliptune.images.tfrecords import Example, Place, TfRecordSource, is_tfrecord, list_examples
 from cliptune.images.tree import Tree
 
@@ -117,4 +118,4 @@ def _label_names(folder: Path) -> tuple[str, ...]:
     path = folder / "label.labels.txt"
     if not path.is_file():
         return ()
-    return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line)
+    return tuple(line.strip() for line in read_lines(path) if line)

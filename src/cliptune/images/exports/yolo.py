@@ -20,6 +20,7 @@ from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages, LabelSet
 from cliptune.images.sources import FileSource, readable
 from cliptune.images.table_paths import split_in_path
+from cliptune.images.text_tables import read_lines
 from cliptune.images.tree import Tree
 
 __all__ = ["READER"]
@@ -125,15 +126,21 @@ def _class_names(tree: Tree) -> dict[int, str] | None:
         if path.suffix.lower() in (".yaml", ".yml"):
             try:
                 value: Any = yaml.safe_load(path.read_text(encoding="utf-8"))  # Any: a stranger's
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
+            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
                 raise DataError(f"{str(path)!r} is no readable YAML ({error})") from error
             names = value.get("names") if isinstance(value, dict) else None
             if isinstance(names, list):
-                return {number: str(label) for number, label in enumerate(names)}
+                names = dict(enumerate(names))
             if isinstance(names, dict) and all(isinstance(number, int) for number in names):
-                return {number: str(label) for number, label in names.items()}
+                return {number: _name(label, path) for number, label in names.items()}
     for name in ("classes.txt", "obj.names"):
         path = Path(tree.root) / name
         if path.is_file():
-            return dict(enumerate(path.read_text(encoding="utf-8").split("\n")[:-1]))
+            return dict(enumerate(read_lines(path)))
     return None
+
+
+def _name(label: object, path: Path) -> str:
+    if not isinstance(label, str | int | float):
+        raise DataError(f"{str(path)!r} has a name that is no text ({type(label).__name__})")
+    return str(label)

@@ -19,7 +19,7 @@ from cliptune.images.table import ImageTable
 from cliptune.images.writers.written import Writer
 from cliptune.system.atomic import TEMPORARY, os_reason
 
-__all__ = ["list_writers", "write_table"]
+__all__ = ["list_writers", "require_writer", "write_table"]
 
 
 @cache
@@ -28,6 +28,18 @@ def list_writers() -> dict[str, Writer]:
     names = sorted(module.name for module in iter_modules(__path__))
     modules = [import_module(f"{__name__}.{name}") for name in names]
     return {m.WRITER.name: m.WRITER for m in modules if hasattr(m, "WRITER")}
+
+
+def require_writer(form: str) -> Writer:
+    """Return what writes a format.
+
+    Raises:
+        UnknownNameError: There is no such format.
+    """
+    writers = list_writers()
+    if form not in writers:
+        raise UnknownNameError("format", form, writers)
+    return writers[form]
 
 
 def write_table(table: ImageTable, form: str, folder: Path) -> tuple[str, ...]:
@@ -48,16 +60,14 @@ def write_table(table: ImageTable, form: str, folder: Path) -> tuple[str, ...]:
         BadImageError: The bytes of an image cannot be had.
         UnavailableError: The folder cannot be written.
     """
-    writers = list_writers()
-    if form not in writers:
-        raise UnknownNameError("format", form, writers)
+    writer = require_writer(form)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{str(folder)!r} holds something; name a new folder")
     temporary: Path | None = None
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=TEMPORARY))
-        notes = writers[form].write(table, temporary)
+        notes = writer.write(table, temporary)
         _require_same(table, temporary, form)
         temporary.chmod(0o755)
         if folder.exists():
