@@ -163,3 +163,47 @@ def test_native_pictures_keep_their_shape_within_the_number_of_patches():
         flat = packed[:, 1 : 1 + rows * columns].transpose(1, 2, 0).reshape(rows * columns, -1)
         seen = told["pixel_values"][0][: rows * columns]
         np.testing.assert_allclose(flat / 127.5 - 1, seen, atol=1e-6)
+
+
+def test_native_grids_are_those_of_timm():
+    from timm.data.naflex_transforms import get_image_size_for_seq
+
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        height, width = (int(side) for side in rng.integers(20, 2000, 2))
+        n = int(rng.choice([64, 256, 576]))
+        _, (rows, columns) = get_image_size_for_seq((height, width), 16, n)
+        assert native_grid(height, width, n, 16) == (rows // 16, columns // 16)
+
+
+def test_the_number_of_patches_on_the_command_line_is_what_is_kept_by(
+    small_family, pictures, tmp_path, capsys
+):
+    folder = str(small_family("siglip2").folder)
+    command = ["predict", str(pictures[0]), "--labels", "ant,bee", "--model", folder, "--json"]
+    command += ["--cache-dir", str(tmp_path), "--engine", "torch"]
+    told = []
+    for more in ([], ["--max-patches", "6"], [], ["--max-patches", "6"]):
+        assert run_command_line([*command, *more]) == 0
+        answer = json.loads(capsys.readouterr().out)["predictions"][0]["labels"]
+        told.append({one["label"]: one["probability"] for one in answer})
+    assert told[0] == pytest.approx(told[2], abs=1e-5)
+    assert told[1] == pytest.approx(told[3], abs=1e-5)
+    assert abs(told[0]["ant"] - told[1]["ant"]) > 1e-4
+    for wrong, said in (("0", "--max-patches"), ("many", "--max-patches")):
+        assert run_command_line([*command, "--max-patches", wrong]) == 2
+        assert said in capsys.readouterr().err
+    fixed = str(small_family("siglip").folder)
+    arguments = ["predict", str(pictures[0]), "--labels", "a,b", "--model", fixed]
+    assert run_command_line([*arguments, "--max-patches", "6"]) == 2
+    assert "takes pictures of one size" in capsys.readouterr().err
+
+
+def test_photographs_fill_their_patches(data_root):
+    paths = sorted((data_root / "hymenoptera_data").rglob("*.jpg"))
+    counts = []
+    for path in paths:
+        with Image.open(path) as picture:
+            counts.append(np.prod(native_grid(picture.height, picture.width, 256, 16)))
+    assert len(counts) == 396
+    assert (min(counts), max(counts)) == (240, 256)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from family_models import FAMILIES
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
@@ -128,6 +129,26 @@ def test_sharded_and_half_precision_weights_load(folder, small_family):
     encoder = load_encoder(str(folder), device="cpu", precision="fp32")
     assert {p.dtype for p in encoder.model.parameters()} == {torch.float32}
     np.testing.assert_allclose(rows(folder), rows(small_family("siglip").folder), atol=5e-3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_in_parts_and_in_half_precision(small_family, name, tmp_path):
+    """In float16, several parts, with the tensors that transformers ties or leaves out."""
+    whole = small_family(name).folder
+    folder = tmp_path / name
+    shutil.copytree(whole, folder)
+    (folder / "model.safetensors").unlink()
+    model = transformers.AutoModel.from_pretrained(whole, dtype=torch.float16)
+    model.save_pretrained(folder, max_shard_size="60KB")
+    parts = sorted(folder.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    assert any(t.dtype == torch.float16 for t in load_file(parts[0]).values())
+    rounded = transformers.AutoModel.from_pretrained(whole, dtype=torch.float16).float()
+    exact = tmp_path / "exact"
+    shutil.copytree(whole, exact)
+    rounded.save_pretrained(exact)
+    np.testing.assert_allclose(rows(folder), rows(exact), atol=1e-6)
+    np.testing.assert_allclose(rows(folder), rows(whole), atol=2e-2)
 
 
 @pytest.fixture
