@@ -1,7 +1,9 @@
 """Fixtures that several modules share: real data, small pictures, graphs of the default model."""
 
 import io
+import json
 import os
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,10 @@ from filelock import FileLock
 from PIL import Image
 
 CHROMIUM = Path("/usr/bin/chromium")
+VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+CAPTIONED = {"dog": "dogs?", "water": "water|ocean|lake|pool", "man": "m[ae]n", "girl": "girls?"}
+TINY = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": TEXT}
 
 # Workers side by side share the cores among them; read by torch and numpy when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -145,6 +151,63 @@ def fitted(small_data, compute, tmp_path_factory):
     return cliptune.fit(
         small_data, method="linear", abstain_precision=0.9, out=out, compute=compute
     )
+
+
+@pytest.fixture(scope="session")
+def captioned(data_root, tmp_path_factory):
+    """Photographs labelled by the words that two of their captions share."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path_factory.mktemp("data")
+    for split, n in (("train", 200), ("test", 80)):
+        table = pq.read_table(data_root / f"flickr8k/{split}.parquet").slice(0, n)
+        labels = [
+            [
+                word
+                for word, pattern in CAPTIONED.items()
+                if sum(bool(re.search(rf"\b({pattern})\b", c.lower())) for c in captions) >= 2
+            ]
+            for captions in table["captions"].to_pylist()
+        ]
+        columns = {"image": table["image"], "labels": pa.array(labels, pa.list_(pa.string()))}
+        pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def label_cache(make_cache):
+    """The cache of the runs of several labels."""
+    return make_cache()
+
+
+@pytest.fixture(scope="session")
+def fitted_labels(captioned, label_cache, tmp_path_factory):
+    """A run of ``fit`` that answers several labels an image; it is only read."""
+    import cliptune
+
+    out = tmp_path_factory.mktemp("fitted") / "labels"
+    compute = cliptune.ComputeOptions(cache_dir=label_cache)
+    cliptune.fit(captioned, out=out, compute=compute)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder with a small model of open_clip's, its weights drawn at random."""
+    import torch
+    from safetensors.torch import save_file
+
+    from cliptune.encoders.open_clip_encoder import build_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = build_model(TINY).state_dict()
+    described = {"model_cfg": TINY, "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="module")

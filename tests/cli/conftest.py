@@ -11,10 +11,6 @@ import pytest
 import cliptune.encoders
 from cliptune.cli import run_command_line
 
-VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
-TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
-TINY = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": TEXT}
-
 
 @functools.cache
 def _load_once(name, device, precision):
@@ -77,22 +73,4 @@ def small_data(data_root, tmp_path_factory):
             (folder / split / name).mkdir(parents=True)
             for image in sorted((data_root / "hymenoptera_data" / split / name).iterdir())[:n]:
                 shutil.copy(image, folder / split / name)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
-    """A folder with a small model of open_clip's, its weights drawn at random."""
-    import torch
-    from safetensors.torch import save_file
-
-    from cliptune.encoders.open_clip_encoder import build_model
-
-    folder = tmp_path_factory.mktemp("tiny")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        weights = build_model(TINY).state_dict()
-    described = {"model_cfg": TINY, "preprocess_cfg": {}}
-    (folder / "open_clip_config.json").write_text(json.dumps(described))
-    save_file(weights, folder / "open_clip_model.safetensors")
     return folder

@@ -37,6 +37,13 @@ def test_the_certificate_holds_the_graphs_against_the_run(exported, fitted):
         assert one["largest_difference"] < (0.02 if one["input"] == "image" else 1e-4)
         assert one["smallest_cosine"] > 0.999
         assert one["abstention_agreement"] == 1
+        if one["input"] == "pixels":
+            assert one["resize"] is None
+            continue
+        assert one["resize"]["n_sizes"] > 3
+        assert one["resize"]["within_one"] > 0.999
+        assert 0.9 < one["resize"]["equal"] <= one["resize"]["within_one"]
+        assert one["resize"]["largest_difference"] <= 6
     assert "Certificate of parity" in Path(exported.out, "parity.html").read_text()
 
 

@@ -140,6 +140,11 @@ class CalibratedHead:
     threshold: Threshold | None = None
 
     @property
+    def method(self) -> str:
+        """The head's name."""
+        return self.head.name
+
+    @property
     def needs(self) -> Needs:
         """What the head takes: ``pooled``, ``tokens`` or ``trunk``; see ``Head``."""
         return self.head.needs

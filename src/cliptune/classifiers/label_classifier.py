@@ -13,15 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.classifiers.calibrated_head import EncoderRecord, broken_record, read_record
+from cliptune.classifiers.calibrated_head import (
+    CalibratedHead,
+    EncoderRecord,
+    broken_record,
+    read_record,
+)
 from cliptune.errors import CheckpointError
+from cliptune.heads import Needs
 from cliptune.multilabel.calibration import Calibration
 from cliptune.multilabel.scorers import LinearScorer
 from cliptune.prompts import custom_template_set
 from cliptune.runs import RunDir
 from cliptune.system.typed import require_types
 
-__all__ = ["KIND", "LabelClassifier", "features_of", "holds_label_classifier"]
+__all__ = [
+    "KIND",
+    "AnyClassifier",
+    "LabelClassifier",
+    "features_of",
+    "holds_label_classifier",
+    "limits_of",
+    "load_any_classifier",
+]
 
 KIND = "label-sets"
 _FACTS, _HEAD = "classifier.json", "head.safetensors"
@@ -66,6 +80,27 @@ class LabelClassifier:
         """
         X = features_of(self.features, vectors, trunk)
         return self.calibration.probabilities(self.scorer.score(X))
+
+    @property
+    def needs(self) -> Needs:
+        """What ``predict_rows`` takes: ``pooled`` or ``trunk``; see ``Head``."""
+        return "trunk" if self.needs_trunk else "pooled"
+
+    def predict_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return float64 (N, C) of embeddings as ``needs`` says."""
+        trunk = rows if self.needs_trunk else None
+        return self.predict_proba(rows[:, : self.encoder.dim], trunk)
+
+    def affine_logits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight (C, F) and offset (C,) of the log-odds of rows as ``needs`` says.
+
+        Scorer and calibration are one affine map; features that are not taken weigh 0.
+        """
+        slope = self.calibration.slope
+        weight = self.scorer.weight.astype(np.float64).T * slope[:, None]
+        if self.features == "penultimate":
+            weight = np.pad(weight, ((0, 0), (self.encoder.dim, 0)))
+        return weight, self.scorer.offset * slope + self.calibration.offset
 
     def save(self, run: RunDir) -> None:
         """Write it into a run that is not finished yet."""
@@ -135,6 +170,30 @@ def holds_label_classifier(run: RunDir) -> bool:
         RunError: It holds no classifier at all.
     """
     return read_record(run).get("kind") == KIND
+
+
+AnyClassifier = CalibratedHead | LabelClassifier
+
+
+def load_any_classifier(run: RunDir) -> AnyClassifier:
+    """Read the classifier of a finished run, of one label an image or of several.
+
+    Raises:
+        RunError: It holds none, or one that contradicts itself.
+        CheckpointError: What it learned is broken.
+    """
+    kind = LabelClassifier if holds_label_classifier(run) else CalibratedHead
+    return kind.load(run)
+
+
+def limits_of(classifier: AnyClassifier) -> tuple[float | None, tuple[float, ...] | None]:
+    """Return below which probability it abstains, and from which on each of C labels is present.
+
+    The first is for one label an image, the second for several; None where there is none.
+    """
+    if isinstance(classifier, LabelClassifier):
+        return None, tuple(classifier.calibration.threshold.tolist())
+    return None if classifier.threshold is None else classifier.threshold.probability, None
 
 
 def _read_arrays(

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.classifiers.label_classifier import LabelClassifier
 from cliptune.errors import InputError
 
 if TYPE_CHECKING:
+    from cliptune.classifiers.label_classifier import AnyClassifier
     from cliptune.heads import Head
 
-__all__ = ["Affine", "affine_form"]
+__all__ = ["Affine", "affine_form", "calibrated_form"]
 
 _Array = NDArray[np.floating[Any]]  # Any: whatever width a head has
 
@@ -32,6 +34,22 @@ class Affine:
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+
+def calibrated_form(classifier: AnyClassifier) -> Affine:
+    """Return a classifier as an affine map, its calibration included.
+
+    What it gives are logits: of a softmax, or of a sigmoid where an image may have several labels.
+
+    Raises:
+        InputError: Its head is no affine map.
+    """
+    if isinstance(classifier, LabelClassifier):
+        weight, bias = classifier.affine_logits()
+        return Affine(weight.astype(np.float32), bias.astype(np.float32))
+    head = affine_form(classifier.head)
+    temperature = np.float32(classifier.temperature)
+    return Affine(head.weight / temperature, head.bias / temperature)
 
 
 def affine_form(head: Head) -> Affine:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cliptune.classifiers.label_classifier import limits_of
 from cliptune.exports.parity import Expected
 from cliptune.images.decode import decode_image
 
@@ -38,21 +39,25 @@ def expected_answers(
     Raises:
         BadImageError: One cannot be read.
     """
-    files, pixels = [], []
+    files, pixels, sizes = [], [], set()
     for row, image in enumerate(table.sources):
         data = image.read()
         files.append(folder / f"{row}")
         files[-1].write_bytes(data)
-        pixels.append(source.preprocess(decode_image(data, name=image.location)))
+        picture = decode_image(data, name=image.location)
+        sizes.add(picture.size)
+        pixels.append(source.preprocess(picture))
         progress(row + 1, len(table))
     stacked = np.stack(pixels)
     probabilities, embeddings = source.answer(stacked)
-    threshold = source.classifier.threshold
+    threshold, thresholds = limits_of(source.classifier)
     return Expected(
         ids=tuple(table.ids),
         files=tuple(files),
         pixels=stacked,
         probabilities=probabilities,
         embeddings=embeddings,
-        threshold=None if threshold is None else threshold.probability,
+        threshold=threshold,
+        thresholds=None if thresholds is None else np.array(thresholds),
+        n_sizes=len(sizes),
     )

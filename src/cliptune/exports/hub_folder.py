@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cliptune.classifiers.label_classifier import limits_of
 from cliptune.errors import InputError
-from cliptune.exports.affine import affine_form
+from cliptune.exports.affine import Affine, calibrated_form
 from cliptune.exports.parity import ExportedGraph
 
 if TYPE_CHECKING:
+    from cliptune.classifiers.label_classifier import AnyClassifier
     from cliptune.encoders.preprocess import Preprocess
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.exports.source import ExportSource
@@ -37,12 +39,11 @@ def write_hub_folder(source: ExportSource, folder: Path) -> tuple[ExportedGraph,
     """
     encoder = source.reference()
     classifier = source.classifier
-    head = affine_form(classifier.head)
+    head = calibrated_form(classifier)
     _require_tower(encoder, classifier.needs)
     _write(folder / "preprocessor_config.json", _processor(source.preprocess))
     _write(folder / "config.json", _config(source, encoder, head.weight.shape[1]))
-    temperature = np.float32(classifier.temperature)
-    _write_weights(folder, encoder, head.weight / temperature, head.bias / temperature)
+    _write_weights(folder, encoder, head)
     shutil.copyfile(_CODE, folder / _CODE.name)
     if _blueprint(encoder)["kind"] == "open_clip":
         _write_open_clip(folder, encoder, source.preprocess)
@@ -106,7 +107,6 @@ def _config(source: ExportSource, encoder: TorchEncoder, n_features: int) -> Jso
     config = blueprint["config"]
     kept = {key: config[key] for key in ("embed_dim", "vision_cfg", "quick_gelu") if key in config}
     lite = blueprint["kind"] == "lite"
-    threshold = source.classifier.threshold
     return {
         "model_type": "cliptune",
         "architectures": ["CliptuneForImageClassification"],
@@ -116,18 +116,23 @@ def _config(source: ExportSource, encoder: TorchEncoder, n_features: int) -> Jso
         },
         "id2label": {str(c): name for c, name in enumerate(names)},
         "label2id": {name: c for c, name in enumerate(names)},
-        "problem_type": "single_label_classification",
         "tower": {"kind": "lite"} if lite else {"kind": "open_clip", "config": kept},
         "features": source.classifier.needs,
         "n_features": n_features,
-        "abstain_below": None if threshold is None else threshold.probability,
+        **_answering(source.classifier),
         "dtype": "float32",
     }
 
 
-def _write_weights(
-    folder: Path, encoder: TorchEncoder, weight: Any, bias: Any
-) -> None:  # Any: arrays of float32
+def _answering(classifier: AnyClassifier) -> Json:
+    """Say how logits become answers; transformers takes a sigmoid where labels are several."""
+    threshold, thresholds = limits_of(classifier)
+    if thresholds is not None:
+        return {"problem_type": "multi_label_classification", "present_from": list(thresholds)}
+    return {"problem_type": "single_label_classification", "abstain_below": threshold}
+
+
+def _write_weights(folder: Path, encoder: TorchEncoder, head: Affine) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -136,8 +141,8 @@ def _write_weights(
         for name, tensor in encoder.model.state_dict().items()
         if name.startswith("visual.")
     }
-    tensors["head.weight"] = torch.from_numpy(np.ascontiguousarray(weight))
-    tensors["head.bias"] = torch.from_numpy(np.ascontiguousarray(bias))
+    tensors["head.weight"] = torch.from_numpy(np.ascontiguousarray(head.weight))
+    tensors["head.bias"] = torch.from_numpy(np.ascontiguousarray(head.bias))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 

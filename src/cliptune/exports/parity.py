@@ -13,13 +13,17 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import ConversionError
 from cliptune.evaluation.metrics import Score, wilson_interval
+from cliptune.exports.preparing import ResizeParity, compare_pixels, write_preparing_graph
+
+if TYPE_CHECKING:
+    from cliptune.encoders.preprocess import Preprocess
 
 __all__ = ["Expected", "ExportedGraph", "GraphParity", "measure_parity"]
 
@@ -60,6 +64,9 @@ class Expected:
         probabilities: float64 (N, C).
         embeddings: float32 (N, D).
         threshold: Below its probability the run abstains.
+        thresholds: float64 (C,), from which on a label is said to be present, where an image may
+            have several; None elsewhere.
+        n_sizes: Different widths and heights among the images.
     """
 
     ids: tuple[str, ...]
@@ -68,6 +75,8 @@ class Expected:
     probabilities: NDArray[np.float64]
     embeddings: NDArray[np.float32]
     threshold: float | None
+    thresholds: NDArray[np.float64] | None = None
+    n_sizes: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,9 @@ class GraphParity:
             gives none.
         abstention_agreement: Share of images on which both abstain or both answer; None where
             the run always answers.
+        presence_agreement: Share of answers, one an image and label, that say alike whether it is
+            present; None where an image has one label.
+        resize: What its resize does to pixels; None where it does none of its own.
         images_per_second: One image at a time, the graph alone.
         bytes: Size on disk.
     """
@@ -101,14 +113,23 @@ class GraphParity:
     differs_most: str
     smallest_cosine: float | None
     abstention_agreement: float | None
+    presence_agreement: float | None
+    resize: ResizeParity | None
     images_per_second: float
     bytes: int
 
 
-def measure_parity(graphs: Sequence[ExportedGraph], expected: Expected) -> tuple[GraphParity, ...]:
+def measure_parity(
+    graphs: Sequence[ExportedGraph], expected: Expected, preprocess: Preprocess
+) -> tuple[GraphParity, ...]:
     """Run graphs in a fresh process that has neither torch nor this package.
 
     A folder of the hub is run there by transformers, which is made of torch.
+
+    Args:
+        graphs: What was exported.
+        expected: What the run itself says.
+        preprocess: The input transform that image graphs hold; it is also measured alone.
 
     Raises:
         ConversionError: The process failed; the message ends with its last words.
@@ -116,11 +137,12 @@ def measure_parity(graphs: Sequence[ExportedGraph], expected: Expected) -> tuple
     with tempfile.TemporaryDirectory(prefix="cliptune-parity-") as folder:
         answers = Path(folder)
         np.save(answers / "pixels.npy", expected.pixels)
+        preparing = _preparing(graphs, preprocess, answers)
         job = {
             "consumer": str(_HERE / "consumer"),
             "graphs": [
                 {"file": str(g.file.resolve()), "engine": g.engine, "input": g.input}
-                for g in graphs
+                for g in (*graphs, *preparing)
             ],
             "images": [str(file.resolve()) for file in expected.files],
             "pixels": str(answers / "pixels.npy"),
@@ -128,10 +150,29 @@ def measure_parity(graphs: Sequence[ExportedGraph], expected: Expected) -> tuple
         }
         (answers / "job.json").write_text(json.dumps(job), encoding="utf-8")
         facts = _run_apart(answers)
+        pixels = [_read(answers, len(graphs) + n)["pixels"] for n in range(len(preparing))]
+        resizes = [compare_pixels(found, expected.pixels, expected.n_sizes) for found in pixels]
         return tuple(
-            _compare(graph, expected, _read(answers, number), facts["graphs"][number])
+            _compare(
+                graph,
+                expected,
+                _read(answers, number),
+                facts["graphs"][number],
+                resizes[0] if resizes and graph.input == "image" else None,
+            )
             for number, graph in enumerate(graphs)
         )
+
+
+def _preparing(
+    graphs: Sequence[ExportedGraph], preprocess: Preprocess, folder: Path
+) -> list[ExportedGraph]:
+    """Write the resize of image graphs alone, where there are any."""
+    kinds = [g.engine for g in graphs if g.input == "image" and g.engine != "transformers"]
+    return [
+        ExportedGraph(write_preparing_graph(preprocess, folder, kind), kind, "image")
+        for kind in kinds[:1]
+    ]
 
 
 def _run_apart(folder: Path) -> dict[str, Any]:  # Any: plain JSON values
@@ -161,6 +202,7 @@ def _compare(
     expected: Expected,
     answers: dict[str, NDArray[Any]],  # Any: one dtype an output
     facts: dict[str, Any],  # Any: plain JSON values
+    resize: ResizeParity | None,
 ) -> GraphParity:
     probabilities = answers["probabilities"]
     n = len(expected.ids)
@@ -178,6 +220,8 @@ def _compare(
         differs_most=expected.ids[int(apart.argmax())],
         smallest_cosine=_smallest_cosine(answers.get("embedding"), expected),
         abstention_agreement=_abstentions(answers.get("abstained"), expected),
+        presence_agreement=_presence(answers, expected),
+        resize=resize,
         images_per_second=n / facts["seconds"],
         bytes=graph.n_bytes,
     )
@@ -193,3 +237,15 @@ def _abstentions(abstained: NDArray[np.bool_] | None, expected: Expected) -> flo
     if abstained is None or expected.threshold is None:
         return None
     return float((abstained == (expected.probabilities.max(axis=1) < expected.threshold)).mean())
+
+
+def _presence(
+    answers: dict[str, NDArray[Any]],  # Any: one dtype an output
+    expected: Expected,
+) -> float | None:
+    if expected.thresholds is None:
+        return None
+    said = answers.get("present")
+    if said is None:  # a folder of the hub gives probabilities alone
+        said = answers["probabilities"] >= expected.thresholds
+    return float((said == (expected.probabilities >= expected.thresholds)).mean())

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.classifiers.calibrated_head import CalibratedHead
+from cliptune.classifiers.label_classifier import (
+    AnyClassifier,
+    LabelClassifier,
+    load_any_classifier,
+)
 from cliptune.classifiers.run_encoder import load_run_encoder
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.resolving import resolve
@@ -40,13 +44,13 @@ class ExportSource:
 
     Attributes:
         run: Its folder.
-        classifier: Head, temperature, threshold and names.
+        classifier: Head, calibration, thresholds and names.
         store: Where graphs of its encoder are kept.
         reference: Loads its encoder in torch, float32, on the processor; once.
     """
 
     run: RunDir
-    classifier: CalibratedHead
+    classifier: AnyClassifier
     store: GraphStore
     reference: Callable[[], TorchEncoder]
 
@@ -100,6 +104,13 @@ class ExportSource:
         from cliptune.classifiers.head_data import join_tokens
 
         encoder, classifier = self.reference(), self.classifier
+        if isinstance(classifier, LabelClassifier):
+            rows = (
+                encoder.encode_trunk(pixels)
+                if classifier.needs_trunk
+                else encoder.encode_images(pixels)
+            )
+            return classifier.predict_rows(rows), rows[:, : encoder.dim]
         if classifier.needs == "trunk":
             rows = encoder.encode_trunk(pixels)
             return classifier.predict_proba(rows), rows[:, : encoder.dim]
@@ -117,7 +128,7 @@ def open_source(run: RunDir, cache_dir: Path) -> ExportSource:
         RunError: The run holds no classifier, or one of another encoder.
         CliptuneError: Its encoder is neither in it nor to be found by its name.
     """
-    classifier = CalibratedHead.load(run)
+    classifier = load_any_classifier(run)
     record = classifier.encoder
 
     def load() -> TorchEncoder:

@@ -25,6 +25,8 @@ _COLUMNS = (
     Column("mean_difference", "mean difference", "number"),
     Column("differs_most", "image that differs most"),
     Column("smallest_cosine", "smallest cosine of embeddings", "number"),
+    Column("presence_agreement", "same labels present", "percent"),
+    Column("resize", "levels of pixels as Pillow's", "percent"),
     Column("images_per_second", "images a second, one at a time", "number"),
     Column("bytes", "size", "bytes"),
 )
@@ -74,6 +76,8 @@ def _table(graphs: list[Json]) -> Table:
 
 
 def _cell(value: Any) -> Any:  # Any: plain JSON values
+    if isinstance(value, Mapping) and "equal" in value:
+        return value["equal"]
     if isinstance(value, Mapping):
         return {name: value[name] for name in ("value", "low", "high")}
     return value

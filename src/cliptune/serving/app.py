@@ -171,6 +171,7 @@ def _info(run: ServedRun) -> schemas.RunInfo:
         method=run.method,
         class_names=list(run.class_names),
         threshold=run.threshold,
+        thresholds=None if run.thresholds is None else list(run.thresholds),
     )
 
 
@@ -183,7 +184,7 @@ def _add_predict(app: FastAPI) -> None:
         responses=FAILURES["predict"],
         openapi_extra=PREDICT_BODY,
     )
-    async def predict(request: Request, state: Shared) -> Response | schemas.PredictAnswer:
+    async def predict(request: Request, state: Shared) -> Response:
         """Classify images: files of a form, base64 in JSON, or one image as the body."""
         start = time.perf_counter()
         intake = await read_predict(request, state.limits)
@@ -208,7 +209,7 @@ def _add_predict(app: FastAPI) -> None:
             detail = str(said[0].error)
             content: dict[str, Any] = {"detail": detail, **answer.model_dump(exclude_none=True)}
             return JSONResponse(content, status)
-        return answer
+        return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 async def _answer_busy(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,18 @@ def open_export(name: str, folder: Path) -> ServedRun:
             text_rows=None,
             templates=(),
             logit_scale=1.0,
+            thresholds=_thresholds(facts),
         )
     except CliptuneError:
         raise
     except Exception as error:  # the runtimes raise types of their own
         words = " ".join(str(error).split())[:200]
         raise RunError(f"{str(graph)!r} is broken ({words}); export it again") from error
+
+
+def _thresholds(facts: Mapping[str, Any]) -> tuple[float, ...] | None:  # Any: plain JSON values
+    given = facts.get("thresholds")  # exports of older releases say nothing of them
+    return None if given is None else tuple(map(float, given))
 
 
 def _answer(outputs: Outputs) -> Answer:
@@ -100,14 +107,18 @@ def _open_openvino(graph: Path) -> _Opened:
     model = core.read_model(graph)
     facts = {
         key: model.get_rt_info(["cliptune", key]).astype(str)
-        for key in ("class_names", "method", "model", "threshold", "preprocess")
+        for key in ("class_names", "method", "model", "threshold", "thresholds", "preprocess")
+        if model.has_rt_info(["cliptune", key])
     }
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": usable_cores()}
     compiled = core.compile_model(model, "CPU", settings)
     names = [output.get_any_name() for output in compiled.outputs]
+    own = threading.local()  # a request holds buffers: one a thread, used again and again
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
-        found = compiled.create_infer_request().infer({"pixels": pixels})
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        found = own.request.infer({"pixels": pixels})
         return {name: found[name].copy() for name in names}
 
     return run, facts

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import binascii
 import json
-import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -113,35 +112,32 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     Raises:
         HTTPException: 408 or 413, or 400 where the client left.
     """
-    return b"".join([chunk async for chunk in _chunks(request, limits)])
-
-
-async def _chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
     too_large = HTTPException(413, f"the body has more than {limits.bytes} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > _DRAINED * limits.bytes:
         raise too_large
-    size, stream = 0, aiter(request.stream())
-    until = time.monotonic() + limits.seconds
+    size, kept = 0, []
     try:
-        while True:
-            # No timer spans a yield: whoever reads may stop in between, and it would go off later.
-            chunk = await asyncio.wait_for(anext(stream, None), until - time.monotonic())
-            if chunk is None:
-                break
-            size += len(chunk)
-            if size > _DRAINED * limits.bytes:
-                break
-            if size <= limits.bytes:
-                yield chunk
-        if size > limits.bytes:
-            raise too_large
+        async with asyncio.timeout(limits.seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > _DRAINED * limits.bytes:
+                    break
+                if size <= limits.bytes:
+                    kept.append(chunk)
     except TimeoutError as error:
         raise HTTPException(
             408, f"the body took more than {limits.seconds:g} seconds", {"Connection": "close"}
         ) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the body ended before its end") from error
+    if size > limits.bytes:
+        raise too_large
+    return b"".join(kept)
+
+
+async def _at_once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
 
 
 class _InMemory(MultiPartParser):
@@ -155,7 +151,7 @@ async def _read_form(
 ) -> tuple[list[Item], dict[str, Any]]:  # Any: texts
     parser = _InMemory(
         request.headers,
-        _chunks(request, limits),
+        _at_once(await read_body(request, limits)),
         max_files=limits.items,
         max_fields=len(PredictOptions.model_fields),
         max_part_size=_OPTION_BYTES,

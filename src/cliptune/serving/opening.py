@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.classifiers.calibrated_head import CalibratedHead
+from cliptune.classifiers.label_classifier import (
+    AnyClassifier,
+    LabelClassifier,
+    limits_of,
+    load_any_classifier,
+)
 from cliptune.errors import RunError
 from cliptune.runs import RunDir
 from cliptune.serving.drift import DriftMeter
@@ -62,16 +67,20 @@ def open_served(
     if is_export(path):
         return open_export(name, path)
     run = RunDir.open(path)
-    classifier = CalibratedHead.load(run)
+    classifier = load_any_classifier(run)
+    threshold, thresholds = limits_of(classifier)
+    if thresholds is not None and settings.drift:
+        raise RunError(
+            f"--drift counts one class an image, and {str(path)!r} answers several; leave it out"
+        )
     encoder = _shared_encoder(run, classifier, settings, encoders)
-    threshold = classifier.threshold
     return ServedRun(
         name=name,
         digest=_digest(run),
         class_names=classifier.class_names,
-        method=classifier.head.name,
+        method=classifier.method,
         model=classifier.encoder.name,
-        threshold=None if threshold is None else threshold.probability,
+        threshold=threshold,
         preprocess=encoder.preprocess,
         min_side=encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None,
         tower=_tower(encoder, classifier.needs),
@@ -80,6 +89,7 @@ def open_served(
         templates=classifier.templates,
         logit_scale=encoder.logit_scale,
         drift=_drift(run, classifier, encoder, settings) if settings.drift else None,
+        thresholds=thresholds,
     )
 
 
@@ -98,14 +108,18 @@ def _pooled_and_tokens(
     return join_tokens(encoder.encode_images(pixels), encoder.encode_tokens(pixels))
 
 
-def _answer(classifier: CalibratedHead, rows: NDArray[np.floating[Any]]) -> Answer:
+def _answer(classifier: AnyClassifier, rows: NDArray[np.floating[Any]]) -> Answer:
     embeddings = rows[:, 0] if classifier.needs == "tokens" else rows[:, : classifier.encoder.dim]
-    return Answer(classifier.predict_proba(rows), np.asarray(embeddings, dtype=np.float32))
+    if isinstance(classifier, LabelClassifier):
+        said = classifier.predict_rows(rows)
+    else:
+        said = classifier.predict_proba(rows)
+    return Answer(said, np.asarray(embeddings, dtype=np.float32))
 
 
 def _shared_encoder(
     run: RunDir,
-    classifier: CalibratedHead,
+    classifier: AnyClassifier,
     settings: ServeSettings,
     encoders: dict[tuple[str, ...], DualEncoder],
 ) -> DualEncoder:
@@ -123,7 +137,7 @@ def _digest(run: RunDir) -> str:
 
 
 def _drift(
-    run: RunDir, classifier: CalibratedHead, encoder: DualEncoder, settings: ServeSettings
+    run: RunDir, classifier: AnyClassifier, encoder: DualEncoder, settings: ServeSettings
 ) -> DriftMeter:
     from cliptune.serving.training import training_reference
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cliptune.serving.decoding import BadItemError, Decoder
 from cliptune.serving.schemas import ItemError, LabelProbability, Prediction
@@ -90,17 +91,35 @@ def to_prediction(said: Said, run: ServedRun, options: PredictOptions) -> Predic
     if said.answer is None:
         assert said.error is not None, "there is one of both"
         error = ItemError(code=said.error.code, message=str(said.error))
-        return Prediction(name=said.name, labels=None, abstained=None, error=error)
+        return Prediction(name=said.name, labels=None, abstained=None, present=None, error=error)
     probabilities = said.answer.probabilities[0]
     best = np.argsort(-probabilities, kind="stable")[: options.top]
-    limit = run.threshold if options.threshold is None else options.threshold
     embedding = said.answer.embeddings[0].tolist() if options.embeddings else None
+    present = _present(probabilities, run, options)
+    limit = run.threshold if options.threshold is None else options.threshold
+    below = present is None and limit is not None and bool(probabilities[best[0]] < limit)
     return Prediction(
         name=said.name,
         labels=[
-            LabelProbability(label=run.class_names[c], probability=float(probabilities[c]))
+            LabelProbability(
+                label=run.class_names[c],
+                probability=float(probabilities[c]),
+                present=None if present is None else bool(present[c]),
+            )
             for c in best
         ],
-        abstained=limit is not None and bool(probabilities[best[0]] < limit),
+        abstained=below,
+        present=None if present is None else [run.class_names[c] for c in np.flatnonzero(present)],
         embedding=embedding,
     )
+
+
+def _present(
+    probabilities: NDArray[np.float64], run: ServedRun, options: PredictOptions
+) -> NDArray[np.bool_] | None:
+    """Return which labels are said, bool (C,); None where an image has one."""
+    if run.thresholds is None:
+        return None
+    limits = np.array(run.thresholds) if options.threshold is None else options.threshold
+    reached: NDArray[np.bool_] = probabilities >= limits
+    return reached

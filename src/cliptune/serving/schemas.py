@@ -45,7 +45,9 @@ class PredictOptions(BaseModel):
     run: str | None = Field(None, description="Which run; may be left out where there is one.")
     top: int = Field(5, ge=1, le=1000, description="How many labels of each image.")
     threshold: _Share | None = Field(
-        None, description="Abstain below this probability, instead of below the run's own."
+        None,
+        description="Abstain below this probability, or say labels from it on, instead of by the "
+        "run's own thresholds.",
     )
     embeddings: bool = Field(False, description="Give the embedding of each image too.")
 
@@ -75,6 +77,9 @@ class LabelProbability(BaseModel):
 
     label: str
     probability: _Share
+    present: bool | None = Field(
+        None, description="It reaches its threshold; said where an image may have several labels."
+    )
 
 
 class ItemError(BaseModel):
@@ -89,7 +94,12 @@ class Prediction(BaseModel):
 
     name: str | None = None
     labels: list[LabelProbability] | None = Field(None, description="The most probable first.")
-    abstained: bool | None = Field(None, description="The first is below the threshold.")
+    abstained: bool | None = Field(
+        None, description="The first is below the threshold; never where labels are several."
+    )
+    present: list[str] | None = Field(
+        None, description="All labels that reach their thresholds, where an image may have several."
+    )
     embedding: list[float] | None = None
     error: ItemError | None = None
 
@@ -121,6 +131,9 @@ class RunInfo(BaseModel):
     method: str
     class_names: list[str]
     threshold: float | None
+    thresholds: list[float] | None = Field(
+        None, description="Of each label, where an image may have several."
+    )
 
 
 class Runs(BaseModel):

@@ -57,6 +57,8 @@ class ServedRun:
         method: The head's name.
         model: The encoder's name.
         threshold: Below its probability the run abstains; None: it always answers.
+        thresholds: From which probability on each label is said to be present, (C,), where an
+            image may have several; None elsewhere.
         preprocess: From a picture to pixels.
         min_side: Pixels that a picture's shorter side must keep when it is decoded, or None.
         tower: What its images go through.
@@ -81,3 +83,4 @@ class ServedRun:
     templates: tuple[str, ...]
     logit_scale: float
     drift: DriftMeter | None = None
+    thresholds: tuple[float, ...] | None = None

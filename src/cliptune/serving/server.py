@@ -37,12 +37,15 @@ def require_server() -> None:
     """
     try:
         import fastapi
+        import httptools
         import prometheus_client
         import python_multipart
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("serve", "a server") from error
-    assert all((fastapi, python_multipart, prometheus_client, uvicorn)), "they are whole packages"
+    assert all((fastapi, httptools, prometheus_client, python_multipart, uvicorn)), (
+        "they are whole packages"
+    )
 
 
 def run_server(settings: ServeSettings, on_start: Callable[[str], None]) -> None:
@@ -88,8 +91,12 @@ def create_app_of(settings: ServeSettings) -> FastAPI:
 def _config(app: FastAPI | str, settings: ServeSettings) -> Config:
     from uvicorn import Config
 
+    from cliptune.serving.protocol import ServerProtocol
+
     return Config(
         app,
+        http=ServerProtocol,
+        ws="none",
         factory=isinstance(app, str),
         workers=settings.workers,
         log_config=None,

@@ -158,6 +158,8 @@ async def _decide(
     places = {label: place for place, label in enumerate(run.class_names)}
     if all(option in places for option in question.criteria):
         chosen = np.array([image.probabilities[0, places[one]] for one in question.criteria])
+        if run.thresholds is not None:  # labels by themselves: the odds, given that one is true
+            chosen = chosen / np.maximum(1 - chosen, np.finfo(np.float64).eps)
         # restricted to the options: the softmax over them alone
         shares_of = (
             chosen / chosen.sum() if chosen.sum() > 0 else np.full(len(chosen), 1 / len(chosen))

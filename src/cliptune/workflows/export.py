@@ -66,7 +66,8 @@ def export(
             cropped ones; both are written otherwise.
         data: Images for the certificate; those that the run was fitted on otherwise.
         images: At most so many of them.
-        limit: Smallest share of images that must get the same class as from the run.
+        limit: Smallest share of images that must get the same class as from the run; of several
+            labels an image also of answers that must be the same.
         push: ``OWNER/NAME`` on the hub, to upload a folder of the format ``hub`` to; it becomes a
             private model.
         dataset: How to read ``data``.
@@ -189,12 +190,13 @@ def _measure(
         with session.watch.stage("answering with the run") as show:
             expected = expected_answers(source, table, Path(folder), show)
         with session.watch.stage("answering with the graphs alone", "graphs") as show:
-            parity = measure_parity(graphs, expected)
+            parity = measure_parity(graphs, expected, source.preprocess)
             show(len(graphs), len(graphs))
     return parity
 
 
 def _require_agreement(parity: Sequence[GraphParity], limit: float) -> None:
+    _require_presence(parity, limit)
     worst = min(parity, key=lambda one: one.agreement.value)
     if worst.agreement.value < limit:
         raise ConversionError(
@@ -203,6 +205,18 @@ def _require_agreement(parity: Sequence[GraphParity], limit: float) -> None:
             f"differs most, by {worst.largest_difference:.2g}); nothing was exported: look at "
             "that image, or lower --limit"
         )
+
+
+def _require_presence(parity: Sequence[GraphParity], limit: float) -> None:
+    for one in parity:
+        if one.presence_agreement is not None and one.presence_agreement < limit:
+            raise ConversionError(
+                f"{one.file} says alike which labels are present in "
+                f"{percent(one.presence_agreement)} of all answers, below the limit of "
+                f"{percent(limit)} ({one.differs_most!r} differs most, by "
+                f"{one.largest_difference:.2g}); nothing was exported: look at that image, or "
+                "lower --limit"
+            )
 
 
 def _describe(
@@ -224,7 +238,7 @@ def _describe(
         files=(),
         model=classifier.encoder.name,
         fingerprint=classifier.encoder.fingerprint,
-        method=classifier.head.name,
+        method=classifier.method,
         class_names=classifier.class_names,
         reference="the run in torch, fp32",
         data=data,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
@@ -104,7 +104,7 @@ class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # 
     def forward(
         self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **_: Any
     ) -> ImageClassifierOutput:
-        """Return logits whose softmax is the calibrated probability."""
+        """Return logits; their softmax is the calibrated probability, or their sigmoid."""
         if self.config.features == "pooled":
             found = self.visual(pixel_values)
             rows = normalize(found[0] if isinstance(found, tuple) else found, dim=-1)
@@ -112,5 +112,7 @@ class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # 
             parts = both_features(self.visual, pixel_values)
             rows = torch.cat([normalize(part, dim=-1) for part in parts], dim=-1)
         logits = self.head(rows)
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        several = self.config.problem_type == "multi_label_classification"
+        measure = binary_cross_entropy_with_logits if several else cross_entropy
+        loss = None if labels is None else measure(logits, labels)
         return ImageClassifierOutput(loss=loss, logits=logits)

@@ -7,6 +7,7 @@ threshold are inside. All that is left here is to decode a file to upright RGB.
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -34,21 +35,22 @@ class Classifier:
         self.class_names: list[str] = json.loads(facts["class_names"])
         self.outputs = [output.name for output in self.session.get_outputs()]
 
-    def predict(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], bool]:
-        """Return the probabilities (C,) of one image, uint8 (H, W, 3), and whether it abstains."""
+    def predict(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Return what is said of one image, uint8 (H, W, 3): the graph's outputs by name."""
         values = self.session.run(self.outputs, {"image": np.ascontiguousarray(image)[None]})
-        found = {name: value[0] for name, value in zip(self.outputs, values, strict=True)}
-        return found["probabilities"], bool(found.get("abstained", False))
+        return {name: value[0] for name, value in zip(self.outputs, values, strict=True)}
 
 
 def main() -> None:
-    """Print the file, the most probable class, its probability, and whether it abstains."""
+    """Print file, likeliest class, its probability, and abstention or all labels present."""
     classifier = Classifier(Path(__file__).parent / "image.onnx")
     for file in sys.argv[1:]:
-        probabilities, abstained = classifier.predict(read_image(file))
-        best = int(probabilities.argmax())
-        note = "\tabstains" if abstained else ""
-        print(f"{file}\t{classifier.class_names[best]}\t{probabilities[best]:.4f}{note}")
+        said = classifier.predict(read_image(file))
+        best = int(said["probabilities"].argmax())
+        note = "\tabstains" if said.get("abstained", False) else ""
+        if "present" in said:  # an image may have several labels
+            note = "\t" + ",".join(np.array(classifier.class_names)[said["present"]])
+        print(f"{file}\t{classifier.class_names[best]}\t{said['probabilities'][best]:.4f}{note}")
 
 
 if __name__ == "__main__":
