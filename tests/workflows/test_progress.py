@@ -61,3 +61,13 @@ def test_a_training_that_is_stopped_is_taken_up_again(small_data, compute, tmp_p
     result = ct.finetune(small_data, resume=out, **asked)
     assert [record.epoch for record in result.epochs] == [0, 1, 2]
     assert ct.load_classifier(result.run, compute=compute).class_names == ("ant", "bee")
+
+
+def test_many_texts_move_the_progress(small_data, compute, tmp_path):
+    """Ten thousand labels take minutes; each batch of them is told."""
+    image = next((small_data / "val" / "ants").iterdir())
+    labels, heard = [f"number {n}" for n in range(600)], []
+    ct.predict(image, labels=labels, prompts="a {}", compute=compute, progress=heard.append)
+    texts = [e for e in heard if isinstance(e, ct.StageProgress) and e.unit == "texts"]
+    assert len({event.done for event in texts}) > 2
+    assert (texts[-1].done, texts[-1].total) == (600, 600)
