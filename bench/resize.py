@@ -44,7 +44,7 @@ def show(name, kind, preprocess, pictures):
     run = {"onnx": with_onnx, "openvino": with_openvino}[kind](preprocess)
     wanted = np.stack([preprocess(Image.fromarray(picture)) for picture in pictures])
     found = np.concatenate([run(picture[None]) for picture in pictures])
-    one = compare_pixels(found, wanted, len(pictures))
+    one = compare_pixels(found, wanted, [p.shape[1::-1] for p in pictures])
     shares = f"{one.n_sizes} | {one.equal:.3%} | {one.within_one:.4%}"
     levels = f"{one.mean_difference:.5f} | {one.largest_difference}"
     print(f"| {name} | {kind} | {shares} | {levels} |", flush=True)

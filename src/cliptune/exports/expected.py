@@ -39,13 +39,13 @@ def expected_answers(
     Raises:
         BadImageError: One cannot be read.
     """
-    files, pixels, sizes = [], [], set()
+    files, pixels, sizes = [], [], []
     for row, image in enumerate(table.sources):
         data = image.read()
         files.append(folder / f"{row}")
         files[-1].write_bytes(data)
         picture = decode_image(data, name=image.location)
-        sizes.add(picture.size)
+        sizes.append(picture.size)
         pixels.append(source.preprocess(picture))
         progress(row + 1, len(table))
     stacked = np.stack(pixels)
@@ -59,5 +59,5 @@ def expected_answers(
         embeddings=embeddings,
         threshold=threshold,
         thresholds=None if thresholds is None else np.array(thresholds),
-        n_sizes=len(sizes),
+        sizes=tuple(sizes),
     )

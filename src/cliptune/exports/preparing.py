@@ -5,6 +5,7 @@ It knows graphs and transforms, and nothing about towers or heads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,7 @@ class ResizeParity:
     """The pixels that a graph gives its tower, held against Pillow's.
 
     Attributes:
+        n: Images.
         n_sizes: Different widths and heights among the images.
         equal: Share of levels, one a pixel and channel, that are the same.
         within_one: Share of levels that differ by at most one of 255.
@@ -32,6 +34,7 @@ class ResizeParity:
         largest_difference: In levels.
     """
 
+    n: int
     n_sizes: int
     equal: float
     within_one: float
@@ -70,16 +73,17 @@ def write_preparing_graph(
 
 
 def compare_pixels(
-    found: NDArray[np.uint8], wanted: NDArray[np.uint8], n_sizes: int
+    found: NDArray[np.uint8], wanted: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]
 ) -> ResizeParity:
-    """Hold pixels (N, 3, h, w) against Pillow's."""
+    """Hold pixels (N, 3, h, w) against Pillow's, of images of these widths and heights."""
     counts = np.zeros(256, dtype=np.int64)
     for one, other in zip(found, wanted, strict=True):
         apart = np.abs(one.astype(np.int16) - other)
         counts += np.bincount(apart.ravel(), minlength=256)
     shares = counts / counts.sum()
     return ResizeParity(
-        n_sizes=n_sizes,
+        n=len(found),
+        n_sizes=len(set(sizes[: len(found)])),
         equal=float(shares[0]),
         within_one=float(shares[:2].sum()),
         mean_difference=float(shares @ np.arange(256)),
