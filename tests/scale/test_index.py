@@ -8,7 +8,7 @@ import pytest
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
 from cliptune.errors import RunError
-from cliptune.scale.index import build_index, iterate_vectors, search_index
+from cliptune.scale.index import build_index, iterate_vectors, nearest, search_index
 from cliptune.scale.plan import read_plan
 
 
@@ -47,6 +47,30 @@ def test_a_text_finds_what_brute_force_finds(job, capsys):
     cosines = np.sort(vectors @ query)[::-1][:5]
     np.testing.assert_allclose([one["similarity"] for one in result["found"]], cosines, atol=1e-5)
     assert [one["class_name"] for one in result["found"]] == ["bee"] * 5
+
+
+def test_texts_find_their_images_from_where_texts_lie():
+    """Images in one narrow cone, texts in another: a graph over the first misses many."""
+    usearch = pytest.importorskip("usearch.index", reason="needs usearch")
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=128)
+    images, texts = (
+        (factor * centre + rng.normal(size=(n, 128))).astype(np.float32)
+        for factor, n in ((2.5, 3000), (-0.5, 40))
+    )
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    index = usearch.Index(ndim=128, metric="cos", dtype="f32")
+    index.add(np.arange(len(images)), images)
+    wanted = [set(np.argsort(-(images @ text))[:10].tolist()) for text in texts]
+
+    def recall(find):
+        return np.mean(
+            [len(set(find(text)) & own) / 10 for text, own in zip(texts, wanted, strict=True)]
+        )
+
+    assert recall(lambda text: index.search(text, 10).keys.tolist()) < 0.9
+    assert recall(lambda text: nearest(index, text, 10)[0]) == 1
+    assert recall(lambda text: nearest(index, text, 10, compare_up_to=0)[0]) > 0.95
 
 
 def test_an_image_finds_itself(job, data_root, capsys):
