@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import data_parser, model_folder, target, write
+from harness import data_parser, half, model_folder, target, write
 
 CACHE = Path(tempfile.gettempdir()) / "cliptune-bench-cache"
 
@@ -70,7 +70,7 @@ def main():
     texts = [f"a photo of thing {i}, number {i % 97} of its kind" for i in range(options.texts)]
     models = {
         "lite, fp32": ("lite", "fp32"),
-        "ViT-B/32, bf16": (str(model_folder()), "bf16"),
+        f"ViT-B/32, {half()}": (str(model_folder()), half()),
     }
     rows, targets = [], []
     for name, (model, precision) in models.items():

@@ -133,12 +133,25 @@ def machine():
     return f"{this_machine()}, Python {platform.python_version()}"
 
 
+def half():
+    """Return the format that this processor multiplies in: bf16, or fp32 where it has none."""
+    from cliptune.encoders.engines.machine import this_machine
+
+    return "bf16" if this_machine().bf16 else "fp32"
+
+
+def result_path(name, ending):
+    """Return where a result is kept: processors without bf16 have files of their own."""
+    return RESULTS / f"{name}{'' if half() == 'bf16' else '_without_bf16'}.{ending}"
+
+
 def write(name, facts, targets, rows):
     """Write JSON and Markdown into ``bench/results`` and print the table."""
     RESULTS.mkdir(exist_ok=True)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"benchmark": name, "machine": machine(), "when": when, **facts, "targets": targets}
-    (RESULTS / f"{name}.json").write_text(json.dumps({**record, "rows": rows}, indent=2) + "\n")
+    kept = json.dumps({**record, "rows": rows}, indent=2) + "\n"
+    result_path(name, "json").write_text(kept)
     lines = [f"# {name}", "", f"{record['machine']}, {when}. {facts.get('about', '')}", ""]
     lines += ["| what | way | median | range | unit |", "|---|---|---|---|---|"]
     for row in rows:
@@ -151,7 +164,7 @@ def write(name, facts, targets, rows):
         found = f"{t['median']:.3g} {t['unit']} | {t['low']:.3g} to {t['high']:.3g}"
         lines.append(f"| {t['name']} | {found} | {t['target']:g} | {'yes' if t['met'] else 'no'} |")
     text = "\n".join(lines) + "\n"
-    (RESULTS / f"{name}.md").write_text(text)
+    result_path(name, "md").write_text(text)
     print(text, flush=True)
 
 
@@ -191,6 +204,6 @@ def data_parser(about):
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     default = os.environ.get("CLIPTUNE_TEST_DATA", str(ROOT.parent.parent / "shared" / "data"))
     parser.add_argument("data", nargs="?", default=default, help="folder of the data sets")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few images, one run: does it work")
     return parser

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-from harness import RESULTS, ROOT, data_parser, machine
+from harness import ROOT, data_parser, machine, result_path
 
 NAMES = ("peak", "embed", "zero_shot", "start", "scaling", "guard")
 
@@ -20,12 +20,12 @@ def main():
     lines = [f"# Targets on {machine()}", ""]
     lines += ["| benchmark | target | found | range | wanted | met |", "|---|---|---|---|---|---|"]
     for name in NAMES:
-        for t in json.loads((RESULTS / f"{name}.json").read_text())["targets"]:
+        for t in json.loads(result_path(name, "json").read_text())["targets"]:
             found = f"{t['median']:.3g} {t['unit']} | {t['low']:.3g} to {t['high']:.3g}"
             met = "yes" if t["met"] else "no"
             lines.append(f"| {name} | {t['name']} | {found} | {t['target']:g} | {met} |")
     text = "\n".join(lines) + "\n"
-    (RESULTS / "README.md").write_text(text)
+    result_path("README", "md").write_text(text)
     print(text)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import (
     Worker,
     data_parser,
+    half,
     model_folder,
     peers_python,
     picture_files,
@@ -40,13 +41,13 @@ def main():
     options = data_parser(__doc__).parse_args()
     (image,), _ = picture_files(options.data, 1, 1)
     runs = 1 if options.quick else options.runs
-    Worker("ours:openvino:bf16:vit").close()  # the graphs
+    Worker(f"ours:openvino:{half()}:vit").close()  # the graphs
     commands = {
         "ours, lite": [sys.executable, "-m", "cliptune", "predict", image, "--labels", "ant,bee",
                        "--engine", "openvino"],
         "ours, ViT-B/32": [sys.executable, "-m", "cliptune", "predict", image, "--labels",
                            "ant,bee", "--model", str(model_folder()), "--engine", "openvino",
-                           "--precision", "bf16"],
+                           "--precision", half()],
         "script, open_clip": [str(peers_python("peers")), "-c", SCRIPT, image],
     }  # fmt: skip
     seconds = {way: [] for way in commands}

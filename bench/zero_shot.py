@@ -13,9 +13,9 @@ that has other work it tells more than the clock.
 
 import sys
 
-from harness import Worker, data_parser, picture_files, rate_row, ratio, target, write
+from harness import Worker, data_parser, half, picture_files, rate_row, ratio, target, write
 
-OURS, OPENAI, PACKAGE = "ours:openvino:bf16:vit", "openai-clip", "clip-benchmark"
+OURS, OPENAI, PACKAGE = f"ours:openvino:{half()}:vit", "openai-clip", "clip-benchmark"
 BATCH = 64
 KINDS = {"seconds": "images/s", "processor_seconds": "images a second of one core"}
 

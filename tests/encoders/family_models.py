@@ -74,13 +74,22 @@ def byte_pairs(special):
 
 
 def make(
-    name: str, folder: Path, *, seed: int = 0, scale: float = 10.0, bias: float = -2.0
+    name: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    scale: float = 10.0,
+    bias: float = -2.0,
+    context: int | None = None,
 ) -> Small:
     """Save a small random model of a family with its processor."""
     import transformers
 
     build = _BUILDERS[name]
     tokenizer, config, image_processor, padding = build(folder)
+    if context is not None:
+        config.text_config.max_position_embeddings = context
+        padding["max_length"] = context
     if name == "siglip-of-siglip2":
         name = "siglip"
     kinds = {

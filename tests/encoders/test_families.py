@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from family_models import FAMILIES
+from family_models import FAMILIES, make
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import normalize
@@ -65,6 +65,17 @@ def test_rows_and_logits_are_those_of_transformers(small_family, pictures, name)
     np.testing.assert_allclose(found, logits, atol=1e-4)
     assert np.abs(images[0] @ images[1]) < 0.999, "the weights tell pictures apart"
     assert encoder.score == transformers_families()[name].score
+
+
+def test_a_shorter_context_is_the_models_own(pictures, tmp_path):
+    """The published so400m-patch14-224 has 16 positions."""
+    model = make("siglip", tmp_path / "short", context=16)
+    encoder = load_encoder(str(model.folder), device="cpu", precision="fp32")
+    assert encoder.context_length == 16
+    texts = ["a photo of an ant.", "a bee on a flower"]
+    np.testing.assert_allclose(
+        encoder.encode_texts(texts), theirs(model, pictures, texts)[1], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["siglip", "siglip2"])

@@ -99,7 +99,12 @@ def test_an_altered_record_is_refused(job, tmp_path):
     with pytest.raises(RunError, match="was altered"):
         read_plan(again)
     shutil.copy(job[0] / "job.json", again)
-    (again / "index.usearch").write_bytes(b"x" * 100)
+    whole = (again / "index.usearch").read_bytes()
+    one_number = whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:]  # of one vector
+    for altered in (b"x" * 100, one_number):
+        (again / "index.usearch").write_bytes(altered)
+        with pytest.raises(RunError, match="cut or altered"):
+            search_index(again, np.ones(384, np.float32), 3)
     with pytest.raises(RunError, match="cut or altered"):
         search_index(again, np.ones(384, np.float32), 3)
     (again / "manifest.json").unlink()

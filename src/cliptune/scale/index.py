@@ -31,6 +31,7 @@ __all__ = ["Neighbour", "build_index", "iterate_vectors", "nearest", "search_ind
 _INDEX, _FACTS = "index.usearch", "index.json"
 _ALL = 200_000  # vectors that are all compared: about a tenth of a second
 _CANDIDATES = 2048
+_READ_WHOLE = 1 << 30  # bytes of an index, up to which its digest is compared at every search
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,13 @@ def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Pat
     with atomic_path(folder / _INDEX) as temporary:
         index.save(str(temporary))
     with atomic_path(folder / _FACTS) as temporary:
-        n_bytes = (folder / _INDEX).stat().st_size
-        facts = {"job": manifest["job"], "rows": done, "dim": int(index.ndim), "bytes": n_bytes}
+        facts = {
+            "job": manifest["job"],
+            "rows": done,
+            "dim": int(index.ndim),
+            "bytes": (folder / _INDEX).stat().st_size,
+            "sha256": file_digest(folder / _INDEX),
+        }
         temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
     return folder / _INDEX, done, int(index.ndim)
 
@@ -123,8 +129,7 @@ def search_index(folder: Path, vector: NDArray[np.float32], n: int) -> list[Neig
             f"the query has {len(vector)} dimensions and the index {facts.get('dim')}; search with "
             "the model that embedded"
         )
-    if facts.get("bytes") != (folder / _INDEX).stat().st_size:
-        raise RunError(f"the index in {str(folder)!r} was cut or altered; build it again")
+    _require_own_bytes(folder / _INDEX, facts)
     try:
         index = usearch.Index.restore(str(folder / _INDEX), view=True)
     except (RuntimeError, ValueError, OSError) as error:
@@ -132,6 +137,20 @@ def search_index(folder: Path, vector: NDArray[np.float32], n: int) -> list[Neig
     rows, cosines = nearest(index, vector, n)
     known = _rows(folder, manifest, rows)
     return [Neighbour(known[row], cosine) for row, cosine in zip(rows, cosines, strict=True)]
+
+
+def _require_own_bytes(path: Path, facts: Mapping[str, Any]) -> None:  # Any: plain JSON values
+    """Make sure that an index is the one that was built: usearch follows its numbers unchecked.
+
+    Raises:
+        RunError: It was cut or altered. Of a large one, which would take long to read, only the
+            size is compared.
+    """
+    n_bytes = path.stat().st_size
+    if facts.get("bytes") != n_bytes or (
+        n_bytes <= _READ_WHOLE and facts.get("sha256") != file_digest(path)
+    ):
+        raise RunError(f"the index in {str(path.parent)!r} was cut or altered; build it again")
 
 
 def nearest(

@@ -22,7 +22,7 @@ FAMILY = TransformersFamily(
     examples=("hf-hub:google/siglip2-base-patch16-224", "hf-hub:google/siglip-base-patch16-224"),
     cleaning="the tokenizer's own; lower case where the vocabulary is Gemma's (SigLIP 2)",
     context=64,
-    padding="always to 64, on the side that the tokenizer says",
+    padding="always to the whole context, on the side that the tokenizer says",
     mask="none: every position sees all, padding included, unless the tokenizer gives a mask",
     pooling="text: last position and a linear layer; image: attention pooling",
     scale="learned factor and learned bias",
@@ -33,8 +33,8 @@ FAMILY = TransformersFamily(
     std=(0.5, 0.5, 0.5),
     licence="Apache-2.0",
     paper="2303.15343, 2502.14786",
-    special="texts that are not padded to 64 get other rows; scores near 0 are no fault: each "
-    "label is judged on its own",
+    special="texts that are not padded to the context (64; 16 of so400m-patch14-224) get other "
+    "rows; scores near 0 are no fault: each label is judged on its own",
     prompt="This is a photo of {}.",
     model_class="SiglipModel",
     config_class="SiglipConfig",

@@ -13,7 +13,7 @@ FAMILY = TransformersFamily(
     examples=("hf-hub:google/siglip2-base-patch16-naflex",),
     cleaning="the tokenizer's own: lower case (punctuation stays)",
     context=64,
-    padding="always to 64, on the side that the tokenizer says",
+    padding="always to the whole context, on the side that the tokenizer says",
     mask="texts: none, padding is seen, unless the tokenizer gives a mask; patches: those of the "
     "picture alone",
     pooling="text: last position and a linear layer; image: attention pooling",
