@@ -22,7 +22,7 @@ from cliptune.heads.balance import Balance, check_balance
 from cliptune.heads.build import make_head
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
-from cliptune.selection.cross_validation import cross_validate, favoured, held_out_loss
+from cliptune.selection.cross_validation import MANY, cross_validate, favoured, held_out_loss
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
 from cliptune.selection.methods import affordable, check_criterion
@@ -108,7 +108,13 @@ def choose_methods(
     if task.groups is not None:
         groups = join_groups(groups, task.groups[rows])
     folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
-    compared, notes = affordable(methods, len(rows))
+    compared, notes = affordable(
+        methods,
+        len(rows),
+        n_classes=pool.n_classes,
+        dim=pool.columns(pool.all_features[-1]).shape[1],
+        n_fits=len(folds.held) * (1 if len(rows) > MANY else len(pool.all_features)),
+    )
     total = len(dict.fromkeys(("zero-shot", *compared)))
     held = _HeldOut(task, rows, pool, folds, select)
     if not len(folds.rows):

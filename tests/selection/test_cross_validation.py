@@ -13,6 +13,7 @@ from cliptune.selection.candidates import Candidate, best_setting
 from cliptune.selection.cross_validation import cross_validate, favoured
 from cliptune.selection.folds import plan_folds
 from cliptune.selection.linear_paths import linear_heads
+from cliptune.selection.methods import COMPARED, affordable
 from cliptune.selection.refitted import refitted
 from cliptune.selection.subspace import span
 
@@ -184,3 +185,12 @@ def test_balanced_answers_are_those_of_balanced_heads_fitted_without_the_held_im
         1
     ]
     assert "balance" not in plain.options
+
+
+def test_what_would_take_long_is_not_compared_and_it_is_said():
+    kept, notes = affordable(COMPARED, 20_000, n_classes=5_000, dim=1664)
+    assert kept == ["zero-shot", "prototype", "discriminant"]
+    assert "they keep every image and there are 20,000: knn, cache" in notes[0]
+    assert "5,000 classes would take them about 37 minutes: linear, blend" in notes[1]
+    assert affordable(COMPARED, 10_000, n_classes=100, dim=1664, n_fits=15) == (list(COMPARED), [])
+    assert affordable(["linear"], 20_000, n_classes=5_000, dim=1664) == (["linear"], [])

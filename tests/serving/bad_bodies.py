@@ -152,6 +152,9 @@ def wrong_json():
         for value in values:
             body = json.dumps({"images": [good], name: value}).encode()
             yield Bad(f"JSON {name}={value!r}", body, JSON, 422)
+    for name, values in TEXTS_FOR_NUMBERS.items():
+        for value in values:
+            yield Bad(f"JSON {name}={value!r}", in_json(picture(), **{name: value}), JSON, 422)
     for value in ("none", "", "../model", "a" * 5000):
         body = json.dumps({"images": [good], "run": value}).encode()
         yield Bad(f"JSON run={value[:9]!r}", body, JSON, 404)
@@ -164,6 +167,10 @@ OPTIONS = {
     "run": (1, [], {}),
     "what": (1, None),
 }
+
+
+# Fine in a form, where all are texts.
+TEXTS_FOR_NUMBERS = {"top": ("2", True), "threshold": ("0.5", True), "embeddings": (0, "true")}
 
 
 def part(data, filename=None, field="files", *, end=True):

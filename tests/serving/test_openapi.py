@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("schemathesis", reason="needs schemathesis")
 
 
-def test_schemathesis_finds_no_failure(start_server, fitted):
+def test_schemathesis_finds_no_failure(start_server, fitted, tmp_path):
     server = start_server(f"insects={fitted.run}")
     program = shutil.which("schemathesis", path=Path(sys.executable).parent)
     document = f"http://127.0.0.1:{server.port}/openapi.json"
@@ -30,6 +30,7 @@ def test_schemathesis_finds_no_failure(start_server, fitted):
         ],  # an example knows no run's name
         capture_output=True,
         text=True,
+        cwd=tmp_path,  # it keeps what it found
     )
     assert done.returncode == 0, done.stdout[-6000:]
     assert server.get("/ready").status == 200

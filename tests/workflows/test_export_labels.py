@@ -86,10 +86,10 @@ def test_the_graph_says_which_labels_are_present(exported, photographs, said):
 def test_other_formats_answer_the_same(fitted_labels, label_compute, tmp_path):
     pytest.importorskip("openvino", reason="needs cliptune[export]")
     pytest.importorskip("transformers", reason="needs transformers")
-    given = {"compute": label_compute, "images": 12, "limit": 0.9}
+    given = {"compute": label_compute, "images": 5, "limit": 0.9}
     whole = ct.export(fitted_labels, out=tmp_path / "ir", format="openvino", **given)
     assert whole.agreement == 1
-    assert min(one.presence_agreement for one in whole.graphs) >= 0.98
+    assert min(one.presence_agreement for one in whole.graphs) >= 0.9
     hub = ct.export(fitted_labels, out=tmp_path / "hub", format="hub", **given)
     assert hub.graphs[0].presence_agreement >= 0.9  # its resize is another
     assert hub.graphs[0].mean_difference < 0.05

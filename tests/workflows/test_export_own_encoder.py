@@ -71,8 +71,10 @@ def test_a_trained_encoder_leaves_as_graphs(method, train, images, compute, tmp_
     assert names == ["ant", "bee"]
     np.testing.assert_allclose(found, said, atol=0.05 * spread + 1e-4)
 
+    if method != "full":
+        return  # OpenVINO reads the same graph
     pytest.importorskip("openvino", reason="needs cliptune[export]")
-    result = ct.export(run, out=tmp_path / "ir", format="openvino", images=4, compute=compute)
+    result = ct.export(run, out=tmp_path / "ir", format="openvino", images=3, compute=compute)
     assert {one.file for one in result.graphs} == {"image.xml", "pixels.xml"}
     assert result.agreement == 1
     assert result.largest_difference < 0.02

@@ -24,9 +24,9 @@ from cliptune.selection.refitted import refitted
 from cliptune.selection.subspace import Subspace, span
 from cliptune.system.usage import Usage
 
-__all__ = ["cross_validate", "favoured", "held_out_loss"]
+__all__ = ["MANY", "cross_validate", "favoured", "held_out_loss"]
 
-_MANY = 12_000  # images, from which on linear learns from the features that suit discriminants
+MANY = 12_000  # images, from which on linear learns from the features that suit discriminants
 _SHOWN = 2.0  # standard errors
 
 
@@ -58,7 +58,7 @@ def cross_validate(
         features = pool.all_features if on_features(method) else (_elsewhere(method),)
         if wanted is not None and method != "zero-shot":
             features = ("both" if wanted == "trunk" else wanted,)
-        elif method == "linear" and len(pool.labels) > _MANY:
+        elif method == "linear" and len(pool.labels) > MANY:
             # Of many images each would take long: those that suit discriminants.
             features = (favoured(answers("discriminant"), pool, folds).features,)
         return [_candidate(pool, folds, method, one, own, subspace) for one in features]

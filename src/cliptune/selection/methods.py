@@ -50,6 +50,10 @@ _ON_FEATURES = ("prototype", "discriminant", "linear", "blend")
 TRAINED = ("linear-sgd", "dual-linear", "attention")
 _KEEPS_IMAGES = ("knn", "cache")
 _MOST_KEPT = 12_000
+_ITERATED = ("linear", "blend")
+_PASSES = 330  # over the images, for all penalties, from the texts and from nothing
+_PRODUCTS_A_MINUTE = 6e12  # floating point, of two cores
+_MOST_MINUTES = 15
 
 
 def check_criterion(name: str) -> None:
@@ -80,16 +84,35 @@ def on_features(method: str) -> bool:
     return method in _ON_FEATURES
 
 
-def affordable(methods: Sequence[str], n: int) -> tuple[list[str], list[str]]:
-    """Return the methods worth comparing for n images, and a sentence for those left out."""
-    out = [name for name in methods if name in _KEEPS_IMAGES and n > _MOST_KEPT]
-    if not out or len(methods) == len(out):
-        return list(methods), []
-    note = (
-        f"not compared, because they keep every image and there are {n:,}: {', '.join(out)}; name "
-        "one as --method to fit it"
-    )
-    return [name for name in methods if name not in out], [note]
+def affordable(
+    methods: Sequence[str], n: int, *, n_classes: int = 2, dim: int = 512, n_fits: int = 1
+) -> tuple[list[str], list[str]]:
+    """Return the methods worth comparing, and a sentence for each reason to leave some out.
+
+    Args:
+        methods: Names in ``METHODS``; one alone stays, whatever it takes.
+        n: Images.
+        n_classes: C.
+        dim: Columns of the features.
+        n_fits: How often a part of the images is learned from: folds times kinds of features.
+    """
+    minutes = _PASSES * 4 * n * n_classes * dim * n_fits / _PRODUCTS_A_MINUTE
+    reasons = {
+        f"they keep every image and there are {n:,}": _KEEPS_IMAGES if n > _MOST_KEPT else (),
+        f"{n:,} images of {n_classes:,} classes would take them about {minutes:,.0f} minutes": (
+            _ITERATED if minutes > _MOST_MINUTES else ()
+        ),
+    }
+    kept, notes = list(methods), []
+    for reason, names in reasons.items():
+        out = [name for name in kept if name in names]
+        if not out or len(kept) == len(out):
+            continue
+        kept = [name for name in kept if name not in out]
+        notes.append(
+            f"not compared, because {reason}: {', '.join(out)}; name one as --method to fit it"
+        )
+    return kept, notes
 
 
 def needed_rows(method: str, options: Mapping[str, Any]) -> set[str]:  # Any: arguments of a head
