@@ -173,7 +173,7 @@ def test_balanced_answers_are_those_of_balanced_heads_fitted_without_the_held_im
         whole, vectors=whole.vectors[kept], trunk=whole.trunk[kept], labels=whole.labels[kept],
         balance=balance,
     )  # fmt: skip
-    folds = folds_of(pool)
+    folds = folds_of(pool).first_repeat()
     *_, candidates = cross_validate(pool, folds, ["linear"], options={})
     for candidate in candidates:
         assert candidate.options["balance"] == balance
