@@ -11,6 +11,14 @@ WORDS = [
     "a", "photo", "of", "this", "is", "an", "the", "ant", "bee", "insect", "flower", "cat", "dog",
     "bird", "blue", "red", "two", "on", "leaf", ".", ",", "!", "'", "n", "t", "e", "s",
 ]  # fmt: skip
+# In the language of the models and not, with blanks, capitals and marks.
+TEXTS = [
+    "This is a photo of an ant.",
+    "a photo of a bee",
+    "  Two   blue BIRDS!",
+    "it's a cat, isn't it?",
+    "\u8702 and na\u00efve \U0001f41d",
+]
 BLOCK = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
 }  # fmt: skip

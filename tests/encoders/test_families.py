@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from family_models import FAMILIES, make
+from family_models import FAMILIES, TEXTS, make
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import normalize
@@ -21,14 +21,6 @@ from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.families import transformers_families
 from cliptune.encoders.model_config import rebuild_encoder
 from cliptune.encoders.native_patches import grid_of, native_grid, pack_patches
-
-TEXTS = [
-    "This is a photo of an ant.",
-    "a photo of a bee",
-    "  Two   blue BIRDS!",
-    "it's a cat, isn't it?",
-    "\u8702 and na\u00efve \U0001f41d",
-]
 
 
 @pytest.fixture(scope="module")

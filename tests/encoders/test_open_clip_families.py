@@ -4,6 +4,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from family_models import TEXTS
 from open_clip_models import OPEN_CLIP_FAMILIES, open_clip_rows
 from PIL import Image
 
@@ -14,13 +15,6 @@ from cliptune.encoders.engines.runtimes import open_graph
 from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.families import OpenClipFamily, families
 
-TEXTS = [
-    "This is a photo of an ant.",
-    "a photo of a bee",
-    "  Two   blue BIRDS!",
-    "it's a cat, isn't it?",
-    "\u8702 and na\u00efve \U0001f41d",
-]
 # One of each kind; ``scripts/models.py`` converts all.
 CONVERTED = [
     *(("openvino", "image", n) for n in ("coca", "eva", "mobileclip2", "pe_core", "vitamin")),

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
     from rich.console import Console, ConsoleOptions
 
-__all__ = ["HELP_ALL", "further", "take_help_all"]
+__all__ = ["further", "take_help_all"]
 
-HELP_ALL = "--help-all"
+_HELP_ALL = "--help-all"
 _whole: ContextVar[bool] = ContextVar("whole", default=False)
 
 
 def take_help_all(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ``--help`` for ``--help-all``, and remember which it was."""
-    _whole.set(HELP_ALL in arguments)
-    return ["--help" if word == HELP_ALL else word for word in arguments]
+    _whole.set(_HELP_ALL in arguments)
+    return ["--help" if word == _HELP_ALL else word for word in arguments]
 
 
 def further(title: str) -> Group:
@@ -46,4 +46,4 @@ class _Counted:
             DefaultFormatter()(console, options, panel)
             return
         n = len(panel.entries)
-        console.print(f"{panel.title}: {n} more option{'s' * (n != 1)}, listed by {HELP_ALL}")
+        console.print(f"{panel.title}: {n} more option{'s' * (n != 1)}, listed by {_HELP_ALL}")
