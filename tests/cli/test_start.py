@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -101,3 +102,35 @@ def test_help_takes_little_time():
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user
     assert spent - before.children_system < 1.5
+
+
+def test_ctrl_c_that_falls_into_a_finaliser_still_ends_the_command():
+    """Python drops what a finaliser raises; the command must not run on."""
+    code = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cliptune import cli
+
+class Closes:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def build_app():
+    def work(words, **options):
+        it = Closes()
+        del it
+        print("lost", flush=True)
+        time.sleep(60)
+    return work
+
+cli.build_app = build_app
+sys.argv = ["cliptune", "models"]
+cli.main()
+"""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "lost\n"), done.stderr
+    assert done.stderr == "cliptune: interrupted\n"
+    assert time.monotonic() - began < 40

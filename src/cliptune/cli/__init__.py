@@ -20,6 +20,7 @@ from cliptune import __version__
 from cliptune.cli.help_pages import take_help_all
 from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
 from cliptune.system.escaping import for_terminal
+from cliptune.system.interrupts import repeat_lost_interrupts
 from cliptune.system.redaction import hide_passwords
 
 __all__ = ["build_app", "main", "run_command_line"]
@@ -72,6 +73,7 @@ def build_app() -> App:
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    repeat_lost_interrupts()
     sys.exit(run_command_line(sys.argv[1:]))
 
 
