@@ -1,6 +1,7 @@
 """What fits into a budget, and what is said of what does not."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -182,12 +183,38 @@ def test_five_minutes_on_two_idle_cores_are_enough_for_training_and_its_map(subj
 def test_what_does_not_fit_at_first_waits_for_what_the_others_leave(subject, tmp_path):
     """Sections are quicker here than the constants say: there is time for training in the end."""
     slow = TrainingSpeed(step=0.5, image=0.2, forward=0.08)
-    machine = Machine(subject, tmp_path, budget=210, pace=0.2, speed=slow).run()
+    machine = Machine(subject, tmp_path, budget=190, pace=0.2, speed=slow).run()
     assert machine.waited[:1] == ["fine-tuning"]
     names = [step.name for step in machine.steps]
     assert names.index("fine-tuning") > names.index("map")
     assert "fine-tuning" not in machine.left_out
     assert names[-1] == "ship"
+
+
+def test_what_is_left_out_says_what_it_needs_and_what_is_left(subject, tmp_path):
+    slow = TrainingSpeed(step=0.5, image=0.2, forward=0.08)
+    machine = Machine(subject, tmp_path, budget=130, pace=0.4, speed=slow).run()
+    for name, least in (("fine-tuning", 70), ("beyond", 60)):
+        found = re.fullmatch(
+            r"the shortest training.* about ([\d.]+) (s|min) here, and ([\d.]+) s of the budget "
+            "are left for it",
+            machine.left_out[name],
+        )
+        assert found, machine.left_out
+        needed = float(found[1]) * {"s": 1, "min": 60}[found[2]]
+        assert needed > max(least, float(found[3]))
+
+
+def test_a_short_training_has_a_map_of_fewer_images(subject, tmp_path):
+    slow = TrainingSpeed(step=0.5, image=0.2, forward=0.08)
+    drawn = []
+    for budget in (210, 3600):
+        machine = Machine(subject, tmp_path / str(budget), budget=budget, pace=0.2, speed=slow)
+        (step,) = (step for step in machine.run().steps if step.name == "fine-tuning")
+        assert step.left_out is None
+        drawn.append(step.settings["map_images"])
+    assert 100 <= drawn[0] <= 150
+    assert drawn[1] == 500
 
 
 def test_a_study_that_is_started_again_decides_as_before(subject, tmp_path):

@@ -28,7 +28,7 @@ Json = dict[str, Any]  # Any: plain JSON values
 _MAP_IMAGES = 2000
 _LEAST_RATES = 10  # seconds
 _OVERHEAD = 5.0  # starting the program, writing the report
-_MARGIN = 0.88  # of what is left may be planned away
+_MARGIN, _LAST_MARGIN = 0.88, 0.95  # of what is left may be planned away, and before the last
 # In this order sections are kept when not all fit.
 _RANKS = {name: spec.rank for name, spec in SECTIONS.items() if spec.rank is not None}
 _PRIORITY = tuple(sorted(_RANKS, key=lambda name: _RANKS[name]))
@@ -97,7 +97,8 @@ class Planner:
             names: These, in the order in which they come.
             clock: The time that is left, and what is known of it.
         """
-        room = _MARGIN * (clock.seconds_left - _OVERHEAD)
+        margin = _MARGIN if set(names) - MOVES_WEIGHTS - {"map-after", "ship"} else _LAST_MARGIN
+        room = margin * (clock.seconds_left - _OVERHEAD)
         steps = self._plan_fixed(names, clock, room)
         room -= sum(step.seconds for step in steps.values() if step.left_out is None)
         sizes = self._sizes(clock)
@@ -110,7 +111,7 @@ class Planner:
                     steps[name], used = add_moving(steps[name], sizes, allowance, self.problem)
                 else:
                     steps[name] = (
-                        plan_training(name, sizes, allowance)
+                        plan_training(name, sizes, allowance, room=room)
                         if sizes
                         else Step(name, 0.0, {}, self.problem)
                     )

@@ -10,14 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from cliptune.studies.step import Step
-from cliptune.studies.training_budget import Sizes, fit_training
+from cliptune.studies.training_budget import Sizes, fit_training, left_for
+from cliptune.system.formatting import duration
 
 __all__ = ["MOVES_WEIGHTS", "MOVING_BATCH", "add_moving", "allot", "plan_training"]
 
 Json = dict[str, Any]  # Any: plain JSON values
 
 MOVING_BATCH = 32
-_AFTER_IMAGES = 500
+_AFTER_IMAGES, _FEWEST_AFTER = 500, 100
+_AFTER_SHARE = 0.1  # of the time of a short training that its map may take
 # Shares of what the others leave; where it is not enough for all, the first ones have it.
 _SHARES = {"fine-tuning": 0.45, "beyond": 0.35, "rates": 0.2}
 MOVES_WEIGHTS = frozenset(_SHARES)
@@ -32,11 +34,7 @@ def allot(names: Sequence[str], sizes: Mapping[str, Sizes], room: float) -> dict
     The sweep of moving weights is a part of a section that is done anyway; it takes part where
     its share is enough, and not at the cost of the others.
     """
-    least = {
-        "fine-tuning": min((_least_training(s) + _drawn(s) for s in sizes.values()), default=0.0),
-        "beyond": min((_least_training(s) for s in sizes.values()), default=0.0),
-        "rates": min((_least_moving(s) for s in sizes.values()), default=0.0),
-    }
+    least = {name: min(map(_LEAST[name], sizes.values()), default=0.0) for name in names}
     kept: list[str] = []
     whole = sum(_SHARES[name] for name in names)
     for name in (name for name in _SHARES if name in names):
@@ -48,14 +46,23 @@ def allot(names: Sequence[str], sizes: Mapping[str, Sizes], room: float) -> dict
     return {name: least[name] + rest * _SHARES[name] / shares for name in kept}
 
 
-def plan_training(name: str, sizes: Mapping[str, Sizes], allowance: float) -> Step:
+def plan_training(name: str, sizes: Mapping[str, Sizes], allowance: float, *, room: float) -> Step:
     """Fit one of the sections ``fine-tuning`` and ``beyond`` into a time.
 
     Args:
         name: The section.
         sizes: By encoder that can be trained, at least one.
-        allowance: Seconds.
+        allowance: Seconds; 0 where the least it needs is more than there is room for.
+        room: Seconds that are left for all sections of this kind.
     """
+    if not allowance:
+        needed = min(map(_LEAST[name], sizes.values()))
+        its_map = ", its map" if name == "fine-tuning" else ""
+        reason = (
+            f"the shortest training{its_map} and its turn on the locked test take about "
+            f"{duration(needed)} here, and {left_for(room)}"
+        )
+        return Step(name, 0.0, {}, reason, waits=True)
     planner = _plan_fine_tuning if name == "fine-tuning" else _plan_beyond
     return planner(sizes, allowance)
 
@@ -83,9 +90,9 @@ def _least_training(size: Sizes) -> float:
     return size.least_seconds + _tested(size)
 
 
-def _drawn(size: Sizes) -> float:
-    """Return the seconds of embedding what the map afterwards shows."""
-    return min(size.n_val, _AFTER_IMAGES) * size.speed.forward
+def _least_tuning(size: Sizes) -> float:
+    """Return the least of training and of embedding what the map afterwards shows."""
+    return _least_training(size) + min(size.n_val, _FEWEST_AFTER) * size.speed.forward
 
 
 def _tested(size: Sizes) -> float:
@@ -98,19 +105,26 @@ def _least_moving(size: Sizes) -> float:
     return max(_LEAST_MOVING, _MOVING_STEPS * MOVING_BATCH * size.speed.image)
 
 
+_LEAST = {"fine-tuning": _least_tuning, "beyond": _least_training, "rates": _least_moving}
+
+
 def _plan_fine_tuning(sizes: Mapping[str, Sizes], allowance: float) -> Step:
     """Give each encoder its share; the weights are also looked at on the map, and on the test."""
     models: dict[str, Json] = {}
     total, reason = 0.0, ""
+    each = allowance / len(sizes)
+    slowest = max(size.speed.forward for size in sizes.values())
+    n_drawn = min(_AFTER_IMAGES, max(_FEWEST_AFTER, int(_AFTER_SHARE * each / slowest)))
     for position, (name, size) in enumerate(sizes.items()):
-        drawn, share = _drawn(size), (allowance - total) / (len(sizes) - position)
+        share = (allowance - total) / (len(sizes) - position)
+        drawn = min(size.n_val, n_drawn) * size.speed.forward
         found = fit_training(size, share - drawn - _tested(size))
         if isinstance(found, str):
             reason = found
         else:
             models[name] = found.settings
             total += found.seconds + drawn
-    settings = {"models": models, "map_images": _AFTER_IMAGES}
+    settings = {"models": models, "map_images": n_drawn}
     left_out = None if models else reason
     return Step("fine-tuning", total, settings, left_out, waits=not models)
 
