@@ -64,10 +64,10 @@ def model_folder():
 class Worker:
     """A way in a process of its own, kept between runs so that imports are not timed."""
 
-    def __init__(self, way):
+    def __init__(self, way, folder=None):
         peers = "clip-benchmark" if way == "clip-benchmark" else "peers"
         python = sys.executable if way.startswith("ours") else peers_python(peers)
-        command = [python, ROOT / "worker.py", way, model_folder()]
+        command = [python, ROOT / "worker.py", way, folder or model_folder()]
         pipe = subprocess.PIPE
         self.way = way
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)

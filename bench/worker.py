@@ -184,6 +184,34 @@ class Transformers(Torch):
         return getattr(rows, "pooler_output", rows)
 
 
+class TransformersSiglip(Torch):
+    """Its model and processor as they were saved, batches through the processor."""
+
+    def __init__(self, way, folder):
+        import torch
+        from transformers import AutoModel, AutoProcessor
+
+        kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[way.split(":")[1]]
+        self.model = AutoModel.from_pretrained(folder, dtype=kind).eval()
+        self.processor = AutoProcessor.from_pretrained(folder)
+        self.kind = kind
+
+    def preprocess(self, image):
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+    def images(self, batch):
+        rows = self.model.get_image_features(pixel_values=batch.to(self.kind))
+        return getattr(rows, "pooler_output", rows)
+
+    def tokenize(self, texts):
+        given = {"padding": "max_length", "max_length": 64, "truncation": True}
+        return self.processor(text=texts, return_tensors="pt", **given)["input_ids"]
+
+    def encode_text(self, tokens):
+        rows = self.model.get_text_features(input_ids=tokens)
+        return getattr(rows, "pooler_output", rows)
+
+
 class Timm(Torch):
     def __init__(self, way, folder):
         import timm
@@ -202,6 +230,7 @@ WAYS = {
     "open_clip": OpenClip,
     "clip-benchmark": ClipBenchmark,
     "transformers": Transformers,
+    "transformers-siglip": TransformersSiglip,
     "timm": Timm,
 }
 
