@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.metrics import average_precision_score
+from torchmetrics.functional.classification import multilabel_average_precision
 
 from cliptune.cli import run_command_line
 
@@ -49,6 +51,10 @@ def test_a_classifier_beats_zero_shot_and_its_scores_are_those_of_its_prediction
         scores = np.array(table[f"probabilities_{name}"].to_pylist())
         expected = average_precision_score(truth, scores, average="macro")
         assert one["test"]["mean_average_precision"]["value"] == pytest.approx(expected)
+        peer = multilabel_average_precision(
+            torch.from_numpy(scores), torch.from_numpy(truth.astype(np.int64)), num_labels=4
+        )
+        assert float(peer) == pytest.approx(expected, rel=1e-6)
     best = result["methods"][result["recommended"]]["test"]["mean_average_precision"]["value"]
     assert best > result["methods"]["zero-shot"]["test"]["mean_average_precision"]["value"]
 

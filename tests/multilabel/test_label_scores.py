@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
+from torchmetrics.functional.classification import multilabel_average_precision
 
 from cliptune.multilabel import fit_calibration, membership, score_label_sets
 from cliptune.multilabel.calibration import fit_thresholds
@@ -28,6 +30,18 @@ def test_average_precision_is_scikit_learns(ties):
     assert mean_average_precision(truth, scores)[0] == pytest.approx(
         average_precision_score(truth, scores, average="macro"), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_average_precision_is_torchmetrics(ties):
+    """It takes probabilities in float64; logits may lose their order in it."""
+    truth, scores = draw(ties=ties)
+    probabilities = 1 / (1 + np.exp(-scores))
+    given = torch.from_numpy(probabilities), torch.from_numpy(truth.astype(np.int64))
+    each = multilabel_average_precision(*given, num_labels=4, average=None)
+    np.testing.assert_allclose(average_precisions(truth, scores)[0], each.numpy(), rtol=1e-6)
+    mean = multilabel_average_precision(*given, num_labels=4, average="macro")
+    assert mean_average_precision(truth, scores)[0] == pytest.approx(float(mean), rel=1e-6)
 
 
 def test_weights_count_images_as_often_as_they_are_drawn():
