@@ -35,7 +35,7 @@ _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "la
 _MODEL = {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT}
 # What differs between two runs of the same work: times (also within a page), places, who did what.
 _TIMES = ("second", "peak_memory", "speed", "date", "created", "finished", "machine", "cores")
-_SAID_TIME = re.compile(r"took (?:< )?[\d.,]+ (?:ms|s|min|h)\b")
+_SAID_TIME = re.compile(r"(?:< )?\b[\d.,]+ (?:ms|s|min|h|times as long)\b")
 _PLACES = (
     "facts",
     "tiles",
@@ -204,7 +204,7 @@ def without_times(value: Any) -> Any:  # Any: plain JSON values
             if not any(word in key for word in dropped) and key not in _PLACES
         }
     if isinstance(value, str):
-        return _SAID_TIME.sub("took a while", value)
+        return _SAID_TIME.sub("a while", value)
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
