@@ -278,7 +278,7 @@ def test_the_sweep_of_added_layers_stops_before_it_takes_the_time_of_others(subj
         steps = machine.planner.plan(SECTION_NAMES, Clock(budget - 40))
         bound = steps["rates"].settings["seconds"]
         others = sum(steps[name].seconds for name in ("data", "zero-shot", "heads", "map", "ship"))
-        assert 10 <= bound <= round(2 * steps["rates"].seconds)
+        assert 10 <= bound <= max(30, round(2 * steps["rates"].seconds))
         assert bound <= budget - 40 - others
 
 

@@ -26,7 +26,7 @@ __all__ = ["Clock", "Planner", "require_budget"]
 Json = dict[str, Any]  # Any: plain JSON values
 
 _MAP_IMAGES = 2000
-_LEAST_RATES = 10  # seconds
+_LEAST_RATES, _PATIENCE = 10, 30  # seconds of a sweep: the least, and where the machine is busy
 _OVERHEAD = 5.0  # starting the program, writing the report
 _MARGIN, _LAST_MARGIN = 0.88, 0.95  # of what is left may be planned away, and before the last
 # In this order sections are kept when not all fit.
@@ -188,5 +188,5 @@ def _shorten_rates(
     """Let the sweep of the added layers learn from fewer images where there is not the time."""
     images, seconds = largest_sweep(subject, seconds, room, pace)
     # Where it takes longer than expected it stops, before it takes the time of the others.
-    bound = max(_LEAST_RATES, round(min(2 * seconds, room)))
+    bound = max(_LEAST_RATES, round(min(max(2 * seconds, _PATIENCE), room)))
     return {"moving_seconds": {}, "train_images": images, "seconds": bound}, seconds

@@ -31,7 +31,7 @@ _PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 # What one request takes: so many images, or texts of about as many tokens as these have patches;
 # more do not stay in a core's cache, fewer leave it waiting. Measured with ViT-B/32.
 _IMAGES_AT_ONCE, _TOKENS_AT_ONCE = 8, 512
-_SECONDS_TO_LEAVE = 1.0
+_SECONDS_TO_LEAVE = 30.0  # a busy machine may not let a thread run for more than one
 
 
 class Run(Protocol):
