@@ -121,6 +121,16 @@ def test_webdataset_reads_its_shards(data_root, tmp_path):
     gc.collect()  # or the warning comes in whichever test is next
 
 
+def test_shards_of_several_kinds_say_who_reads_them(make_tree, tmp_path):
+    """The kinds are told by the bytes, in which shards of one kind say nothing."""
+    one = ImageTable.open(make_tree("ant/1.png", "bee/2.png"))
+    assert write_table(one, "webdataset", tmp_path / "one") == ()
+    table = ImageTable.open(make_tree("ant/3.png", "bee/4.png", "bee/5.jpg", root="mixed"))
+    (note,) = write_table(table, "webdataset", tmp_path / "two")
+    assert note.startswith("the shards hold jpg and png files")
+    assert content(ImageTable.open(tmp_path / "two")) == content(table)
+
+
 def test_names_that_a_format_would_change_are_refused(make_tree, tmp_path):
     folder = make_tree("1.jpg", "2.jpg")
     (folder / "m.jsonl").write_text(

@@ -22,6 +22,7 @@ _BYTES_A_SHARD = 1 << 30
 
 def write(table: ImageTable, folder: Path) -> tuple[str, ...]:
     """Write ``SPLIT-000000.tar`` and so on, each of at most 10,000 images or a gigabyte."""
+    kinds: set[str] = set()
     code_of = {name: code for code, name in enumerate(table.class_names)}
     for split, part in rows_by_split(table).items():
         archive, n_shards, n_images, n_bytes = None, 0, 0, 0
@@ -32,12 +33,20 @@ def write(table: ImageTable, folder: Path) -> tuple[str, ...]:
                 path = folder / f"{split or 'data'}-{n_shards:06d}.tar"
                 archive = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
                 n_shards, n_images, n_bytes = n_shards + 1, 0, 0
+            kinds.add(row.suffix)
             _add(archive, f"{number:08d}.{row.suffix}", row.data)
             _add(archive, f"{number:08d}.json", _facts(row, code_of, table))
             n_images, n_bytes = n_images + 1, n_bytes + len(row.data)
         if archive is not None:
             archive.close()
-    return ()
+    if len(kinds) < 2:
+        return ()
+    # findings/datasets_webdataset_kinds.sh
+    return (
+        f"the shards hold {' and '.join(sorted(kinds))} files, as the images are: the library "
+        "webdataset reads all, Hugging Face's datasets 5.2 only those of the first kind (write "
+        "parquet or hf for it)",
+    )
 
 
 WRITER = Writer("webdataset", "tar shards named after splits", write)
