@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 CHROMIUM = Path("/usr/bin/chromium")
 VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
@@ -19,8 +20,10 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "lay
 CAPTIONED = {"dog": "dogs?", "water": "water|ocean|lake|pool", "man": "m[ae]n", "girl": "girls?"}
 TINY = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": TEXT}
 
-# Workers side by side share the cores among them; read by torch and numpy when they are imported.
+# Workers side by side share the cores among them: numpy's library, which is loaded already, and
+# what reads the environment when it is imported later, in this process and in its children.
 if "PYTEST_XDIST_WORKER" in os.environ:
+    threadpool_limits(1)
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 

@@ -1,6 +1,7 @@
 """Closed forms and batches give what fitting anew without the held images would give."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,6 +27,14 @@ def folds_of(pool):
     return plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=0)
 
 
+@cache
+def compared(name, method):
+    """Return the last method's candidates; several tests look at the same ones."""
+    pool = POOLS[name]
+    *_, candidates = cross_validate(pool, folds_of(pool), [method], options={})
+    return candidates
+
+
 def same_decisions(first, second):
     """Logits that differ by a factor and by what is common to a row's classes."""
     a, b = (log_softmax(logits.astype(float), axis=1) for logits in (first, second))
@@ -37,7 +46,7 @@ def same_decisions(first, second):
 def test_answers_are_those_of_heads_fitted_without_the_held_images(name, method):
     pool = POOLS[name]
     folds = folds_of(pool)
-    *_, candidates = cross_validate(pool, folds, [method], options={})
+    candidates = compared(name, method)
     assert candidates[0].method == method
     for candidate in candidates:
         if method == "linear":
@@ -69,7 +78,7 @@ def refitted_linear(pool, folds, candidate):
 def test_a_blend_is_the_sum_of_its_parts_fitted_without_the_held_images():
     pool = POOLS["more rows than columns"]
     folds = folds_of(pool)
-    for candidate in list(cross_validate(pool, folds, ["blend"], options={}))[1]:
+    for candidate in compared("more rows than columns", "blend"):
         options = candidate.options
         parts = [
             replace(candidate, options={**options[name], "features": candidate.features})
@@ -84,7 +93,7 @@ def test_a_blend_is_the_sum_of_its_parts_fitted_without_the_held_images():
 
 def test_a_blend_of_fitted_heads_is_the_blend_fitted_anew():
     pool = POOLS["more rows than columns"]
-    (_, candidates) = cross_validate(pool, folds_of(pool), ["blend"], options={})
+    candidates = compared("more rows than columns", "blend")
     head = make_head("blend", candidates[-1].options, seed=0)
     rows = pool.rows(np.arange(len(pool.labels)), head.needs)
     given = {"text_rows": pool.text_rows, "logit_scale": pool.logit_scale}
@@ -153,8 +162,7 @@ def test_settings_are_those_with_the_lowest_loss_held_out():
 
 def test_a_head_with_the_chosen_settings_learns_from_the_same_columns():
     pool = POOLS["more rows than columns"]
-    *_, found = cross_validate(pool, folds_of(pool), ["linear"], options={})
-    for candidate in found:
+    for candidate in compared("more rows than columns", "linear"):
         head = make_head("linear", candidate.options, seed=0)
         rows = pool.rows(np.arange(len(pool.labels)), head.needs)
         head.fit(rows, pool.labels, text_rows=pool.text_rows, logit_scale=pool.logit_scale)
