@@ -89,6 +89,12 @@ def open_clip_folder(name):
     return folder
 
 
+def folders():
+    """Return the folders of the models that are converted, by name."""
+    published = {name: open_clip_folder(config) for name, config in OPEN_CLIP.items()}
+    return {"SigLIP 2 B/16": siglip2(), **published}
+
+
 def beside_transformers(photographs, texts, runs, precision):
     """Time files and texts; return rows and targets."""
     wanted = {"fp32": 2.0, "bf16": 1.3}[precision]
@@ -120,11 +126,9 @@ def converted(photographs):
     from cliptune.encoders import load_encoder
     from cliptune.encoders.engines import open_on_engine
 
-    folders = {"SigLIP 2 B/16": siglip2()}
-    folders |= {name: open_clip_folder(config) for name, config in OPEN_CLIP.items()}
     rows, targets = [], []
     texts = [f"a photo of {word} number {n}" for n, word in enumerate(["an ant", "a bee"] * 8)]
-    for name, folder in folders.items():
+    for name, folder in folders().items():
         torch_encoder = load_encoder(str(folder), device="cpu", precision="fp32")
         # The format that is chosen for this model where nobody names one.
         encoder = open_on_engine(str(folder), engine="openvino", cache_dir=CACHE)
@@ -149,17 +153,20 @@ def centred_cosine(rows, exact):
     return float(((ours * theirs).sum(axis=1) / lengths).min())
 
 
-def started_again(photographs, runs):
+def started_again(runs):
     """Time one image from command to answer, whole processes, after a first start."""
+    from PIL import Image
+
     rows, targets = [], []
-    folders = {"SigLIP 2 B/16": siglip2()}
-    folders |= {name: open_clip_folder(config) for name, config in OPEN_CLIP.items()}
+    picture, rng = FOLDER / "new.jpg", np.random.default_rng()
     environment = {**os.environ, "CLIPTUNE_CACHE": str(CACHE)}
-    for name, folder in folders.items():
+    for name, folder in folders().items():
         seconds, loaded = [], set()
         for run in range(-1, runs):
             # A new image and a new label each time: nothing of them is in the cache.
-            command = ["predict", photographs[run], "--labels", f"ant,bee,thing {time.time()}"]
+            pixels = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(picture)
+            command = ["predict", str(picture), "--labels", f"ant,bee,thing {time.time()}"]
             command += ["--model", str(folder), "--engine", "openvino", "--json"]
             began = time.perf_counter()
             done = subprocess.run(
@@ -197,7 +204,7 @@ def main():
             (rows, targets), beside_transformers(photographs, texts, runs, precision), strict=True
         ):
             kept.extend(found)
-    for part in (converted(photographs), started_again(photographs, runs)):
+    for part in (converted(photographs), started_again(runs)):
         rows.extend(part[0])
         targets.extend(part[1])
     about = (
