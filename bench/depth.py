@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from harness import RESULTS, machine, model_folder
+from harness import machine, model_folder, result_path
 from PIL import Image
 
 from cliptune.encoders import load_encoder
@@ -71,8 +71,7 @@ def main() -> None:
     for precision in arguments.precision:
         found[precision] = measure(precision, arguments.blocks, arguments.rounds)
         print(json.dumps(found[precision], indent=2), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "depth.json").write_text(json.dumps(found, indent=2) + "\n")
+    result_path("depth", "json").write_text(json.dumps(found, indent=2) + "\n")
 
 
 def measure(precision: str, n_blocks: int, rounds: int) -> dict[str, object]:

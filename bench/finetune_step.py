@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from finetune_ways import SIZE, agreement, serve
+from harness import result_path
 
 N_CLASSES = 100
 WAYS = ("study", "open_clip", "cliptune")
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -58,10 +58,9 @@ def main() -> None:
             continue
         found[precision] = measure(pixels, labels, prompts, precision, arguments)
         print(json.dumps(found[precision]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    name = f"finetune_step_{arguments.device.replace(':', '')}.json"
-    (RESULTS / name).write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / name).with_suffix(".md").write_text(as_markdown(found, arguments.precision))
+    name = f"finetune_step_{arguments.device.replace(':', '')}"
+    result_path(name, "json").write_text(json.dumps(found, indent=2) + "\n")
+    result_path(name, "md").write_text(as_markdown(found, arguments.precision))
 
 
 def as_markdown(found, precisions) -> str:

@@ -32,6 +32,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
+from harness import result_path
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -39,7 +40,6 @@ from torch.utils.data import DataLoader, Dataset
 from cliptune.encoders import Preprocess
 from heads import has_bfloat16
 
-RESULTS = Path(__file__).parent / "results"
 EPOCHS = 5
 BATCH = 64
 RATE = 1e-3
@@ -289,9 +289,8 @@ def main() -> None:
             print(f"study, an epoch: {sum(found['epochs'][-1].values()):.1f} s", flush=True)
             for precision, runs in found["known"].items():
                 runs.append(measure(precision))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "frozen_head.json").write_text(json.dumps(found, indent=1) + "\n")
-    (RESULTS / "frozen_head.md").write_text(render(found))
+    result_path("frozen_head", "json").write_text(json.dumps(found, indent=1) + "\n")
+    result_path("frozen_head", "md").write_text(render(found))
     print(render(found))
 
 

@@ -140,14 +140,14 @@ def half():
     return "bf16" if this_machine().bf16 else "fp32"
 
 
-def result_path(name, ending):
+def result_path(name, ending, folder=RESULTS):
     """Return where a result is kept: processors without bf16 have files of their own."""
-    return RESULTS / f"{name}{'' if half() == 'bf16' else '_without_bf16'}.{ending}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}{'' if half() == 'bf16' else '_without_bf16'}.{ending}"
 
 
 def write(name, facts, targets, rows):
     """Write JSON and Markdown into ``bench/results`` and print the table."""
-    RESULTS.mkdir(exist_ok=True)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"benchmark": name, "machine": machine(), "when": when, **facts, "targets": targets}
     kept = json.dumps({**record, "rows": rows}, indent=2) + "\n"

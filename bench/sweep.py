@@ -27,11 +27,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from harness import RESULTS, result_path
 
 from heads import has_bfloat16, make_rows
 
 RATES, SEEDS = np.geomspace(1e-4, 1.0, 32), (0, 1, 2)
-RESULTS = Path(__file__).parent / "results"
 PEERS = ("pytorch-one-by-one-fp32", "one-by-one-fp32")
 # Seconds of a turn: in proportion to what the whole way took in an earlier run.
 TURN_SECONDS = {
@@ -330,10 +330,10 @@ def main():
         "ways": found,
         "compared": compare(found),
     }
-    options.out.mkdir(parents=True, exist_ok=True)
     name = "sweep_quick" if options.quick else "sweep"
-    (options.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.out / f"{name}.md").write_text(render(results))
+    kept = json.dumps(results, indent=1) + "\n"
+    result_path(name, "json", options.out).write_text(kept)
+    result_path(name, "md", options.out).write_text(render(results))
     print(render(results))
 
 
