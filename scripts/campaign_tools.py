@@ -35,7 +35,9 @@ _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "la
 _MODEL = {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT}
 # What differs between two runs of the same work: times (also within a page), places, who did what.
 _TIMES = ("second", "peak_memory", "speed", "date", "created", "finished", "machine", "cores")
-_SAID_TIME = re.compile(r"(?:< )?\b[\d.,]+ (?:ms|s|min|h|times as long)\b")
+_SAID_TIME = re.compile(
+    r"(?:< )?\b[\d.,]+ (?:ms|s|min|h|times as long)\b|\b\d+ [A-Z][a-z]+ \d{4}\b"
+)
 _PLACES = (
     "facts",
     "tiles",
