@@ -148,7 +148,10 @@ class OpenClip(Torch):
 
 
 class ClipBenchmark(Torch):
-    """The package itself, by what its command calls, with the defaults of its command."""
+    """The package itself, by what its command calls, with the defaults of its command.
+
+    But without its mixed precision where a processor would emulate bf16 (its ``--no_amp``).
+    """
 
     def __init__(self, way, folder):
         from clip_benchmark.models.open_clip import load_open_clip
@@ -163,7 +166,8 @@ class ClipBenchmark(Torch):
         images = Labelled(paths, self.load, names)
         loader = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=4)
         own = [template.replace("{}", "{c}") for template in templates]
-        evaluate(self.model, loader, self.tokenize, names, own, "cpu", amp=True)
+        half = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        evaluate(self.model, loader, self.tokenize, names, own, "cpu", amp=half)
 
     def encode_text(self, tokens):
         return self.model.encode_text(tokens)
