@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usearch 2.26.6: an index of 8-bit numbers made from float rows uses five of the eight bits, or fewer.
+# usearch 2.26.6: an index of 8-bit numbers made from float rows uses few of the eight bits.
 #
 # Index(metric="cos", dtype="i8") scales every row to length 1, multiplies by 127 and cuts the decimals off.
 # The numbers of a unit row get smaller with its dimension, so of the 127 steps a row of 512 numbers uses about
