@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cliptune import encoders
+from cliptune.cli import run_command_line
 from cliptune.encoders import DualEncoder, load_encoder
 from cliptune.encoders.engines import (
     Work,
@@ -257,7 +258,7 @@ def _choices(cache):
     return choices.list_choices(facts.parent)
 
 
-def test_doctor_shows_what_was_refused_against_expectation(tiny_folder, cache, monkeypatch):
+def test_doctor_shows_what_was_refused_against_expectation(tiny_folder, cache, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "_SECONDS", 0)
     first = doctor.examine(tiny_folder, cache_dir=cache, work=Work())
     assert not first.remembered
@@ -273,6 +274,10 @@ def test_doctor_shows_what_was_refused_against_expectation(tiny_folder, cache, m
     ]
     assert said["surprise"] == "openvino fp32: 0.9 images/s"
     assert said["holds_until"] > said["decided"]
+    assert run_command_line(["doctor", "--model", tiny_folder, "--cache-dir", str(cache)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Remembered for auto fp32 until {said['holds_until']}: torch" in shown
+    assert "this was refused: openvino fp32: 0.9 images/s" in shown
 
 
 @pytest.mark.parametrize("full", ["graphs", "everything"])
