@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+RUNS ?= 3
 BIN := $(VENV)/bin
 
 .PHONY: help demo test check bench docs format clean
@@ -47,8 +48,8 @@ check: $(VENV)/.dev-installed ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev-installed ## ours beside its peers in one run; prints ratios
-	$(BIN)/python bench/run.py
+bench: $(VENV)/.dev-installed ## ours beside its peers in one run; prints ratios (RUNS=1: quicker)
+	$(BIN)/python bench/run.py --runs $(RUNS)
 
 docs: $(VENV)/.dev-installed ## the documentation site, into site/
 	$(BIN)/mkdocs build --strict --quiet

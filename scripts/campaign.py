@@ -13,6 +13,7 @@ and pictures made on the spot. Prints "right N of M" by kind; exits with 1 if an
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import sys
 import tempfile
@@ -24,6 +25,7 @@ _PARTS = ("inputs", "places", "kills", "crowd", "full", "markup")
 
 def main() -> None:
     """Run the parts that were asked for."""
+    faulthandler.enable()  # most commands run within this process: a crash says where
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(_PARTS), help="parts, with commas")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")

@@ -53,7 +53,7 @@ def run(work: Workplace, tally: Tally) -> None:
     places = []
     for name, words in commands.items():
         out = work.new(f"out-{name}")
-        outcome = work.here([*words, "--out", out])
+        outcome = work.apart([*words, "--out", out])
         tally.add("markup", f"{name} ends", "" if outcome.code == 0 else outcome.err[-500:])
         tally.add("markup", f"{name} on the terminal", _terminal_fault(outcome))
         if outcome.code == 0:
