@@ -76,6 +76,16 @@ def _spread(rows, labels, most):
     return np.concatenate([rows[labels[rows] == c][:most] for c in np.unique(labels[rows])])
 
 
+def draws_parser(description, *, sets, shots, seeds=3):
+    """Return the options of what is fitted on draws of labels."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--only", default=sets)
+    parser.add_argument("--shots", default=shots)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    return parser
+
+
 def embed(table, encoder, store):
     """Return a task over all rows, with the classes that occur numbered from 0."""
     features = store.features(encoder, table, trunk=True)
@@ -195,11 +205,7 @@ def render(cases):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--only", default=",".join(SETS))
-    parser.add_argument("--shots", default="4,8,16,32,100")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = draws_parser(__doc__.splitlines()[0], sets=",".join(SETS), shots="4,8,16,32,100")
     options = parser.parse_args()
     encoder, store = open_on_engine("lite"), FeatureStore(cache_dir())
     cases = []

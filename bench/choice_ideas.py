@@ -17,10 +17,8 @@ The accuracy of what ``fit`` recommends is that of bench/results/choice.json, so
 before. Writes bench/results/choice_ideas.json and choice_ideas.md.
 """
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
 import choice
 import numpy as np
@@ -123,11 +121,9 @@ def run_case(task, rows, pool, test):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--only", default=",".join(choice.SETS))
-    parser.add_argument("--shots", default="4,8,16")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser = choice.draws_parser(
+        __doc__.splitlines()[0], sets=",".join(choice.SETS), shots="4,8,16", seeds=2
+    )
     options = parser.parse_args()
     kept = json.loads((choice.RESULTS / "choice.json").read_text())["cases"]
     fitted = {(c["set"], c["shots"], c["seed"]): c["accuracy"] for c in kept}

@@ -70,6 +70,7 @@ def choose_methods(
     cut: float | None = None,
     select: str = "accuracy",
     balance: Balance = "none",
+    groups: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Chosen:
     """Compare methods on images that each has not learned from; fit each on all of them.
@@ -83,6 +84,8 @@ def choose_methods(
         cut: Hold out a single share of the images instead of cross-validation.
         select: The score that methods are compared by, a name in ``CRITERIA``.
         balance: Of logistic regressions, and of the blends that hold them; see ``LinearHead``.
+        groups: int64 (N,), images with one number look alike and are held out together; found
+            from the vectors otherwise.
         progress: Called with methods done and methods in all.
 
     Raises:
@@ -104,10 +107,10 @@ def choose_methods(
         seed=task.seed,
         balance=balance,
     )
-    groups = group_duplicates(pool.vectors)
+    alike = group_duplicates(pool.vectors) if groups is None else groups[rows]
     if task.groups is not None:
-        groups = join_groups(groups, task.groups[rows])
-    folds = plan_folds(pool.labels, groups, n_classes=pool.n_classes, seed=task.seed, cut=cut)
+        alike = join_groups(alike, task.groups[rows])
+    folds = plan_folds(pool.labels, alike, n_classes=pool.n_classes, seed=task.seed, cut=cut)
     compared, notes = affordable(
         methods,
         len(rows),

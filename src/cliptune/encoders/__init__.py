@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.families import family_of_weights
 from cliptune.encoders.model_files import find_files, is_local
-from cliptune.encoders.names import LITE, Embedded, parse_name
+from cliptune.encoders.names import LITE, Embedded, parse_name, split_crops
 from cliptune.encoders.precision import choose_device
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.published import Published, published
@@ -51,7 +51,8 @@ def load_encoder(
         name: ``lite``; ``ARCHITECTURE/TAG`` of open_clip, as in ``ViT-B-32/openai``; one of
             OpenAI's own names, as in ``ViT-B/32``; ``hf-hub:OWNER/NAME``, with ``@REVISION``
             behind it or without; a local folder; a checkpoint file, or ``ARCHITECTURE@FILE``.
-            ``?max_patches=N`` behind a name sets the patches of SigLIP 2 NaFlex.
+            ``?max_patches=N`` behind a name sets the patches of SigLIP 2 NaFlex, ``?crops=N``
+            averages 2, 6 or 12 crops of each picture.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
@@ -63,6 +64,13 @@ def load_encoder(
         CheckpointError: The weights are refused, broken or of another model.
         MissingExtraError: ``lite`` is not installed.
     """
+    base, crops = split_crops(name)
+    if crops > 1:
+        from cliptune.encoders.torch_encoder import TorchEncoder
+
+        encoder = load_encoder(base, device=device, precision=precision)
+        assert isinstance(encoder, TorchEncoder), "what is loaded by name is a torch module"
+        return encoder.with_crops(crops, name)
     ref = parse_name(name)
     if isinstance(ref, Embedded):
         from cliptune.encoders.lite import load_lite
@@ -132,7 +140,8 @@ class DualEncoder(Protocol):
         """Embed images.
 
         Args:
-            pixels: uint8, shape (B, 3, H, W), as ``preprocess`` gives them.
+            pixels: uint8, shape (B, 3, H, W), as ``preprocess`` gives them; of several crops
+                their crops, one below the other, whose rows are averaged.
 
         Returns:
             float32, shape (B, dim), rows of norm 1.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from cliptune.encoders.hub import tokenizer_files
 from cliptune.encoders.model_files import ModelFiles
+from cliptune.encoders.names import split_crops
 from cliptune.encoders.precision import choose_device
 from cliptune.errors import CheckpointError
 
@@ -89,6 +90,12 @@ def rebuild_encoder(
     Raises:
         CheckpointError: The blueprint is broken, or the weights do not fit it.
     """
+    base, crops = split_crops(name)
+    if crops > 1:
+        seen_once = rebuild_encoder(
+            base, facts, weights=weights, folder=folder, device=device, precision=precision
+        )
+        return seen_once.with_crops(crops, name)
     kind, config, preprocess = _read_facts(facts, name)
     target = choose_device(device)
     if kind == "lite":

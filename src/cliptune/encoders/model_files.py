@@ -19,7 +19,13 @@ from cliptune.encoders.hub import (
     has_tokenizer,
     old_cache_file,
 )
-from cliptune.encoders.names import HubRepo, LocalFile, LocalFolder, split_max_patches
+from cliptune.encoders.names import (
+    HubRepo,
+    LocalFile,
+    LocalFolder,
+    split_crops,
+    split_max_patches,
+)
 from cliptune.encoders.permitted import permit_config
 from cliptune.encoders.plain_files import TEXT_MODELS
 from cliptune.encoders.published import Published, model_config, published
@@ -88,7 +94,7 @@ def find_files(ref: Published | HubRepo | LocalFolder | LocalFile, name: str) ->
         UnavailableError: Something is not here and cannot be fetched; within seconds.
         CheckpointError: A folder's description is missing, broken or of another kind.
     """
-    name, max_patches = split_max_patches(name)
+    name, max_patches = split_max_patches(split_crops(name)[0])
     if isinstance(ref, Published):
         files = _published_files(ref, name)
     elif isinstance(ref, LocalFile):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cliptune.encoders.families import families
+from cliptune.encoders.picture_crops import require_crops
 from cliptune.encoders.published import (
     Published,
     architectures,
@@ -31,6 +32,7 @@ __all__ = [
     "LocalFolder",
     "ModelRef",
     "parse_name",
+    "split_crops",
     "split_max_patches",
 ]
 
@@ -51,6 +53,7 @@ OPENAI_NAMES = {
 
 _HUB_PREFIX = "hf-hub:"
 _MAX_PATCHES = re.compile(r"^(?P<base>.+)\?max_patches=(?P<number>\d{1,6})$")
+_CROPS = re.compile(r"^(?P<base>.+)\?crops=(?P<number>\d{1,3})$")
 _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _ELSE = (
     "or give hf-hub:OWNER/NAME, a local folder, a checkpoint file or ARCHITECTURE@FILE; "
@@ -99,12 +102,15 @@ def parse_name(name: str) -> ModelRef:
     Args:
         name: ``lite``; ``ARCHITECTURE/TAG``; one of OpenAI's names; ``hf-hub:OWNER/NAME``
             or ``hf-hub:OWNER/NAME@REVISION``;
-            a folder; a file; ``ARCHITECTURE@FILE``; any of them with ``?max_patches=N`` behind it.
+            a folder; a file; ``ARCHITECTURE@FILE``; any of them with ``?max_patches=N`` or
+            ``?crops=N`` behind it.
 
     Raises:
         UnknownNameError: Neither a known name nor a path that exists.
-        InputError: An architecture without a tag, a broken hub name, or a missing file.
+        InputError: An architecture without a tag, a broken hub name, a missing file, or a number
+            of crops that there is not.
     """
+    name, _ = split_crops(name)
     name, _ = split_max_patches(name)
     if name == LITE:
         return Embedded()
@@ -134,6 +140,20 @@ def split_max_patches(name: str) -> tuple[str, int | None]:
     """Part a name from the number of patches that is asked for behind it."""
     found = _MAX_PATCHES.match(name)
     return (found["base"], int(found["number"])) if found else (name, None)
+
+
+def split_crops(name: str) -> tuple[str, int]:
+    """Part a name from the number of crops that is asked for behind it; 1 where none is.
+
+    Raises:
+        InputError: There are no crops of this number.
+    """
+    found = _CROPS.match(name)
+    if found is None:
+        return name, 1
+    crops = int(found["number"])
+    require_crops(crops)
+    return found["base"], crops
 
 
 def _known(architecture: str, tag: str) -> Published:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cliptune.encoders.native_patches import pack_patches
+from cliptune.encoders.picture_crops import CROPS, SIDE_KEPT, cut_out, cuts_of
 from cliptune.encoders.torch_resize import resize_in_torch
 from cliptune.system.typed import require_types
 
@@ -23,7 +24,8 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
-_LATER_FIELDS = ("resampler", "crop_rounding", "patch_size")  # told where they are not the usual
+# Told where they are not the usual.
+_LATER_FIELDS = ("resampler", "crop_rounding", "patch_size", "crops")
 _THIN = 256  # a resized picture of so many times the crop's area is not made whole
 
 
@@ -52,6 +54,8 @@ class Preprocess:
             even number, or ``down`` as in transformers.
         patch_size: Side in pixels of a patch for ``native``; what comes out is then patches, as
             ``native_patches`` packs them, and ``size`` is that of the packing.
+        crops: How many crops of a picture the model sees; see ``picture_crops``. Its cuts come
+            out one below the other; the encoder adds mirror images and averages.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -64,20 +68,33 @@ class Preprocess:
     resampler: Literal["pillow", "torch"] = "pillow"
     crop_rounding: Literal["nearest", "down"] = "nearest"
     patch_size: int = 0
+    crops: int = 1
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one RGB image.
 
         Returns:
-            uint8, shape (3, H, W), values 0..255, contiguous. Equal to open_clip's evaluation
+            uint8, ``shape``, values 0..255, contiguous. Equal to open_clip's evaluation
             transform before normalisation, with ``torch`` to that of transformers.
         """
         if self.resize_mode == "native":
             return pack_patches(image, self.max_patches, self.patch_size)
+        if cuts_of(self.crops) > 1:
+            return np.concatenate([self._prepare(crop) for crop in cut_out(image)], axis=1)
+        return self._prepare(image)
+
+    def _prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop one picture, or one cut of it."""
         if self.resampler == "torch":
             return self._resize_in_torch(image)
         resized = self._resize(image)
         return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of what comes out: three channels, the height of all cuts, the width."""
+        height, width = self.size
+        return 3, cuts_of(self.crops) * height, width
 
     @property
     def max_patches(self) -> int:
@@ -100,7 +117,8 @@ class Preprocess:
         ``lite`` by a cosine of 0.0002; down to three times it was 0.0006.
         """
         longest = self.side if self.resize_mode == "native" else max(self.size)
-        return 4 * int(longest / self.crop_fraction)
+        kept = self.crop_fraction * (SIDE_KEPT if cuts_of(self.crops) > 1 else 1.0)
+        return 4 * int(longest / kept)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map bytes (B, 3, H, W) to the normalised float32 of the same shape."""
@@ -138,6 +156,8 @@ class Preprocess:
         is_native = found.resize_mode == "native"
         if is_native and not (0 < found.patch_size <= 256 and found.size[0] > 1):
             raise ValueError("preprocess names patches and no size of them")
+        if found.crops not in ((1,) if is_native else CROPS):
+            raise ValueError(f"preprocess has {found.crops} crops")
         if not is_right or not 0 < found.crop_fraction <= 1:
             raise ValueError(
                 "preprocess has a size, std, fill or crop_fraction that is out of range"

@@ -5,10 +5,12 @@ It does not know where the module came from, which architecture it has or how it
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, cast
 
@@ -18,12 +20,14 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from cliptune.encoders.averaged_crops import average_rows, spread_crops
 from cliptune.encoders.causal_text import encode_cut_text, find_text_end
 from cliptune.encoders.compiling import CompiledWhenLong
 from cliptune.encoders.families.facts import Score
 from cliptune.encoders.merged_branches import MergedTower, has_branches
 from cliptune.encoders.model_config import ModelConfig
 from cliptune.encoders.out_of_memory import encode_in_parts
+from cliptune.encoders.picture_crops import require_one_crop
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
@@ -31,6 +35,7 @@ from cliptune.errors import InputError
 
 __all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional", "join_unit_rows"]
 
+_CROPS_AT_ONCE = 96
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -175,9 +180,13 @@ class TorchEncoder:
         """Hex SHA-256 of weights, architecture, preprocessing and tokenizer."""
         settings = [self.architecture, self.preprocess.to_dict(), self.tokenizer.identity]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for part in _tensor_digests(self.model):
+        for part in self._weight_digests:
             digest.update(part)
         return digest.hexdigest()
+
+    @cached_property
+    def _weight_digests(self) -> tuple[bytes, ...]:
+        return tuple(_tensor_digests(self.model))
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed images (B, 3, H, W); see ``DualEncoder``."""
@@ -186,10 +195,15 @@ class TorchEncoder:
             embedded = self._on_images(self._image_tower, part)
             return _to_numpy(F.normalize(embedded.float(), dim=-1))
 
-        return encode_in_parts(encode, pixels)
+        return self._in_parts(encode, pixels)
 
     def encode_tokens(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Give one vector per patch, not normalised; see ``DualEncoder``."""
+        """Give one vector per patch, not normalised; see ``DualEncoder``.
+
+        Raises:
+            InputError: The encoder averages crops, whose patches are of different places.
+        """
+        require_one_crop(self.preprocess.crops, self.name, "the patches of a picture")
         return _to_numpy(self._on_images(self._towers.encode_image_tokens, pixels).float())
 
     def encode_trunk(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -197,10 +211,12 @@ class TorchEncoder:
 
         def encode(part: NDArray[np.uint8]) -> NDArray[np.float32]:
             with torch.inference_mode():
-                parts = self._towers.encode_image_trunk(self._normalise(part))
+                embedding, pooled = self._towers.encode_image_trunk(self._normalise(part))
+                crops = self.preprocess.crops
+                parts = average_rows(embedding, crops), average_rows(pooled, crops)
                 return _to_numpy(join_unit_rows(parts))
 
-        return encode_in_parts(encode, pixels)
+        return self._in_parts(encode, pixels)
 
     def encode_texts(self, texts: Sequence[str], *, truncate: bool = False) -> NDArray[np.float32]:
         """Embed texts; see ``DualEncoder``.
@@ -240,6 +256,28 @@ class TorchEncoder:
     def text_end(self) -> TextEnd:
         """How far rows of token ids can be cut without changing an embedding."""
         return find_text_end(self.model)
+
+    def with_crops(self, crops: int, name: str) -> TorchEncoder:
+        """Return an encoder over the same module that averages crops of each picture.
+
+        Args:
+            crops: How many; see ``picture_crops``.
+            name: What the user calls it.
+
+        Raises:
+            InputError: The model takes pictures of different shapes.
+        """
+        if self.preprocess.resize_mode == "native":
+            raise InputError(
+                f"--crops {crops}: {self.name} takes pictures of different shapes, which have no "
+                "common crops; leave it out"
+            )
+        if self.precision == "fp32":
+            _ = self._weight_digests  # reduced ones are known: those from before rounding
+        found = copy.copy(self)
+        found.__dict__.pop("fingerprint", None)
+        found.name, found.preprocess = name, replace(self.preprocess, crops=crops)
+        return found
 
     def rewrapped(self, *, device: str, precision: str) -> TorchEncoder:
         """Wrap the module anew after its weights changed: the fingerprint is computed once.
@@ -300,11 +338,24 @@ class TorchEncoder:
         self, tower: Callable[[torch.Tensor], torch.Tensor], pixels: NDArray[np.uint8]
     ) -> torch.Tensor:
         with torch.inference_mode():
-            return tower(self._normalise(pixels))
+            return average_rows(tower(self._normalise(pixels)), self.preprocess.crops)
+
+    def _in_parts(
+        self, encode: Callable[[NDArray[np.uint8]], NDArray[np.float32]], pixels: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Encode pictures, of several crops so many that the tower sees no larger batch."""
+        if self.preprocess.crops == 1:
+            return encode_in_parts(encode, pixels)
+        n = _CROPS_AT_ONCE // self.preprocess.crops
+        parts = [pixels[i : i + n] for i in range(0, max(len(pixels), 1), n)]
+        return np.concatenate([encode_in_parts(encode, part) for part in parts])
 
     def _normalise(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Bytes on the host to the towers' dtype on the device, as (x / 255 - mean) / std."""
-        expected = (3, *self.preprocess.size)
+        """Bytes on the host to the towers' dtype on the device, as (x / 255 - mean) / std.
+
+        Crops are images of their own in what comes out.
+        """
+        expected = self.preprocess.shape
         if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise InputError(
                 f"pixels of shape {pixels.shape} and type {pixels.dtype}, "
@@ -320,7 +371,8 @@ class TorchEncoder:
             for constants in (self.preprocess.mean, self.preprocess.std)
         )
         layout = torch.channels_last if self._convolutional else torch.contiguous_format
-        normalised = images.sub_(mean).div_(std).to(DTYPES[self.precision])
+        images = spread_crops(images.sub_(mean).div_(std), self.preprocess)
+        normalised = images.to(DTYPES[self.precision])
         return normalised.contiguous(memory_format=layout)
 
 

@@ -72,12 +72,11 @@ def build_classifier_graph(
         InputError: The head cannot be written as a graph.
     """
     graph = OnnxGraph()
-    height, width = preprocess.size
     if given == "image":
         image = graph.add_input("image", TensorProto.UINT8, ["batch", "height", "width", 3])
         pixels = add_preprocessing(graph, image, preprocess)
     else:
-        pixels = graph.add_input("pixels", TensorProto.UINT8, ["batch", 3, height, width])
+        pixels = graph.add_input("pixels", TensorProto.UINT8, ["batch", *preprocess.shape])
     rows = _join(graph, towers, pixels, classifier.encoder.dim)
     if isinstance(classifier, LabelClassifier):
         _add_labels(graph, classifier, rows)

@@ -77,6 +77,11 @@ def _require_tower(encoder: TorchEncoder, needs: str) -> None:
 
 def _processor(preprocess: Preprocess) -> Json:
     height, width = preprocess.size
+    if preprocess.crops > 1:
+        raise InputError(
+            f"transformers has no input transform of several crops, and this classifier averages "
+            f"{preprocess.crops}; use --format onnx"
+        )
     if preprocess.resize_mode == "longest" or (
         preprocess.resize_mode == "shortest" and height != width
     ):

@@ -52,7 +52,7 @@ def preparing_graph(preprocess: Preprocess) -> ModelProto:
     graph = OnnxGraph()
     image = graph.add_input("image", TensorProto.UINT8, ["batch", "height", "width", 3])
     pixels = add_preprocessing(graph, image, preprocess)
-    graph.add_output(pixels, "pixels", TensorProto.UINT8, ["batch", 3, *preprocess.size])
+    graph.add_output(pixels, "pixels", TensorProto.UINT8, ["batch", *preprocess.shape])
     return graph.to_model({})
 
 

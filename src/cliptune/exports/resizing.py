@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from onnx import TensorProto
 
+from cliptune.encoders.picture_crops import SIDE_KEPT, cuts_of
+
 if TYPE_CHECKING:
     from cliptune.encoders.preprocess import Preprocess
     from cliptune.exports.onnx_graph import OnnxGraph
@@ -20,6 +22,33 @@ __all__ = ["add_preprocessing"]
 def add_preprocessing(graph: OnnxGraph, images: str, preprocess: Preprocess) -> str:
     """Add the nodes from images uint8 (B, H, W, 3) to pixels uint8 (B, 3, h, w)."""
     pixels = graph.transpose(images, (0, 3, 1, 2))
+    if cuts_of(preprocess.crops) == 1:
+        return _prepare(graph, pixels, preprocess)
+    cuts = [_prepare(graph, cut, preprocess) for cut in _cut_out(graph, pixels)]
+    return graph.node("Concat", *cuts, axis=2)
+
+
+def _cut_out(graph: OnnxGraph, pixels: str) -> list[str]:
+    """Return the pictures and their cuts, in the order and of the places of ``cut_out``."""
+    sides = _sides(graph, pixels)
+    share = graph.double(SIDE_KEPT)
+    rounded = [_round(graph, graph.multiply(_wide(graph, side), share)) for side in sides]
+    kept = [graph.node("Max", side, graph.whole(1)) for side in rounded]
+    last = [graph.node("Sub", side, part) for side, part in zip(sides, kept, strict=True)]
+    middle = [graph.divide(one, graph.whole(2)) for one in last]
+    none = [graph.whole(0), graph.whole(0)]
+    starts = [middle, none, [none[0], last[1]], [last[0], none[1]], last]
+    length = graph.node("Concat", *kept, axis=0)
+    found = [pixels]
+    for start in starts:
+        begin = graph.node("Concat", *start, axis=0)
+        end = graph.add(begin, length)
+        found.append(graph.node("Slice", pixels, begin, end, graph.whole(2, 3)))
+    return found
+
+
+def _prepare(graph: OnnxGraph, pixels: str, preprocess: Preprocess) -> str:
+    """Resize and crop pictures, or one cut of each, uint8 (B, 3, H, W)."""
     sides = _sides(graph, pixels)
     target = _target(graph, sides, preprocess)
     resized = _resize(graph, pixels, target, preprocess.interpolation)
@@ -56,13 +85,17 @@ def _scaled(
     graph: OnnxGraph, sides: tuple[str, str], size: tuple[int, int], which: str
 ) -> tuple[str, str]:
     """Return both sides over one ratio, rounded to even where they end in a half."""
-    wide = [graph.node("Cast", side, to=TensorProto.DOUBLE) for side in sides]
+    wide = [_wide(graph, side) for side in sides]
     ratios = [graph.divide(one, graph.double(n)) for one, n in zip(wide, size, strict=True)]
     ratio = graph.node(which, *ratios)
     first, second = (
         graph.node("Max", _round(graph, graph.divide(one, ratio)), graph.whole(1)) for one in wide
     )
     return first, second
+
+
+def _wide(graph: OnnxGraph, value: str) -> str:
+    return graph.node("Cast", value, to=TensorProto.DOUBLE)
 
 
 def _round(graph: OnnxGraph, value: str) -> str:
@@ -90,7 +123,7 @@ def _crop(graph: OnnxGraph, resized: str, target: tuple[str, str], size: tuple[i
     starts = []
     for side, length in zip(target, size, strict=True):
         spare = graph.node("Sub", side, graph.whole(length))
-        half = graph.divide(graph.node("Cast", spare, to=TensorProto.DOUBLE), graph.double(2.0))
+        half = graph.divide(_wide(graph, spare), graph.double(2.0))
         starts.append(_round(graph, half))
     start = graph.node("Concat", *starts, axis=0)
     stop = graph.add(start, graph.whole(*size))

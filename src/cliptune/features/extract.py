@@ -120,7 +120,7 @@ def read_again(
     """
     start = perf_counter()
     pixels = [preprocess(load(int(row))) for row in rows]
-    stacked = np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
+    stacked = np.stack(pixels) if pixels else np.empty((0, *preprocess.shape), np.uint8)
     return rows, stacked, perf_counter() - start
 
 
@@ -144,7 +144,7 @@ def load_first_pixels(
             pixels.append(preprocess(table.load_image(row, min_side=preprocess.min_side)))
         if len(pixels) == n_images:
             break
-    return np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
+    return np.stack(pixels) if pixels else np.empty((0, *preprocess.shape), np.uint8)
 
 
 def checked_workers(batch_size: int, workers: int | None) -> int:
@@ -204,13 +204,12 @@ def read_ahead(
     """
     keep_freed_memory()
     count = checked_workers(batch_size, workers)
-    height, width = preprocess.size
     pending: deque[tuple[NDArray[np.int64], NDArray[np.uint8], list[Future[None]]]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="cliptune-decode")
     try:
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            pixels = np.empty((len(part), 3, height, width), np.uint8)
+            pixels = np.empty((len(part), *preprocess.shape), np.uint8)
             tasks = [
                 pool.submit(_fill, pixels, i, part, load, preprocess, ids)
                 for i in range(0, len(part), _IMAGES_PER_TASK)

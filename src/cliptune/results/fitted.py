@@ -6,7 +6,7 @@ It knows nothing about how heads are fitted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cliptune.evaluation.calibration import Threshold
@@ -32,6 +32,7 @@ from cliptune.system.text_tables import Shown, TextTable
 
 __all__ = [
     "Compared",
+    "CropsCompared",
     "CrossValidated",
     "ExpectedGain",
     "FitResult",
@@ -174,6 +175,54 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CropsCompared:
+    """One look at each image and the average of several crops, on the same held-out images.
+
+    Attributes:
+        asked: How many crops.
+        kept: The classifier takes them; one look is enough otherwise.
+        method_one_look: The method to ship with one look.
+        method: The one with the crops.
+        one_look: Accuracy of the first.
+        averaged: Of the second.
+        low: Lower end of the 95 % interval of the difference.
+        high: Upper end of it.
+        n: Images.
+        log_loss_one_look: In nats.
+        log_loss: With the crops.
+    """
+
+    asked: int
+    kept: bool
+    method_one_look: str
+    method: str
+    one_look: float
+    averaged: float
+    low: float
+    high: float
+    n: int
+    log_loss_one_look: float
+    log_loss: float
+
+    def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in words."""
+        end = "they are kept" if self.kept else "one look is kept, which costs less"
+        return (
+            f"{self.asked} crops of each image answer {percent(self.averaged)} of held-out images "
+            f"rightly ({self.method}, log-loss {decimal(self.log_loss)}), one look "
+            f"{percent(self.one_look)} ({self.method_one_look}, "
+            f"{decimal(self.log_loss_one_look)}): "
+            f"{write_change(self.averaged - self.one_look)} points "
+            f"({change_interval(self.low, self.high)}); {end}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitResult(Result):
     """Heads that were compared on one data set, and the classifier that came of it.
 
@@ -200,6 +249,7 @@ class FitResult(Result):
         run: The folder of the classifier.
         compared: Where all methods were compared, what each gave and the rule's answer.
         few_shot: The learning curve of a few-shot run.
+        crops: How several crops of each image compare with one look, where that was asked.
         encoder_in_run: The run holds the encoder's weights.
         label_errors: None where a class has a single image.
         seconds_total: From the command to its end.
@@ -227,6 +277,7 @@ class FitResult(Result):
     run: str
     compared: Compared | None = field(metadata=FLAT)
     few_shot: FewShot | None = field(default=None, metadata=ABSENT)
+    crops: CropsCompared | None = field(default=None, metadata=ABSENT)
     encoder_in_run: bool
     label_errors: LabelErrorCount | None
     seconds_total: float | None = field(default=None, metadata=ABSENT)
@@ -259,6 +310,7 @@ class FitResult(Result):
             *((self._difference_table(methods),) if self.compared else ()),
             *(_feature_choice(n, one) for n, one in methods.items() if one.feature_losses),
             *((self.few_shot.table(),) if self.few_shot else ()),
+            *((self.crops.sentence,) if self.crops else ()),
             self.compared.recommendation
             if self.compared
             else f"Zero-shot reaches {percent(self.zero_shot.accuracy.value)} on the same test.",

@@ -119,7 +119,7 @@ class Registry:
     def _open(self, name: str, folder: str) -> ServedRun:
         """Open a run, and let it answer once: graphs are read and made before anybody waits."""
         run = open_served(name, folder, self._settings, self._encoders)
-        run.answer(run.tower.run(np.zeros((1, 3, *run.preprocess.size), dtype=np.uint8)))
+        run.answer(run.tower.run(np.zeros((1, *run.preprocess.shape), dtype=np.uint8)))
         return run
 
     def _drop_unused(self) -> None:

@@ -6,27 +6,25 @@ It knows features, heads and the run, and nothing about how the verb is called.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetuning.options import METHODS
-from cliptune.selection.methods import needed_rows
 from cliptune.system.bounds import MAX_SEED, require_count
-from cliptune.workflows.dataset import data_name, open_learnable
+from cliptune.workflows.dataset import data_name
+from cliptune.workflows.fit_crops import compare_crops
+from cliptune.workflows.fit_prepared import Prepared, choose, prepare
 from cliptune.workflows.options import DataOptions
-from cliptune.workflows.session import EmbeddedTable, Session
+from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
     from cliptune.choosing import Chosen
-    from cliptune.classifiers.head_data import HeadData
-    from cliptune.encoders import DualEncoder
     from cliptune.heads.balance import Balance
     from cliptune.prompts import TemplateSet
-    from cliptune.results.fitted import FitResult
-    from cliptune.splits.partition import Partition
+    from cliptune.results.fitted import CropsCompared, FitResult
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.few_shot import Trial
     from cliptune.workflows.session import Model
@@ -80,52 +78,39 @@ class HeadRequest:
         return {k: v for k, v in self.options.items() if (k, v) != ("features", "auto")}
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """What heads are fitted on.
-
-    Attributes:
-        encoder: What embedded.
-        embedded: The images.
-        task: Features, labels, texts.
-        partition: Who may see which image.
-    """
-
-    encoder: DualEncoder
-    embedded: EmbeddedTable
-    task: HeadData
-    partition: Partition
-
-
 def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
     """Embed once, choose on held-out images, open the test once, leave a classifier."""
     began = time.perf_counter()
     counts = _read_shots(request.shots, request.n_seeds, request.seed)
     methods = _methods(request.method, request.options)
     _check_balance(request.balance, methods)
-    prepared = _prepare(request, methods, counts, session)
-    for sentence in prepared.partition.notes:
-        session.watch.note(sentence)
     trials: list[Trial] = []
-    if counts:
-        trials, kept = _run_trials(prepared, methods, counts, request, session)
-        prepared = _of_draw(prepared, kept)
-        chosen = kept.chosen
+    compared = None
+    if session.compute.crops > 1 and request.method == "all" and not counts:
+        prepared, chosen, compared = compare_crops(request, methods, session)
     else:
-        chosen = _choose(prepared.task, methods, request, session)
+        prepared = prepare(request, methods, counts, session)
+        for sentence in prepared.partition.notes:
+            session.watch.note(sentence)
+        if counts:
+            trials, kept = _run_trials(prepared, methods, counts, request, session)
+            prepared = _of_draw(prepared, kept)
+            chosen = kept.chosen
+        else:
+            chosen = choose(prepared, methods, request)
     for sentence in chosen.notes:
         session.watch.note(sentence)
-    return _finish(request, prepared, chosen, trials, counts, place, session, began)
+    return _finish(request, prepared, chosen, compared, trials, counts, place, began)
 
 
 def _finish(
     request: HeadRequest,
-    prepared: _Prepared,
+    prepared: Prepared,
     chosen: Chosen,
+    compared: CropsCompared | None,
     trials: Sequence[Trial],
     counts: tuple[int, ...],
     place: Path,
-    session: Session,
     began: float,
 ) -> FitResult:
     """Open the test, fill the run directory, and say what came out."""
@@ -156,7 +141,8 @@ def _finish(
         features_key=embedded.features.key,
         encoder=EncoderRecord.of(encoder),
         trials=trials,
-        computing=describe_computing(encoder, session.store.guard),
+        crops=compared,
+        computing=describe_computing(encoder, prepared.session.store.guard),
         weights_of=encoder_in_fp32(encoder) if request.embed_encoder else None,
     )
     return FitResult.from_dict(reported | {"seconds_total": time.perf_counter() - began})
@@ -212,66 +198,8 @@ def _check_balance(balance: Balance, methods: Sequence[str]) -> None:
         )
 
 
-def _prepare(
-    request: HeadRequest, methods: Sequence[str], counts: Sequence[int], session: Session
-) -> _Prepared:
-    """Open the data set, embed it, and divide it."""
-    from cliptune.splits.partition import draw_shots, partition_table, rehearse_partition
-
-    options, seed = request.chosen_options, request.seed
-    needs = {row for name in methods for row in needed_rows(name, options)}
-    table = open_learnable(request.data, request.dataset, session.watch)
-    rehearsed = rehearse_partition(table, val_fraction=None, seed=seed)
-    for n in counts:
-        draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)
-    encoder = session.open_encoder(request.model, table)
-    embedded = session.embed(
-        encoder,
-        table,
-        on_bad_image=request.dataset.on_bad_image,
-        trunk=_wants_trunk(needs, options),
-        meanwhile="torch",
-    )
-    table, vectors = embedded.table, embedded.features.vectors
-    partition = partition_table(table, vectors, val_fraction=None, seed=seed)
-    task = session.make_task(
-        encoder,
-        embedded,
-        partition,
-        templates=request.template_set.templates,
-        seed=seed,
-        tokens="tokens" in needs,
-    )
-    return _Prepared(encoder, embedded, task, partition)
-
-
-def _wants_trunk(needs: Set[str], options: Mapping[str, Any]) -> Literal["no", "must", "may"]:
-    if "trunk" not in needs:
-        return "no"
-    return "must" if "features" in options else "may"
-
-
-def _choose(
-    task: HeadData, methods: Sequence[str], request: HeadRequest, session: Session
-) -> Chosen:
-    from cliptune.choosing import choose_methods
-
-    with session.watch.stage("fitting", "methods") as show:
-        return choose_methods(
-            task,
-            methods,
-            options=request.chosen_options,
-            abstain_precision=request.abstain_precision,
-            margin=request.margin,
-            select=request.select,
-            balance=request.balance,
-            cut=request.val,
-            progress=show,
-        )
-
-
 def _run_trials(
-    prepared: _Prepared,
+    prepared: Prepared,
     methods: Sequence[str],
     shots: Sequence[int],
     request: HeadRequest,
@@ -303,7 +231,7 @@ def _run_trials(
     return trials, next(trial for trial in trials if trial.draw.shots == shots[-1])
 
 
-def _of_draw(prepared: _Prepared, kept: Trial) -> _Prepared:
+def _of_draw(prepared: Prepared, kept: Trial) -> Prepared:
     """Return the same data as the draw that is kept divides them."""
     drawn = kept.draw.task
     sentence = (

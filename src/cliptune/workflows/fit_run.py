@@ -34,6 +34,7 @@ from cliptune.workflows.run_views import write_label_errors, write_partition
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
+    from cliptune.results.fitted import CropsCompared
 
 __all__ = ["FitSettings", "Scored", "finish_run", "score_on_test"]
 
@@ -157,6 +158,7 @@ def finish_run(
     encoder: EncoderRecord,
     computing: Mapping[str, Any],  # Any: plain JSON values
     trials: Sequence[Trial] = (),
+    crops: CropsCompared | None = None,
     weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
     """Open the test after everything has been chosen, and fill a run directory.
@@ -172,6 +174,7 @@ def finish_run(
         encoder: The encoder that made them.
         computing: Which engine made them and how many rows were checked.
         trials: Few-shot trials, which are scored on the test at the same opening.
+        crops: How several crops of each image compare with one look, where that was asked.
         weights_of: The same encoder in fp32, to be kept in the run.
 
     Returns:
@@ -190,7 +193,7 @@ def finish_run(
         "zero_shot": scored["zero-shot"].test.summary(),
         "class_names": list(task.class_names),
         "n_train": len(task.train),
-        "notes": [*partition.notes, *chosen.notes],
+        "notes": [*partition.notes, *chosen.notes, *([crops.sentence] if crops else [])],
         "data_digest": table.digest(),
         "features_key": features_key,
         "run": str(place),
@@ -202,6 +205,8 @@ def finish_run(
         result["recommendation"] = recommendation(answer, test)
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)
+    if crops:
+        result["crops"] = crops.to_dict()
     result["encoder_in_run"] = weights_of is not None
     config = {**settings.to_dict(encoder), "method": settings.method}
     run = RunDir.create(place, {**config, "data_digest": result["data_digest"]})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cliptune.errors import InputError
 from cliptune.system.bounds import require_count
 from cliptune.system.patterns import compile_pattern
 
@@ -89,6 +90,9 @@ class ComputeOptions:
     max_patches: int | None = None
     """Patches of a picture at most, for models that keep the aspect ratio (SigLIP 2 NaFlex)."""
 
+    crops: Literal[1, 2, 6, 12] = 1
+    """Views of a picture whose embeddings are averaged: 2 mirrored, 6 crops, 12 both."""
+
     offline: bool = False
     """Fetch no model: what is on this machine is used, all else is refused."""
 
@@ -99,12 +103,32 @@ class ComputeOptions:
         _set(self, "cache_dir", _as_path(self.cache_dir))
         if self.max_patches is not None:
             require_count("--max-patches", self.max_patches)
+        if self.crops != 1:
+            from cliptune.encoders.picture_crops import require_crops
+
+            require_crops(self.crops)
+
+    @property
+    def parts_of_names(self) -> dict[str, int]:
+        """What is asked of pictures, by option, and becomes part of a model's name."""
+        patches = {} if self.max_patches is None else {"max_patches": self.max_patches}
+        return patches if self.crops == 1 else {**patches, "crops": self.crops}
 
     def model_name(self, name: str) -> str:
-        """Return a model's name with what is asked of its pictures behind it."""
-        if self.max_patches is None or "?max_patches=" in name:
-            return name
-        return f"{name}?max_patches={self.max_patches}"
+        """Return a model's name with what is asked of its pictures behind it.
+
+        Raises:
+            InputError: The name asks for something else.
+        """
+        for option, number in self.parts_of_names.items():
+            if f"?{option}=" not in name:
+                name = f"{name}?{option}={number}"
+            elif f"?{option}={number}?" not in f"{name}?":
+                raise InputError(
+                    f"--{option.replace('_', '-')} {number} came, and the model is {name!r}; leave "
+                    "out the option"
+                )
+        return name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ __all__ = [
     "require_class_names",
     "require_compute",
     "require_runs",
+    "require_single_crop",
     "require_trainable",
 ]
 
@@ -36,7 +37,9 @@ def require_compute(options: ComputeOptions, models: Sequence[object]) -> None:
 
     for name in models:
         if isinstance(name, str):
-            parse_name(name)
+            parse_name(options.model_name(name))
+        else:
+            _refuse_for_loaded(options, getattr(name, "name", name))
     _require_device(options.device, options.precision)
 
     from cliptune.encoders.engines.opening import require_engine
@@ -56,6 +59,32 @@ def require_trainable(options: ComputeOptions, model: object) -> None:
     if options.precision == "int8":
         raise InputError("--precision int8 cannot train; use fp32, bf16 or fp16, or drop it")
     require_compute(options, [model])
+    if isinstance(model, str):
+        require_single_crop(options, [model])
+
+
+def require_single_crop(options: ComputeOptions, models: Sequence[str]) -> None:
+    """Make sure that models see pictures once, because their weights may be trained.
+
+    Raises:
+        InputError: Several crops were asked for.
+    """
+    from cliptune.encoders.names import split_crops
+
+    crops = max([options.crops, *(split_crops(name)[1] for name in models)])
+    if crops > 1:
+        raise InputError(
+            f"--crops {crops} is for models that stay as they are, and this command trains; leave "
+            "it out (training sees another view of each picture every time)"
+        )
+
+
+def _refuse_for_loaded(options: ComputeOptions, name: object) -> None:
+    for option in options.parts_of_names:
+        raise InputError(
+            f"{option} came beside the encoder {name!r}, which is loaded already; load it with "
+            f"?{option}=N behind its name"
+        )
 
 
 def _require_device(device: str, precision: str) -> None:

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING
 from cliptune.workflows.dataset import data_name, open_whole_table
 from cliptune.workflows.options import ComputeOptions, DataOptions
 from cliptune.workflows.progress import ProgressLike, watching
-from cliptune.workflows.requirements import require_class_names, require_compute
+from cliptune.workflows.requirements import (
+    require_class_names,
+    require_compute,
+    require_single_crop,
+)
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -108,6 +112,7 @@ def study(
     )
     require_class_names(dataset)
     require_compute(compute, options.models)
+    require_single_crop(compute, options.models)
     session = Session(compute, watching(progress))
     again = command or _command(options, budget, only, skip)
     with ExitStack() as held:

@@ -94,7 +94,7 @@ def compare_rows(
 def draw_inputs(preprocess: Preprocess, n: int) -> NDArray[np.uint8]:
     """Draw N pictures as a model's input (N, 3, H, W), for want of real ones."""
     if preprocess.resize_mode != "native":
-        return photo_like(n, preprocess.size)
+        return photo_like(n, preprocess.shape[1:])
     drawn = photo_like(n, (preprocess.side, preprocess.side)).transpose(0, 2, 3, 1)
     return np.stack([preprocess(Image.fromarray(picture)) for picture in drawn])
 

@@ -16,10 +16,11 @@ from cliptune.encoders.engines.backends import Backend
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.machine import this_machine
 from cliptune.encoders.engines.making import find_or_make
-from cliptune.encoders.engines.runtimes import Run, open_graph
+from cliptune.encoders.engines.runtimes import IMAGES_AT_ONCE, Run, open_graph
 from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.families.facts import Score
 from cliptune.encoders.out_of_memory import encode_in_parts
+from cliptune.encoders.picture_crops import require_one_crop
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
 from cliptune.errors import ConversionError, InputError
@@ -210,6 +211,8 @@ class EngineEncoder:
         return lambda texts: np.asarray(original(texts)), original.count_tokens
 
     def _run(self, tower: str) -> Run:
+        if tower == "tokens":
+            require_one_crop(self.preprocess.crops, self.name, "the patches of a picture")
         self._open(tower)
         return self._runs[tower]
 
@@ -223,7 +226,7 @@ class EngineEncoder:
         precision = self.way.tower_precision(tower, this_machine())
         try:
             self._runs[tower] = open_graph(
-                self.engine, path, precision=precision, singly=self._singly(tower)
+                self.engine, path, precision=precision, n_images=self._at_once(tower)
             )
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -231,6 +234,13 @@ class EngineEncoder:
                 f"{self.name}: {self.engine} cannot run the graph of the {tower} tower ({reason}); "
                 f"use --engine torch"
             ) from error
+
+    def _at_once(self, tower: str) -> int:
+        """Return how many pictures one request takes; their crops are about as many images."""
+        if self._singly(tower):
+            return 1
+        crops = 1 if tower == "text" else self.preprocess.crops
+        return max(1, IMAGES_AT_ONCE // crops)
 
     def _singly(self, tower: str) -> bool:
         """Say whether each image needs a request of its own.
@@ -241,7 +251,7 @@ class EngineEncoder:
         return self.precision == "int8" and tower == "image" and self.facts.convolutional
 
     def _checked(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        expected = (3, *self.preprocess.size)
+        expected = self.preprocess.shape
         if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise InputError(
                 f"pixels of shape {pixels.shape} and type {pixels.dtype}, "

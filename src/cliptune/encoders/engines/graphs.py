@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cliptune.encoders.averaged_crops import average_rows, spread_crops
 from cliptune.encoders.causal_text import encode_cut_text
 from cliptune.encoders.engines.agreement import draw_inputs
 from cliptune.encoders.merged_branches import merge_branches
@@ -49,17 +50,17 @@ def example_input(encoder: TorchEncoder, tower: str, *, cut: bool) -> Tensor:
         return ids[:, :length]
     if encoder.preprocess.resize_mode == "native":  # whose first row has to tell a grid
         return torch.from_numpy(draw_inputs(encoder.preprocess, 2))
-    shape = (2, 3, *encoder.preprocess.size)
+    shape = (2, *encoder.preprocess.shape)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
 class _ImageGraph(nn.Module):
-    """Bytes (B, 3, H, W) to what an image tower gives.
+    """Bytes (B, 3, H, W) to what an image tower gives, of several crops their average.
 
     Args:
         model: Follows ``DualModel``.
-        preprocess: The constants of normalisation.
+        preprocess: The constants of normalisation, and which crops there are.
         output: The model's method, and what is made of its result.
     """
 
@@ -70,15 +71,23 @@ class _ImageGraph(nn.Module):
         super().__init__()
         self.model = model
         self.method, self.finish = output
+        self.preprocess = preprocess
         std = torch.tensor(preprocess.std).view(1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("scale", 1 / (std * 255))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        images = (pixels.float() - self.mean) * self.scale
+        images = spread_crops((pixels.float() - self.mean) * self.scale, self.preprocess)
         # Modules give Any-typed attributes; see DualModel.
-        rows: Tensor = self.finish(getattr(self.model, self.method)(images))
+        found = getattr(self.model, self.method)(images)
+        rows: Tensor = self.finish(_average(found, self.preprocess.crops))
         return rows
+
+
+def _average(found: Any, crops: int) -> Any:  # Any: a tensor or two
+    if isinstance(found, tuple):
+        return tuple(average_rows(part, crops) for part in found)
+    return average_rows(found, crops)
 
 
 def _unit_rows(rows: Tensor) -> Tensor:

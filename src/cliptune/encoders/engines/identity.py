@@ -49,12 +49,13 @@ class Identity:
             write_json(self.path, {"fingerprint": fingerprint})
 
 
-def identify(files: ModelFiles | None, cache_dir: Path) -> Identity:
+def identify(files: ModelFiles | None, cache_dir: Path, *, crops: int = 1) -> Identity:
     """Name a model by the state of its files.
 
     Args:
         files: Its files, or None for ``lite``.
         cache_dir: Where fingerprints are remembered.
+        crops: How many crops of a picture it averages, as its name says.
     """
     package = Path(__file__).parent.parent
     sources = sorted([*package.glob("*.py"), *package.glob("families/*.py")])
@@ -62,6 +63,8 @@ def identify(files: ModelFiles | None, cache_dir: Path) -> Identity:
     paths = list(lite_files()) if files is None else list(_files_of(files))
     if files is not None:
         parts.append([files.config, files.preprocess])
+    if crops > 1:
+        parts.append(["crops", crops])
     states = [FileState.of(path) for path in paths]
     stamps = [[str(path.resolve()), *state] for path, state in zip(paths, states, strict=True)]
     code = [[str(path.resolve()), *FileState.of(path)] for path in sources]

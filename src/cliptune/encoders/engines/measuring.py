@@ -97,7 +97,7 @@ def take_sample(preprocess: Preprocess, work: Work) -> Sample:
     """Take the user's first images, made up to 32 with drawn ones where they are fewer."""
     labels = work.labels if len(work.labels) > 1 else PROBE_LABELS
     texts = tuple(_PROMPT.format(label) for label in labels[:_TIMED_TEXTS])
-    own = np.empty((0, 3, *preprocess.size), np.uint8)
+    own = np.empty((0, *preprocess.shape), np.uint8)
     if work.load_pixels is not None:
         own = work.load_pixels(preprocess, _MAX_IMAGES)
     lacking = _MIN_IMAGES - len(own)

@@ -23,7 +23,7 @@ from cliptune.encoders.engines.identity import identify
 from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.model_files import find_files
-from cliptune.encoders.names import Embedded, parse_name
+from cliptune.encoders.names import Embedded, parse_name, split_crops
 from cliptune.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     """
     ref = parse_name(name)
     files = None if isinstance(ref, Embedded) else find_files(ref, name)
-    identity = identify(files, cache_dir)
+    identity = identify(files, cache_dir, crops=split_crops(name)[1])
     reference = cache(lambda: _load(name))
     known = identity.fingerprint()
     if known and (facts := GraphStore(cache_dir, known).read_facts()):

@@ -23,14 +23,14 @@ from cliptune.encoders.engines.intel import import_openvino
 from cliptune.errors import MissingExtraError
 from cliptune.system.processors import usable_cores
 
-__all__ = ["ENGINES", "Run", "is_installed", "open_graph", "require_installed"]
+__all__ = ["ENGINES", "IMAGES_AT_ONCE", "Run", "is_installed", "open_graph", "require_installed"]
 
 ENGINES = ("auto", "torch", "openvino", "onnx")
 EXTRAS = {"openvino": "fast", "onnx": "onnx", "openvino-int8": "int8", "torch": "fast"}
 _PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 # What one request takes: so many images, or texts of about as many tokens as these have patches;
 # more do not stay in a core's cache, fewer leave it waiting. Measured with ViT-B/32.
-_IMAGES_AT_ONCE, _TOKENS_AT_ONCE = 8, 512
+IMAGES_AT_ONCE, _TOKENS_AT_ONCE = 8, 512
 _SECONDS_TO_LEAVE = 30.0  # a busy machine may not let a thread run for more than one
 
 
@@ -61,20 +61,20 @@ def require_installed(engine: str) -> None:
         raise MissingExtraError(EXTRAS[engine], f"the engine {engine!r}")
 
 
-def open_graph(engine: str, path: Path, *, precision: str, singly: bool = False) -> Run:
+def open_graph(engine: str, path: Path, *, precision: str, n_images: int = IMAGES_AT_ONCE) -> Run:
     """Load a graph.
 
     Args:
         engine: ``openvino`` or ``onnx``.
         path: ``.xml`` or ``.onnx``.
         precision: ``fp32``, or with OpenVINO ``bf16`` (``int8`` stands in the graph itself).
-        singly: Each request takes one image or text.
+        n_images: How many images one request takes, or texts of about as many tokens; with 1 each
+            text has one of its own too.
 
     Raises:
         RuntimeError: The runtime refuses the graph.
     """
     cores = usable_cores()
-    n_images = 1 if singly else _IMAGES_AT_ONCE
     if engine == "openvino":
         return _OpenVino(path, precision, cores, n_images)
     return _Onnx(path, cores, n_images)
