@@ -9,7 +9,8 @@ and likewise features before the projection, are averaged and brought to norm 1.
 - mirrored at prediction: learned from one look; two crops (the picture and its mirror image)
   to answer.
 - 2, 6 and 12 crops: averaged for learning and answering alike.
-- 12 where kept: 12 crops where ``fit`` keeps them by its held-out answers, else one look.
+- 12 where kept: 12 crops where ``fit`` keeps them, else one look, which it takes where held-out
+  answers show that it loses no more than a point.
 
 Draws, tests and methods are those of choice.py; the blend is compared, and zero-shot, which needs
 no label. Writes bench/results/choice_crops.json and choice_crops.md.
@@ -27,7 +28,8 @@ from cliptune.choosing import choose_methods
 from cliptune.classifiers.fitting import score_fitted
 from cliptune.encoders.engines import open_on_engine
 from cliptune.features import FeatureStore
-from cliptune.selection.weighing import prefer_crops
+from cliptune.selection.judging import compare
+from cliptune.selection.weighing import MARGIN, is_shown
 from cliptune.system.paths import cache_dir
 
 SETS = "hymenoptera,textile,pacs,cifar100-a"
@@ -54,7 +56,7 @@ def run_case(tasks, rows, test, seed):
                 method: score_fitted(seen, fitted, test)[0].accuracy.value
                 for method, fitted in chosen.fitted.items()
             }
-    kept = prefer_crops(judged[1], judged[12])
+    kept = not is_shown(compare(judged[1], judged[12]), MARGIN)
     accuracy["12 where kept"] = accuracy[name_of(12 if kept else 1)]
     held_out = {
         name_of(crops): {"accuracy": one.score, "log_loss": one.log_loss}

@@ -38,7 +38,6 @@ def test_fit_keeps_what_held_out_answers_favour(small_data, tiny, several, tmp_p
     result = ct.fit(small_data, model=tiny, compute=several, out=tmp_path / "run")
     found = result.crops
     assert found.asked == 12
-    assert found.kept == (found.log_loss < found.log_loss_one_look)
     assert found.low <= found.averaged - found.one_look <= found.high
     assert found.n == result.n_train == 24
     assert result.model == tiny + "?crops=12" * found.kept
@@ -52,7 +51,7 @@ def test_fit_keeps_what_held_out_answers_favour(small_data, tiny, several, tmp_p
 def test_either_answer_leaves_a_classifier_that_works(
     small_data, tiny, several, pictures, tmp_path, monkeypatch, kept
 ):
-    monkeypatch.setattr(fit_crops, "prefer_crops", lambda once, several: kept)
+    monkeypatch.setattr(fit_crops, "is_shown", lambda gain, margin: not kept)
     out = tmp_path / "run"
     result = ct.fit(small_data, model=tiny, compute=several, out=out)
     assert result.crops.kept is kept
@@ -73,6 +72,14 @@ def test_either_answer_leaves_a_classifier_that_works(
     with pytest.raises((InputError, RunError), match=r"crops[ =]2"):
         ct.predict(pictures[0], run=out, compute=replace(several, crops=2))
     assert scores.metrics.accuracy.value == result.test.accuracy.value
+
+
+@pytest.mark.parametrize(("margin", "kept"), [(0.5, True), (90.0, False)])
+def test_one_look_is_taken_where_it_is_shown_to_lose_no_more_than_the_margin(
+    small_data, tiny, several, tmp_path, margin, kept
+):
+    result = ct.fit(small_data, model=tiny, compute=several, margin=margin, out=tmp_path / "run")
+    assert result.crops.kept is kept  # 24 images show nothing within half a point
 
 
 def test_without_a_choice_the_crops_are_taken_as_asked(small_data, tiny, several, tmp_path, capsys):

@@ -211,7 +211,7 @@ class CropsCompared:
     @property
     def sentence(self) -> str:
         """What came out, in words."""
-        end = "they are kept" if self.kept else "one look is kept, which costs less"
+        end = "they are kept" if self.kept else "one look is as good, costs less and is kept"
         return (
             f"{self.asked} crops of each image answer {percent(self.averaged)} of held-out images "
             f"rightly ({self.method}, log-loss {decimal(self.log_loss)}), one look "

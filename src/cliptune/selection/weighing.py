@@ -12,18 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.selection.judging import Gain, Judged, image_error
+from cliptune.selection.judging import Gain, image_error
 
-__all__ = [
-    "MARGIN",
-    "Verdict",
-    "Weighed",
-    "images_needed",
-    "is_shown",
-    "prefer_crops",
-    "verdict_of",
-    "weigh",
-]
+__all__ = ["MARGIN", "Verdict", "Weighed", "images_needed", "is_shown", "verdict_of", "weigh"]
 
 MARGIN = 0.01  # of accuracy, that a cheaper way may cost where nothing else is said
 _SHOWN = 0.75  # probability from which on a way counts as shown to be as good
@@ -83,15 +74,6 @@ def weigh(
     return Weighed(
         verdict, gain, margin, images_needed(gain, margin) if verdict == "undecided" else None
     )
-
-
-def prefer_crops(once: Judged, several: Judged) -> bool:
-    """Say whether to answer with several crops, which cost so many times as much as one look.
-
-    They were asked for, and help more often than they harm (docs/choice.md): so they need not be
-    shown to be better, but their held-out log-loss has to be lower.
-    """
-    return several.log_loss < once.log_loss
 
 
 def verdict_of(gain: Gain, margin: float) -> Verdict:

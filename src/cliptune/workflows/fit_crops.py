@@ -1,4 +1,4 @@
-"""One look at each picture or the average of several crops: whichever held-out answers favour.
+"""One look at each picture or the average of several crops, by what held-out answers show.
 
 It knows how features are prepared and methods chosen, and nothing about how crops are made.
 """
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cliptune.selection.weighing import prefer_crops
+from cliptune.selection.judging import compare
+from cliptune.selection.weighing import is_shown
 from cliptune.workflows.fit_prepared import Prepared, choose, prepare
 from cliptune.workflows.session import Session
 
@@ -29,7 +30,9 @@ def compare_crops(
 ) -> tuple[Prepared, Chosen, CropsCompared | None]:
     """Choose among methods for one look and for several crops, and keep one of the two.
 
-    Both have the same test, which stays locked, and the same held-out images.
+    Both have the same test, which stays locked, and the same held-out images. The crops were asked
+    for and are the first guess; one look, which costs less, takes their place where it is shown to
+    lose no more than the margin.
 
     Args:
         request: What was asked for.
@@ -50,7 +53,7 @@ def compare_crops(
     second = choose(several, methods, request, groups=groups)
     if not first.judged:
         return several, second, None
-    found = _compare(first, second, session.compute.crops)
+    found = _compare(first, second, crops=session.compute.crops, margin=request.margin)
     session.watch.note(found.sentence)
     return (several, second, found) if found.kept else (once, first, found)
 
@@ -63,9 +66,8 @@ def _together(once: Prepared, several: Prepared) -> NDArray[np.int64]:
     return join_groups(group_duplicates(once.task.vectors), groups)
 
 
-def _compare(first: Chosen, second: Chosen, crops: int) -> CropsCompared:
+def _compare(first: Chosen, second: Chosen, *, crops: int, margin: float) -> CropsCompared:
     from cliptune.results.fitted import CropsCompared
-    from cliptune.selection.judging import compare
 
     names = [chosen.answer.method or chosen.answer.best for chosen in (first, second)]
     once, several = (
@@ -75,7 +77,7 @@ def _compare(first: Chosen, second: Chosen, crops: int) -> CropsCompared:
     gain = compare(once, several)
     return CropsCompared(
         asked=crops,
-        kept=prefer_crops(once, several),
+        kept=not is_shown(gain, margin),
         method_one_look=names[0],
         method=names[1],
         one_look=once.accuracy,
