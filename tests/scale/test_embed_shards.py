@@ -14,6 +14,7 @@ import pytest
 
 from cliptune.cli import run_command_line
 from cliptune.images import ImageTable
+from cliptune.scale.shard import EncoderRecipe, ShardTask, run_shard
 
 N_IMAGES, PER_SHARD = 24, 8
 
@@ -87,6 +88,28 @@ def test_every_image_is_there_once_with_the_vector_that_embed_gives(
     assert manifest["rows"] == N_IMAGES
     assert [part["rows"] for part in manifest["parts"]] == [8, 8, 8]
     capsys.readouterr()
+
+
+def test_what_is_asked_of_pictures_reaches_whoever_computes_a_part(
+    insects, tiny_model, cache, embed, tmp_path
+):
+    asked = ("--model", str(tiny_model), "--crops", "12", "--engine", "torch")
+    code, result, _ = embed(insects, tmp_path / "job", *asked, workers=2)
+    assert (code, result["model"]) == (0, f"{tiny_model}?crops=12")
+    plain = ["embed", str(insects), "--out", str(tmp_path), "--cache-dir", str(cache), *asked]
+    assert run_command_line(plain) == 0
+    expected = pq.read_table(tmp_path / "features.parquet").to_pydict()
+    found = rows_of(tmp_path / "job")
+    np.testing.assert_allclose(found["vector"], expected["vector"], atol=1e-5)
+
+
+def test_another_encoder_under_the_same_name_computes_nothing(tiny_model, make_tree, tmp_path):
+    recipe = EncoderRecipe(str(tiny_model), "0" * 64, "torch", "fp32", "cpu", tmp_path)
+    table = ImageTable.open(make_tree("a/1.png", "b/2.png"))
+    task = ShardTask(0, table, tmp_path / "part.parquet", recipe, "job", "float32", "fail", 1)
+    outcome = run_shard(task)
+    assert "is another encoder here" in outcome.error
+    assert not task.path.exists()
 
 
 def test_a_finished_job_computes_nothing_again(finished, insects, embed):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.errors import BadImageError, CliptuneError, DataError
+from cliptune.errors import BadImageError, CheckpointError, CliptuneError, DataError
 from cliptune.scale.parts import write_part
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class EncoderRecipe:
 
     Attributes:
         model: Its name.
+        fingerprint: Of the encoder that the job was planned with.
         engine: ``torch``, ``openvino`` or ``onnx``.
         precision: What it computes in.
         device: Of torch.
@@ -48,6 +49,7 @@ class EncoderRecipe:
     """
 
     model: str
+    fingerprint: str
     engine: str
     precision: str
     device: str
@@ -105,6 +107,7 @@ def run_shard(task: ShardTask) -> ShardOutcome:
     began = time.perf_counter()
     try:
         encoder = open_recipe(task.recipe)
+        _require_planned(encoder, task.recipe)
         began = time.perf_counter()
         return _embed(task, encoder, began)
     except CliptuneError as error:
@@ -120,6 +123,19 @@ def open_recipe(recipe: EncoderRecipe) -> DualEncoder:
     if recipe.engine == "torch":
         return load_encoder(recipe.model, device=recipe.device, precision=recipe.precision)
     return open_recorded(recipe.model, recipe.engine, recipe.precision, cache_dir=recipe.cache_dir)
+
+
+def _require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
+    """Make sure that a name means the same encoder here as where the job was planned.
+
+    Raises:
+        CheckpointError: It means another one.
+    """
+    if encoder.fingerprint != recipe.fingerprint:
+        raise CheckpointError(
+            f"{recipe.model!r} is another encoder here ({encoder.fingerprint[:12]}) than where the "
+            f"job was planned ({recipe.fingerprint[:12]}); give all machines the same weights"
+        )
 
 
 def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:

@@ -121,7 +121,7 @@ def embed_shards(
     if not len(table):
         raise DataError(f"{data_name(data)!r} has no images to embed")
     encoder = session.open_encoder(model, table)
-    recipe = _recipe(model, encoder, session)
+    recipe = _recipe(encoder, session)
     plan = plan_job(
         table,
         recipe,
@@ -152,11 +152,12 @@ def _workers(options: ShardOptions) -> tuple[int, int]:
     return n_workers, max(1, cores // n_workers) if options.executor == "local" else 1
 
 
-def _recipe(model: str, encoder: DualEncoder, session: Session) -> EncoderRecipe:
+def _recipe(encoder: DualEncoder, session: Session) -> EncoderRecipe:
     from cliptune.scale import EncoderRecipe
 
     return EncoderRecipe(
-        model=model,
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
         engine=str(getattr(encoder, "engine", "torch")),
         precision=encoder.precision,
         device=str(getattr(encoder, "device", "cpu")),

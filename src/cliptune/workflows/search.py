@@ -123,6 +123,7 @@ def _recipe(plan: JobPlan, session: Session) -> EncoderRecipe:
 
     return EncoderRecipe(
         model=str(plan.facts.get("model")),
+        fingerprint=str(plan.facts.get("fingerprint")),
         engine=str(plan.facts.get("engine")),
         precision=str(plan.facts.get("precision")),
         device=session.compute.device,
