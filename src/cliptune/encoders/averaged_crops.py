@@ -1,4 +1,4 @@
-"""Views of pictures as a tower's batch, and their rows as one row a picture.
+"""Crops of pictures as a tower's batch, and their rows as one row a picture.
 
 It knows tensors and how ``Preprocess`` packs them, and no model.
 """

@@ -91,7 +91,7 @@ class ComputeOptions:
     """Patches of a picture at most, for models that keep the aspect ratio (SigLIP 2 NaFlex)."""
 
     crops: Literal[1, 2, 6, 12] = 1
-    """Views of a picture whose embeddings are averaged: 2 mirrored, 6 crops, 12 both."""
+    """Crops of a picture whose embeddings are averaged: 2 mirrored, 6 cut out, 12 both."""
 
     offline: bool = False
     """Fetch no model: what is on this machine is used, all else is refused."""
