@@ -30,7 +30,7 @@ from cliptune.heads.expression import Operators, affine
 from cliptune.heads.prototype import class_means
 from cliptune.heads.zero_shot import zero_shot_logits
 
-__all__ = ["DiscriminantHead", "shrink", "usual_shrinkage"]
+__all__ = ["DiscriminantHead", "shrink", "shrinking", "usual_shrinkage"]
 
 V = TypeVar("V")
 
@@ -180,13 +180,27 @@ def shrink(
         shrinkage: h.
         dim: D, the length of the rows themselves.
     """
+    kept, ridge = shrinking(float(np.trace(within)), means, shrinkage, dim)
+    mixed: NDArray[np.float64] = kept * within
+    mixed[np.diag_indices(len(mixed))] += ridge
+    return mixed
+
+
+def shrinking(
+    spread: float, means: NDArray[np.float64], shrinkage: float, dim: int
+) -> tuple[float, float]:
+    """Return 1 - h and h tr(S)/D, by which ``shrink`` weighs S and the identity.
+
+    Args:
+        spread: tr(S), the variance within classes.
+        means: float64 (C, m), the class means.
+        shrinkage: h.
+        dim: D.
+    """
     tiny = float(np.finfo(np.float32).eps)
-    spread = float(np.trace(within))
     if spread < tiny:
         spread, shrinkage = max(float(means.var(axis=0).sum()), tiny), 1.0
-    mixed: NDArray[np.float64] = (1 - shrinkage) * within
-    mixed[np.diag_indices(len(mixed))] += shrinkage * spread / dim
-    return mixed
+    return 1 - shrinkage, shrinkage * spread / dim
 
 
 def _choose_mix(
