@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray
-from cliptune.heads.products import flush_tiny
+from cliptune.heads.products import flush_tiny, squared, summed_products
 
 __all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
 
@@ -88,7 +88,7 @@ def make_problem(
     rows = torch.tensor(np.asarray(X, dtype=np.float32))
     mean = rows.mean(dim=0)
     centred = rows.sub_(mean)
-    covariance = (centred.T @ centred).double() / len(centred)
+    covariance = squared(centred).double() / len(centred)
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     return LogisticProblem(
         centred,
@@ -203,7 +203,8 @@ class _Objective:
         if problem.weights is not None:
             residual *= problem.weights[:, None]
         gradient = torch.empty(len(weight), weight.shape[1] + 1, dtype=torch.float64)
-        raw = (residual.T @ problem.centred) / len(residual) + self._penalty.float() * deviation
+        raw = summed_products(residual, problem.centred) / len(residual)
+        raw += self._penalty.float() * deviation
         gradient[:, :-1] = raw @ self._precondition
         gradient[:, -1] = self._bias_unit * residual.double().sum(dim=0) / len(residual)
         return float(value), gradient.numpy().ravel()

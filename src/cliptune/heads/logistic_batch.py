@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from cliptune.heads.products import summed_products
+
 __all__ = ["Problems", "Solutions", "solve_batch"]
 
 _MAX_ITERATIONS = 200
@@ -132,7 +134,7 @@ class _Batch:
         residual[self._numbers, :, problems.labels] -= 1
         residual *= shares[:, :, None]
         gradient = torch.empty_like(points)
-        raw = (residual.view(n, p * n_classes).T @ problems.rows).view_as(weight)
+        raw = summed_products(residual.view(n, p * n_classes), problems.rows).view_as(weight)
         gradient[:, :, :-1] = (raw + pull[:, None, None] * weight) * self.scale[active, None]
         gradient[:, :, -1] = residual.sum(dim=0) * self.bias_unit
         return value, gradient

@@ -7,7 +7,6 @@ knows the closed forms of these heads and no other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +75,7 @@ def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[ND
     """Give the logits of the Gaussian part, float32 (H, C), for each shrinkage."""
     found = np.empty((len(_SHRINKAGES), len(folds.rows), pool.n_classes), np.float32)
     rows, labels = subspace.rows.numpy(), pool.labels
-    scatter = cache(lambda: _product(rows))
-    squares = np.square(rows, dtype=np.float64).sum(axis=0)  # all there is to it: an eigenbasis
+    squares = np.square(rows, dtype=np.float64).sum(axis=0)  # in an eigenbasis these are all
     sums = _class_sums(rows, labels, pool.n_classes)
     counts = np.bincount(labels, minlength=pool.n_classes)
     for _, held, place in folds.splits():
@@ -90,7 +88,8 @@ def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[ND
             )
             continue
         # The sum of x x' over a class is n S + n m m'; S within classes is what is left.
-        within = scatter() - _product(rows[held]) - (means * left_counts[:, None]).T @ means
+        within = -_product(rows[held]) - (means * left_counts[:, None]).T @ means
+        within[np.diag_indices(len(within))] += squares
         within /= len(rows) - len(held)
         found[:, place] = _answers(rows[held], within, means, subspace.dim)
     yield from found

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cliptune.heads.products import squared
+
 __all__ = ["Subspace", "span"]
 
 _NOTHING = 1e-7  # of the largest variance: single precision does not tell it from none
@@ -42,7 +44,7 @@ def span(rows: NDArray[np.float32]) -> Subspace:
         values, vectors = _strongest(values, vectors)
         # The rows in their eigenbasis are the vectors of their products, as long as the spread.
         return Subspace((vectors * (n * values).sqrt()).float(), values.float(), dim)
-    values, vectors = torch.linalg.eigh((centred.T @ centred).double() / n)
+    values, vectors = torch.linalg.eigh(squared(centred).double() / n)
     values, vectors = _strongest(values, vectors)
     return Subspace(centred @ vectors.float(), values.float(), dim)
 
