@@ -28,6 +28,7 @@ from cliptune.runs import RunDir
 from cliptune.system.typed import require_types
 
 __all__ = [
+    "FEATURES",
     "KIND",
     "AnyClassifier",
     "LabelClassifier",
@@ -38,8 +39,8 @@ __all__ = [
 ]
 
 KIND = "label-sets"
+FEATURES = ("embedding", "penultimate", "both")
 _FACTS, _HEAD = "classifier.json", "head.safetensors"
-_FEATURES = ("embedding", "penultimate", "both")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class LabelClassifier:
             custom_template_set(templates)
             if len(set(names)) != len(names) or not all(names) or not names:
                 raise ValueError(f"its {len(names)} class names are not different ones")
-            if facts["features"] not in _FEATURES:
+            if facts["features"] not in FEATURES:
                 raise ValueError(f"its features are {facts['features']!r:.40}")
             require_types(facts["method"], str, "method")
         scorer, calibration = _read_arrays(run, len(names), record.dim, facts)

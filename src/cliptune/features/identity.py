@@ -39,7 +39,7 @@ class DataIdentity:
     Attributes:
         ids: Names, unique.
         contents: Digest of each file's bytes, in hex.
-        labels: Class name; of captions a digest; empty where there is neither.
+        labels: Class name, or all of several; of captions a digest; empty where there is neither.
         roles: ``train``, ``val``, ``test``, ``watch``, or empty where it is for nothing yet.
     """
 
@@ -63,12 +63,13 @@ class DataIdentity:
             roles: What each is for, N of them.
         """
         captions = table.captions or ((),) * len(table)
+        sets = table.label_sets or (None,) * len(table)
         return cls(
             ids=table.ids,
             contents=tuple(bytes(digest).hex() for digest in contents),
             labels=tuple(
-                _label(table.class_names, label, texts)
-                for label, texts in zip(table.labels.tolist(), captions, strict=True)
+                _label(table.class_names, label, texts, labels)
+                for label, texts, labels in zip(table.labels.tolist(), captions, sets, strict=True)
             ),
             roles=tuple(str(role) for role in roles),
         )
@@ -185,7 +186,11 @@ def load_identity(folder: Path) -> DataIdentity | None:
         return None
 
 
-def _label(class_names: Sequence[str], label: int, texts: Sequence[str]) -> str:
+def _label(
+    class_names: Sequence[str], label: int, texts: Sequence[str], labels: Sequence[int] | None
+) -> str:
+    if labels is not None:
+        return ", ".join(sorted(repr(class_names[code]) for code in labels)) or "none of them"
     if texts:
         return content_digest("\0".join(texts).encode("utf-8", "backslashreplace")).hex()
     return class_names[label] if label >= 0 else ""

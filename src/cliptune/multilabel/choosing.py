@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.multilabel.calibration import Calibration, fit_calibration
-from cliptune.multilabel.metrics import (
-    mean_average_precision,
-    percentiles_around,
-    resampled_weights,
-)
+from cliptune.multilabel.metrics import DrawnAreas, mean_average_precision, resampled_weights
 from cliptune.multilabel.scorers import LinearScorer, fit_discriminant, fit_linear, from_texts
 from cliptune.splits.stratify import stratify
+from cliptune.system.formatting import change, change_interval, percent
 
-__all__ = ["METHODS", "ChosenLabels", "FittedLabels", "LabelData", "choose_labels"]
+__all__ = ["MARGIN", "METHODS", "ChosenLabels", "FittedLabels", "LabelData", "choose_labels"]
 
 METHODS = ("zero-shot", "discriminant", "linear")  # the cheaper first
+MARGIN = 0.01  # of mean average precision
 N_FOLDS = 5
 _PENALTIES = tuple(float(p) for p in np.logspace(-1.5, -4.5, 7))
 
@@ -62,9 +60,7 @@ class FittedLabels:
         scorer: Fitted on all images.
         calibration: Learned from the answers below.
         held_out: float64 (N, C): scores by scorers that had not seen the image.
-        mean_average_precision: Of these.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
+        areas: Their mean average precision.
         seconds: What it took.
     """
 
@@ -74,9 +70,7 @@ class FittedLabels:
     scorer: LinearScorer
     calibration: Calibration
     held_out: NDArray[np.float64]
-    mean_average_precision: float
-    low: float
-    high: float
+    areas: DrawnAreas
     seconds: float
 
 
@@ -96,12 +90,28 @@ class ChosenLabels:
     answer: str
     gain: tuple[float, float, float]
 
+    @property
+    def sentence(self) -> str:
+        """What to do and why, in words."""
+        gain, low, high = self.gain
+        best = self.fitted[self.recommended]
+        ends = change_interval(low, high)
+        by = f"{change(gain)} points of mAP over zero-shot on held-out images ({ends})"
+        if self.answer == "do-not-train":
+            return (
+                f"Do not train: zero-shot is as good within the margin; the best method has {by}."
+            )
+        if self.answer == "undecided":
+            return f"Undecided: {self.recommended} is the best guess, {by}; label more images."
+        found = percent(best.areas.value)
+        return f"Take {self.recommended} on {best.features} features: mAP {found}, {by}."
+
 
 def choose_labels(
     data: LabelData,
     methods: Sequence[str],
     *,
-    margin: float,
+    margin: float = MARGIN,
     features: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ChosenLabels:
@@ -125,7 +135,7 @@ def choose_labels(
         fitted[method] = _fit(data, method, kinds, folds, weights, fitted)
     progress(len(wanted), len(wanted))
     fitted = {m: f for m, f in fitted.items() if m == "zero-shot" or m in methods}
-    return _choose(data, fitted, weights, margin)
+    return _choose(fitted, margin)
 
 
 def _fit(
@@ -156,13 +166,10 @@ def _fit(
         held_out, settings = paths[best], {"penalty": _PENALTIES[best]}
         scorer = fit_linear(data.features[kind], data.truth, _PENALTIES[: best + 1])[-1]
     calibration = fit_calibration(held_out, data.truth)
-    area = float(mean_average_precision(data.truth, held_out)[0])
-    low, high = percentiles_around(area, mean_average_precision(data.truth, held_out, weights))
+    areas = DrawnAreas.of(data.truth, held_out, weights)
     return FittedLabels(
-        method, kind, settings, scorer, calibration, held_out,
-        area, low, high,
-        time.perf_counter() - began,
-    )  # fmt: skip
+        method, kind, settings, scorer, calibration, held_out, areas, time.perf_counter() - began
+    )
 
 
 def _discriminant(X: NDArray[np.float32], truth: NDArray[np.bool_]) -> list[LinearScorer]:
@@ -194,27 +201,19 @@ def _loss(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     return float((np.logaddexp(0.0, scores) - truth * scores).mean())
 
 
-def _choose(
-    data: LabelData,
-    fitted: Mapping[str, FittedLabels],
-    weights: NDArray[np.float64],
-    margin: float,
-) -> ChosenLabels:
-    drawn = {m: mean_average_precision(data.truth, f.held_out, weights) for m, f in fitted.items()}
-    best = max(fitted, key=lambda m: fitted[m].mean_average_precision)
-    areas = {method: one.mean_average_precision for method, one in fitted.items()}
-    gain = areas[best] - areas["zero-shot"]
-    low, high = percentiles_around(gain, drawn[best] - drawn["zero-shot"])
+def _choose(fitted: Mapping[str, FittedLabels], margin: float) -> ChosenLabels:
+    best = max(fitted, key=lambda m: fitted[m].areas.value)
+    gain = fitted["zero-shot"].areas.change_to(fitted[best].areas)
     recommended = best
     for method in METHODS:  # the cheaper first
         if method in fitted:
-            _, lost = percentiles_around(areas[best] - areas[method], drawn[best] - drawn[method])
-            if method == best or lost <= margin:
+            lost = fitted[method].areas.change_to(fitted[best].areas)
+            if method == best or lost[2] <= margin:
                 recommended = method
                 break
     answer = "undecided"
     if recommended == "zero-shot":
         answer = "do-not-train"
-    elif low > 0:
+    elif gain[1] > 0:
         answer = "train"
-    return ChosenLabels(fitted, recommended, answer, (gain, low, high))
+    return ChosenLabels(fitted, recommended, answer, gain)

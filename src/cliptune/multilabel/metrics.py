@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cliptune.evaluation.metrics import Score
 
 __all__ = [
+    "DrawnAreas",
     "LabelScores",
     "LabelSetMetrics",
     "average_precisions",
@@ -118,6 +119,43 @@ def mean_average_precision(
     means: NDArray[np.float64] = np.full(len(total), np.nan)
     np.divide(total, n_known, out=means, where=n_known > 0)
     return means
+
+
+@dataclass(frozen=True)
+class DrawnAreas:
+    """A mean average precision and what resamples of its images give.
+
+    Attributes:
+        value: Of the images as they are.
+        drawn: float64 (B,), of each resample.
+    """
+
+    value: float
+    drawn: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, truth: NDArray[np.bool_], scores: NDArray[np.floating], weights: NDArray[np.float64]
+    ) -> DrawnAreas:
+        """Score answers (N, C) of images whose classes are ``truth``, bool (N, C).
+
+        Args:
+            truth: Classes.
+            scores: Larger where a class is more likely.
+            weights: float64 (B, N), see ``resampled_weights``.
+        """
+        value = float(mean_average_precision(truth, scores)[0])
+        return cls(value, mean_average_precision(truth, scores, weights))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of its 95 % interval."""
+        return percentiles_around(self.value, self.drawn)
+
+    def change_to(self, other: DrawnAreas) -> tuple[float, float, float]:
+        """Return what another gains on the same images and resamples: value, low, high."""
+        change = other.value - self.value
+        return change, *percentiles_around(change, other.drawn - self.drawn)
 
 
 def resampled_weights(n: int, *, seed: int, n_resamples: int = _N_RESAMPLES) -> NDArray[np.float64]:

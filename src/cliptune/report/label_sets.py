@@ -13,7 +13,7 @@ from cliptune.report.document import Column, Document, Section, Table
 from cliptune.runs import RunDir
 from cliptune.system.formatting import interval, percent
 
-__all__ = ["evaluate_labels_document", "fit_labels_document"]
+__all__ = ["evaluate_labels_document", "fit_labels_document", "label_class_table"]
 
 Json = dict[str, Any]  # Any: plain JSON values
 
@@ -30,7 +30,7 @@ def fit_labels_document(run: RunDir, result: Json) -> Document:
         numbers=result,
         blocks=(
             _methods_table(result["methods"], result["method"]),
-            _class_table(result["test"], f"Per class, {result['method']}"),
+            label_class_table(result["test"], f"Per class, {result['method']}"),
         ),
         notes=tuple(result["notes"]),
         seconds=result["seconds_total"],
@@ -63,7 +63,7 @@ def evaluate_labels_document(run: RunDir, result: Json) -> Document:
         question="How well is each label found?",
         conclusion=sentence,
         numbers=result,
-        blocks=(_class_table(metrics, "Per class"),),
+        blocks=(label_class_table(metrics, "Per class"),),
         notes=(),
         seconds=result["seconds"],
     )
@@ -105,7 +105,13 @@ def _methods_table(methods: Json, shipped: str) -> Table:
     return Table("methods", "Scores and cost", columns, rows, marked=list(methods).index(shipped))
 
 
-def _class_table(metrics: Json, title: str) -> Table:
+def label_class_table(metrics: Json, title: str) -> Table:
+    """Make a table of every class.
+
+    Args:
+        metrics: A ``LabelSetMetrics`` as plain JSON values.
+        title: Of the table.
+    """
     columns = (
         Column("class", "class"),
         Column("n", "images", "integer"),

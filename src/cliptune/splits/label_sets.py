@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cliptune.errors import DataError
 from cliptune.images import ImageTable
 from cliptune.splits.duplicates import group_duplicates, join_groups
-from cliptune.splits.partition import LockedRows
+from cliptune.splits.partition import LockedRows, name_roles
 from cliptune.splits.stratify import stratify
 
 __all__ = ["LabelPartition", "partition_label_sets", "require_enough_labels"]
@@ -37,6 +37,10 @@ class LabelPartition:
     test: LockedRows
     groups: NDArray[np.int64]
     notes: tuple[str, ...]
+
+    def roles(self, n_rows: int) -> NDArray[np.str_]:
+        """Say what each row is for; see ``Partition.roles``."""
+        return name_roles(n_rows, {"train": self.train}, self.test)
 
 
 def partition_label_sets(

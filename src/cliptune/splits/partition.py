@@ -5,6 +5,7 @@ It knows labels, embeddings and splits, and no method of training.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "assigned_rows",
     "cut_validation",
     "draw_shots",
+    "name_roles",
     "partition_table",
     "rehearse_partition",
 ]
@@ -87,11 +89,17 @@ class Partition:
         For the record of which images a run rests on; nothing may be chosen by it, for it tells
         the locked rows without opening them.
         """
-        roles = np.full(n_rows, "", dtype="<U5")
-        parts = {"train": self.train, "val": self.val, "test": self.test._rows}
-        for role, rows in parts.items():
-            roles[rows] = role
-        return roles
+        return name_roles(n_rows, {"train": self.train, "val": self.val}, self.test)
+
+
+def name_roles(
+    n_rows: int, parts: Mapping[str, NDArray[np.int64]], test: LockedRows
+) -> NDArray[np.str_]:
+    """Write what rows are for beside each row, str (n_rows,); the test stays locked."""
+    roles = np.full(n_rows, "", dtype="<U5")
+    for role, rows in (*parts.items(), ("test", test._rows)):
+        roles[rows] = role
+    return roles
 
 
 def partition_table(

@@ -11,7 +11,7 @@ from pathlib import Path
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError, MissingExtraError
 from cliptune.features import DataIdentity, load_identity
-from cliptune.images import ImageTable, learnable_part, refuse_label_sets
+from cliptune.images import ImageTable, labelled_sets, learnable_part
 from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.runs import RunDir
 from cliptune.studies.options import StudyOptions
@@ -37,12 +37,16 @@ __all__ = [
 def labelled_part(table: ImageTable) -> tuple[ImageTable, int]:
     """Return the images with labels, and how many have none; without any label all images.
 
+    Where images may have several labels, those of which nothing is said are the unlabelled ones.
+
     Raises:
-        DataError: Images may have several labels.
+        DataError: Images may have several labels, and fewer than two classes have any.
     """
+    if table.label_sets is not None:
+        part = labelled_sets(table)[0]
+        return part, len(table) - len(part)
     labelled = table.labels >= 0
     if not labelled.any():
-        refuse_label_sets(table)
         return table, 0
     return learnable_part(table)[0], int((~labelled).sum())
 

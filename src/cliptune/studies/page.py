@@ -163,9 +163,10 @@ def _size_tiles(facts: StudyFacts) -> list[dict[str, str]]:
 
 
 def _score_tile(title: str, summary: Json) -> dict[str, str]:
+    area = summary.get("mean_average_precision")  # where an image may have several labels
     return {
-        "title": title,
-        "value": percent(summary["accuracy"]),
+        "title": title if area is None else f"{title}, mAP",
+        "value": percent(summary["accuracy"] if area is None else area),
         "detail": f"{interval(*summary['interval'])}, n = {count(summary['n'])}",
     }
 

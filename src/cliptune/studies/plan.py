@@ -142,7 +142,10 @@ class Planner:
         settings: dict[str, Json] = {"zero-shot": {"template_sets": sets}}
         settings["map"] = {"images": _MAP_IMAGES}
         steps: dict[str, Step] = {}
+        several = self.subject.sets is not None
         for name in (name for name in _PRIORITY if name in names):
+            if several and not SECTIONS[name].takes_several:
+                continue  # its turn says why it is left out
             own, seconds = settings.get(name, {}), costs[name]
             if name == "rates":
                 own, seconds = _shorten_rates(self.subject, seconds, room, clock.pace)

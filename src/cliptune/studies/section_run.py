@@ -46,7 +46,7 @@ def do_section(subject: StudyData, step: Step, context: SectionContext) -> Secti
     began = time.perf_counter()
     if reason is None:
         try:
-            found = spec.load()(subject, context)
+            found = spec.load(several=subject.sets is not None)(subject, context)
             return Section(
                 name=step.name,
                 title=spec.title,
@@ -61,15 +61,20 @@ def do_section(subject: StudyData, step: Step, context: SectionContext) -> Secti
 
 def _unmet(subject: StudyData, name: str, context: SectionContext) -> str | None:
     """Say what a section lacks."""
-    needs = SECTIONS[name].needs
-    if needs != "nothing" and not subject.has_labels:
+    spec = SECTIONS[name]
+    needs, needed = spec.needs, NEEDS.get(name)
+    if subject.sets is not None:
+        if not spec.takes_several:
+            return "it takes one label an image, and these images may have several"
+        if needs == "divided" and (reason := subject.sets.problem):
+            return f"the data are too small to train on and to lock a test away: {reason}"
+    elif needs != "nothing" and not subject.has_labels:
         return "it needs labels of two or more classes, which the data do not have"
-    if needs == "divided" and not subject.is_divided:
+    elif needs == "divided" and not subject.is_divided:
         try:
             _ = subject.partition
         except DataError as error:
             return f"the data are too small to train on and to lock a test away: {error}"
-    needed = NEEDS.get(name)
     if needed and needed not in context.done:
         return f"it rests on the section {needed}, which was left out"
     return None

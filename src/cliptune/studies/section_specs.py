@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SECTIONS", "SectionSpec"]
 
 _PACKAGE = "cliptune.studies.sections"
+_SEVERAL = "cliptune.studies.label_sections"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class SectionSpec:
             None: it takes what the others leave.
         seconds: Of work that is not embedding, on two cores.
         seconds_per_image: Likewise.
+        several: The module of ``label_sections`` whose ``answer`` takes its place where an image
+            may have several labels. None: it is left out there, unless it needs nothing.
         module: Where it was found.
     """
 
@@ -56,11 +59,24 @@ class SectionSpec:
     rank: int | None = None
     seconds: float = 0.0
     seconds_per_image: float = 0.0
+    several: str | None = None
     module: str = ""
 
-    def load(self) -> Run:
-        """Import the function that answers."""
-        found: Run = getattr(importlib.import_module(self.module), self.function)
+    @property
+    def takes_several(self) -> bool:
+        """Whether it has something to say where an image may have several labels."""
+        return self.several is not None or self.needs == "nothing"
+
+    def load(self, *, several: bool = False) -> Run:
+        """Import the function that answers.
+
+        Args:
+            several: An image may have several labels.
+        """
+        name, function = self.module, self.function
+        if several and self.several is not None:
+            name, function = f"{_SEVERAL}.{self.several}", "answer"
+        found: Run = getattr(importlib.import_module(name), function)
         return found
 
 

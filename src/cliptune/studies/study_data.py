@@ -17,10 +17,19 @@ from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features import DataIdentity, FeatureStore
 from cliptune.images import BadImage, ImageTable
+from cliptune.multilabel.truth import membership
 from cliptune.prompts import TemplateSet, ensemble_rows
+from cliptune.splits.label_sets import LabelPartition, partition_label_sets
 from cliptune.splits.partition import Partition, partition_table
 
-__all__ = ["EncodedData", "Progress", "StudyData", "order_by_turns", "spread_classes"]
+__all__ = [
+    "EncodedData",
+    "LabelSets",
+    "Progress",
+    "StudyData",
+    "order_by_turns",
+    "spread_classes",
+]
 
 Progress = Callable[[str, int, int], None]
 
@@ -69,6 +78,41 @@ class EncodedData:
 
 
 @dataclass(frozen=True)
+class LabelSets:
+    """What images are labelled with and who may see which, where one may have several labels.
+
+    Attributes:
+        truth: bool (N, C): which classes each image has.
+        problem: Why nothing can be learned and tested here; empty where it can.
+    """
+
+    truth: NDArray[np.bool_]
+    problem: str
+    _partition: LabelPartition | None
+
+    @property
+    def partition(self) -> LabelPartition:
+        """Who may see which image, as ``fit`` decides it; only where there is no problem."""
+        assert self._partition is not None, self.problem
+        return self._partition
+
+    @classmethod
+    def of(cls, table: ImageTable, vectors: NDArray[np.float32], *, seed: int) -> LabelSets:
+        """Lock a test away, where the images are enough for it.
+
+        Args:
+            table: N images that may have several labels.
+            vectors: float32 (N, D), their embeddings.
+            seed: Of the cut.
+        """
+        truth = membership(table.label_sets or (), len(table.class_names))
+        try:
+            return cls(truth, "", partition_label_sets(table, truth, vectors, seed=seed))
+        except DataError as error:
+            return cls(truth, str(error), None)
+
+
+@dataclass(frozen=True)
 class StudyData:
     """Everything that the sections of a study have in common.
 
@@ -98,6 +142,13 @@ class StudyData:
         return len(self.table.class_names) > 1 and bool((self.table.labels >= 0).all())
 
     @cached_property
+    def sets(self) -> LabelSets | None:
+        """What images are labelled with, where one may have several labels; else nothing."""
+        if self.table.label_sets is None:
+            return None
+        return LabelSets.of(self.table, self.views[0].vectors, seed=self.seed)
+
+    @cached_property
     def partition(self) -> Partition:
         """Who may see which image; near-duplicates are those of the first encoder.
 
@@ -124,6 +175,8 @@ class StudyData:
     @property
     def open_rows(self) -> NDArray[np.int64]:
         """All rows outside the locked test, int64, sorted; without a test all rows."""
+        if self.sets is not None and not self.sets.problem:
+            return self.sets.partition.train
         if not self.is_divided:
             return np.arange(len(self.table))
         return np.sort(np.concatenate([self.partition.train, self.partition.val]))
@@ -132,7 +185,11 @@ class StudyData:
     def images(self) -> DataIdentity:
         """Which images these are and what each is for; without a partition, its split."""
         n_images = len(self.table)
-        roles = self.partition.roles(n_images) if self.is_divided else self.table.splits
+        roles = self.table.splits
+        if self.sets is not None and not self.sets.problem:
+            roles = self.sets.partition.roles(n_images)
+        elif self.is_divided:
+            roles = self.partition.roles(n_images)
         return self.views[0].store.identify(self.table, roles)
 
     def images_for(self, train: NDArray[np.int64], val: NDArray[np.int64]) -> DataIdentity:
@@ -145,7 +202,7 @@ class StudyData:
     @property
     def where(self) -> str:
         """What ``open_rows`` are, in words."""
-        if self.is_divided:
+        if self.is_divided or (self.sets is not None and not self.sets.problem):
             return "outside the locked test"
         return "of the data set, which is too small to lock a test away"
 

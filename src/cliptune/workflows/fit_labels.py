@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cliptune.classifiers.calibrated_head import EncoderRecord
 from cliptune.classifiers.label_classifier import LabelClassifier, features_of
+from cliptune.classifiers.label_fitting import learned_from
 from cliptune.classifiers.run_encoder import encoder_in_fp32, save_run_encoder
 from cliptune.errors import InputError
 from cliptune.features import describe_computing
@@ -25,7 +26,6 @@ from cliptune.multilabel.choosing import (
     N_FOLDS,
     ChosenLabels,
     FittedLabels,
-    LabelData,
     choose_labels,
 )
 from cliptune.multilabel.metrics import LabelSetMetrics, score_label_sets
@@ -39,7 +39,6 @@ from cliptune.splits.label_sets import (
     partition_label_sets,
     require_enough_labels,
 )
-from cliptune.system.formatting import change, change_interval, percent
 from cliptune.workflows.dataset import data_name, read_labelled_sets
 from cliptune.workflows.label_predictions import write_label_predictions
 from cliptune.workflows.session import EmbeddedTable, Session
@@ -81,7 +80,15 @@ def fit_labels(request: HeadRequest, place: Path, session: Session) -> FitLabels
     features = request.options.get("features")
     with session.watch.stage("fitting", "methods") as show:
         chosen = choose_labels(
-            _learned_from(prepared, request),
+            learned_from(
+                prepared.embedded.features.vectors,
+                prepared.embedded.features.trunk,
+                prepared.truth,
+                prepared.partition,
+                text_rows=prepared.text_rows,
+                logit_scale=prepared.encoder.logit_scale,
+                seed=request.seed,
+            ),
             methods,
             margin=request.margin,
             features=None if features in (None, "auto") else str(features),
@@ -127,20 +134,6 @@ def _prepare(request: HeadRequest, session: Session) -> _Prepared:
     return _Prepared(encoder, embedded, truth, partition, rows)
 
 
-def _learned_from(prepared: _Prepared, request: HeadRequest) -> LabelData:
-    rows = prepared.partition.train
-    has_trunk = prepared.embedded.features.trunk is not None
-    kinds = ("embedding", "penultimate", "both") if has_trunk else ("embedding",)
-    return LabelData(
-        features={kind: prepared.features(kind, rows) for kind in kinds},
-        truth=prepared.truth[rows],
-        groups=prepared.partition.groups[rows],
-        text_rows=prepared.text_rows,
-        logit_scale=prepared.encoder.logit_scale,
-        seed=request.seed,
-    )
-
-
 def _finish(
     request: HeadRequest,
     prepared: _Prepared,
@@ -171,7 +164,7 @@ def _finish(
         n_train=len(prepared.partition.train),
         method=shipped,
         recommended=chosen.recommended,
-        recommendation=_sentence(chosen),
+        recommendation=chosen.sentence,
         answer=chosen.answer,
         margin=request.margin,
         test=methods[shipped].test,
@@ -210,25 +203,9 @@ def _score(
 
 
 def _to_method(fitted: FittedLabels, test: LabelSetMetrics) -> LabelMethod:
-    held_out = HeldOutLabels(
-        fitted.mean_average_precision,
-        (fitted.low, fitted.high),
-        len(fitted.held_out),
-        N_FOLDS,
-    )
+    areas = fitted.areas
+    held_out = HeldOutLabels(areas.value, areas.interval, len(fitted.held_out), N_FOLDS)
     return LabelMethod(fitted.features, dict(fitted.settings), held_out, test, fitted.seconds)
-
-
-def _sentence(chosen: ChosenLabels) -> str:
-    gain, low, high = chosen.gain
-    best = chosen.fitted[chosen.recommended]
-    by = f"{change(gain)} mAP over zero-shot on held-out images ({change_interval(low, high)})"
-    if chosen.answer == "do-not-train":
-        return f"Do not train: zero-shot is as good within the margin; the best method has {by}."
-    if chosen.answer == "undecided":
-        return f"Undecided: {chosen.recommended} is the best guess, {by}; label more images."
-    found = percent(best.mean_average_precision)
-    return f"Take {chosen.recommended} on {best.features} features: mAP {found}, {by}."
 
 
 def _write(

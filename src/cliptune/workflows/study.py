@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptune.errors import InputError
 from cliptune.workflows.dataset import data_name, open_whole_table
 from cliptune.workflows.options import ComputeOptions, DataOptions
 from cliptune.workflows.progress import ProgressLike, watching
@@ -157,7 +158,7 @@ def _prepare(
 
     ``held`` keeps the study's folder for this process.
     """
-    from cliptune.images import open_images, refuse_label_sets
+    from cliptune.images import open_images
     from cliptune.runs.place import hold_place
     from cliptune.studies.ledger import Ledger
     from cliptune.studies.open import (
@@ -174,9 +175,10 @@ def _prepare(
         held.enter_context(hold_place(out))
     if options.image is not None:
         open_images([str(options.image)])  # what is not there is said before anything is written
-    table, n_unlabelled = labelled_part(
-        open_whole_table(data, dataset, session.watch, check=refuse_label_sets)
+    whole = open_whole_table(
+        data, dataset, session.watch, check=lambda table: _require_val_used(table, options)
     )
+    table, n_unlabelled = labelled_part(whole)
     encoders = {name: session.open_encoder(name, table) for name in options.models}
     cache = (session.compute.cache_dir or cache_dir()) / "studies"
     images = session.store.identify(table, table.splits)
@@ -197,6 +199,15 @@ def _prepare(
         command=command,
         began=began,
     )
+
+
+def _require_val_used(table: ImageTable, options: StudyOptions) -> None:
+    """Refuse a share of validation where several labels an image are cross-validated."""
+    if table.label_sets is not None and options.val_fraction != _USUAL_CUT:
+        raise InputError(
+            f"--val {options.val_fraction:g} came, but the images may have several labels, which "
+            "are chosen by cross-validation; leave it out"
+        )
 
 
 def _embed(

@@ -29,7 +29,7 @@ from cliptune.studies.section_specs import SectionSpec
 from cliptune.studies.sentences import join_words
 from cliptune.studies.study_data import StudyData, order_by_turns
 
-__all__ = ["study_data"]
+__all__ = ["checks_table", "study_data", "what_checks_found"]
 
 SECTION = SectionSpec(
     name="data",
@@ -39,6 +39,7 @@ SECTION = SectionSpec(
     function="study_data",
     needs="nothing",
     rank=30,
+    several="counts",
     seconds=3.0,
     seconds_per_image=1e-3,
 )
@@ -64,7 +65,7 @@ def study_data(subject: StudyData, context: SectionContext) -> SectionResult:
     blocks = [context.picture(_contact_sheet(subject), "contact-sheet", wide=True,
                            alt="A grid of images with their labels",
                            caption=_sheet_caption(subject))]  # fmt: skip
-    tables = [_checks_table(checks)]
+    tables = [checks_table(checks)]
     if counts:
         bars = [Bar(row["class"], row["total"], f"{row['total']:,}") for row in counts[:_BARS]]
         blocks.append(
@@ -160,7 +161,8 @@ def _counts_table(counts: Sequence[Mapping[str, Any]]) -> Table:
     return Table("counts", "Images by class and use", columns, rows, shown=12)
 
 
-def _checks_table(checks: Sequence[CheckResult]) -> Table:
+def checks_table(checks: Sequence[CheckResult]) -> Table:
+    """Make a table of checks: what was found and what to do."""
     columns = (
         Column("check", "check"),
         Column("status", "status", "status"),
@@ -188,8 +190,13 @@ def _conclude(subject: StudyData, checks: Sequence[CheckResult]) -> str:
         lead = f"{len(table):,} images with captions."
     else:
         lead = f"{len(table):,} images without labels."
+    return f"{lead} {what_checks_found(checks)}"
+
+
+def what_checks_found(checks: Sequence[CheckResult]) -> str:
+    """Say in a sentence how many checks found something, and what the first did."""
     odd = [check for check in checks if check.status in ("warned", "failed")]
     if not odd:
-        return f"{lead} None of the {len(checks)} checks found a problem."
+        return f"None of the {len(checks)} checks found a problem."
     named = join_words([check.name.replace("_", " ") for check in odd])
-    return f"{lead} {len(odd)} of {len(checks)} checks found something ({named}): {odd[0].meaning}"
+    return f"{len(odd)} of {len(checks)} checks found something ({named}): {odd[0].meaning}"

@@ -34,6 +34,7 @@ SECTION = SectionSpec(
     function="study_heads",
     draws_on=("zero-shot", "fine-tuning"),
     rank=40,
+    several="heads",
     seconds=8.0,
     seconds_per_image=5e-4,
 )

@@ -44,6 +44,7 @@ SECTION = SectionSpec(
     draws_on=("zero-shot", "fine-tuning", "heads", "beyond"),
     rests_on="zero-shot",
     rank=20,
+    several="shipping",
     seconds=3.0,
     seconds_per_image=3e-3,
 )

@@ -43,12 +43,12 @@ _LONG_SIDE = 420
 
 @dataclass(frozen=True)
 class _Shown:
-    """The image, and its vector for each encoder."""
+    """The image, its vector for each encoder, and what it is labelled with."""
 
     name: str
     image: Image.Image
     vectors: tuple[NDArray[np.float32], ...]
-    label: int
+    labels: tuple[int, ...]
 
 
 def study_top5(subject: StudyData, context: SectionContext) -> SectionResult:
@@ -59,7 +59,7 @@ def study_top5(subject: StudyData, context: SectionContext) -> SectionResult:
         view.name: _answer(view, vector, names)
         for view, vector in zip(subject.views, shown.vectors, strict=True)
     }
-    truth = names[shown.label] if shown.label >= 0 else None
+    truth = tuple(names[label] for label in shown.labels)
     blocks = [
         context.picture(
             _fit(shown.image), "image", alt=f"The image {shown.name}", caption=f"{shown.name}."
@@ -68,11 +68,11 @@ def study_top5(subject: StudyData, context: SectionContext) -> SectionResult:
     for model, answer in answers.items():
         bars = [
             Bar(entry["class"], entry["probability"], percent(entry["probability"]),
-                marked=entry["class"] == truth)
+                marked=entry["class"] in truth)
             for entry in answer
         ]  # fmt: skip
         caption = f"The five most probable names according to {model}" + (
-            "; the true one stands out." if truth in [entry["class"] for entry in answer] else "."
+            "; what is true stands out." if any(e["class"] in truth for e in answer) else "."
         )
         blocks.append(
             context.chart(plot_bars(bars), f"top5-{slug(model)}", alt=caption, caption=caption)
@@ -89,7 +89,12 @@ def study_top5(subject: StudyData, context: SectionContext) -> SectionResult:
         for rank, entry in enumerate(answer, start=1)
     )
     table = Table("top5", "The five most probable names", columns, rows)
-    numbers = {"image": shown.name, "label": truth, "names": len(names), "models": answers}
+    numbers = {
+        "image": shown.name,
+        "label": None if not truth else truth[0] if subject.sets is None else list(truth),
+        "names": len(names),
+        "models": answers,
+    }
     notes = () if subject.table.class_names else (_BORROWED,)
     return SectionResult(_conclude(truth, answers, len(names)), numbers, (*blocks, table), notes)
 
@@ -101,15 +106,22 @@ def _choose(subject: StudyData, context: SectionContext) -> _Shown:
     if context.image is not None:
         table = open_images([str(context.image)])
         vectors = tuple(v.store.features(v.encoder, table).vectors[0] for v in subject.views)
-        return _Shown(context.image.name, table.load_image(0), vectors, -1)
+        return _Shown(context.image.name, table.load_image(0), vectors, ())
     pool = subject.partition.val if subject.is_divided else subject.open_rows
     row = int(np.random.default_rng([subject.seed, 5]).choice(pool))
     return _Shown(
         subject.table.ids[row],
         subject.table.load_image(row),
         tuple(view.vectors[row] for view in subject.views),
-        int(subject.table.labels[row]),
+        _labels(subject, row),
     )
+
+
+def _labels(subject: StudyData, row: int) -> tuple[int, ...]:
+    if subject.sets is not None:
+        return tuple(np.flatnonzero(subject.sets.truth[row]).tolist())
+    label = int(subject.table.labels[row])
+    return (label,) if label >= 0 else ()
 
 
 def _answer(
@@ -130,7 +142,7 @@ def _fit(image: Image.Image) -> Image.Image:
 
 
 def _conclude(
-    truth: str | None, answers: Mapping[str, Sequence[Mapping[str, Any]]], n_names: int
+    truth: tuple[str, ...], answers: Mapping[str, Sequence[Mapping[str, Any]]], n_names: int
 ) -> str:  # Any: plain JSON values
     sentences = []
     for model, answer in answers.items():
@@ -138,16 +150,26 @@ def _conclude(
         probability = percent(first["probability"])
         said = f"{model} says {first['class']} with a probability of {probability}"
         ranks = [entry["class"] for entry in answer]
-        if truth is None:
+        others = [name for name in truth if name != first["class"]]
+        if not truth:
             sentences.append(f"{said}, among {n_names} names.")
-        elif truth == first["class"]:
+        elif not others:
             sentences.append(f"{said}, which is right.")
-        elif truth in ranks:
-            sentences.append(
-                f"{said}; the true name, {truth}, comes at rank {ranks.index(truth) + 1}."
-            )
+        elif len(truth) == 1:
+            sentences.append(f"{said}; the true name, {truth[0]}, {_place(truth[0], ranks)}.")
+        elif len(others) < len(truth):
+            listed = _listed(others, ranks)
+            sentences.append(f"{said}, which is right; the other true names: {listed}.")
         else:
-            sentences.append(
-                f"{said}; the true name, {truth}, is not among its first {len(ranks)}."
-            )
+            sentences.append(f"{said}; the true names: {_listed(others, ranks)}.")
     return " ".join(sentences)
+
+
+def _place(name: str, ranks: Sequence[str]) -> str:
+    if name in ranks:
+        return f"comes at rank {ranks.index(name) + 1}"
+    return f"is not among its first {len(ranks)}"
+
+
+def _listed(names: Sequence[str], ranks: Sequence[str]) -> str:
+    return ", ".join(f"{name} {_place(name, ranks)}" for name in names)

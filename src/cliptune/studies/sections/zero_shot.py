@@ -35,6 +35,7 @@ SECTION = SectionSpec(
     function="study_zero_shot",
     needs="labels",
     rank=10,
+    several="zero_shot",
     seconds=2.0,
     seconds_per_image=5e-4,
 )

@@ -1,0 +1,1 @@
+"""The sections of a study where an image may have several labels: one module, one ``answer``."""
