@@ -106,6 +106,7 @@ def choose_methods(
         logit_scale=task.logit_scale,
         seed=task.seed,
         balance=balance,
+        soft=None if task.soft_labels is None else task.soft_labels[rows],
     )
     alike = group_duplicates(pool.vectors) if groups is None else groups[rows]
     if task.groups is not None:
@@ -132,7 +133,8 @@ def choose_methods(
     found = answer(
         judged, margin=margin, chance=_chance(pool, select), seed=task.seed, select=select
     )
-    return Chosen(fitted, found, (*_fold_notes(task, rows, folds), *notes), rows, judged)
+    said = (*_fold_notes(task, rows, folds), *_confidence_note(task, rows, fitted), *notes)
+    return Chosen(fitted, found, said, rows, judged)
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,7 @@ class _HeldOut:
             self.pool.labels,
             text_rows=self.task.text_rows,
             logit_scale=self.task.logit_scale,
+            soft_labels=self.pool.soft if head.takes_soft_labels else None,
         )
 
 
@@ -296,3 +299,17 @@ def _fold_notes(task: HeadData, rows: NDArray[np.int64], folds: Folds) -> list[s
             f"without them: {', '.join(sorted(kept)[:10])}"
         )
     return notes
+
+
+def _confidence_note(
+    task: HeadData, rows: NDArray[np.int64], fitted: Mapping[str, Fitted]
+) -> Sequence[str]:
+    if task.soft_labels is None:
+        return ()
+    unsure = int((task.soft_labels[rows].max(axis=1) < 1).sum())
+    takers = [name for name, one in fitted.items() if one.head.takes_soft_labels]
+    who = f"{', '.join(takers)} learn from how sure they are" if takers else "no method uses that"
+    return (
+        f"{unsure} of these images have labels that are not certain: {who}; scores and other "
+        "methods take the label itself",
+    )

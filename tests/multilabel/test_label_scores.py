@@ -175,7 +175,8 @@ def test_training_is_recommended_where_it_helps():
     assert chosen.recommended in ("discriminant", "linear")
     assert chosen.gain[1] > 0
     best = chosen.fitted[chosen.recommended]
-    assert best.low <= best.mean_average_precision <= best.high
+    low, high = best.areas.interval
+    assert low <= best.areas.value <= high
 
 
 def test_zero_shot_is_kept_where_it_is_as_good():

@@ -32,6 +32,8 @@ class HeadData:
         val: int64 rows to select on.
         seed: Of everything random.
         groups: str (N,), what each image belongs with, empty for nothing; or None.
+        soft_labels: float32 (N, C), what each image counts for each class, where labels are not
+            certain; else None.
         trunk: float32 (N, D + E) of all images, the vectors with the features before the
             projection behind them, or None where no method needs them.
     """
@@ -47,6 +49,7 @@ class HeadData:
     seed: int = 0
     trunk: NDArray[np.float32] | None = None
     groups: NDArray[np.str_] | None = None
+    soft_labels: NDArray[np.float32] | None = None
 
 
 def head_input(

@@ -45,7 +45,7 @@ def data(
     if to is not None and out is not None:
         require_writer(to)
         require_writable(out, "another folder")
-    table = read_whole_table(data, dataset, TerminalWatch())
+    table = read_whole_table(data, dataset, TerminalWatch(), confidence=True)
     if dataset.split is not None:
         table = table.split(dataset.split)
     facts = table_facts(table)

@@ -64,12 +64,13 @@ class DataIdentity:
         """
         captions = table.captions or ((),) * len(table)
         sets = table.label_sets or (None,) * len(table)
+        confidence = table.confidence or (None,) * len(table)
         return cls(
             ids=table.ids,
             contents=tuple(bytes(digest).hex() for digest in contents),
             labels=tuple(
-                _label(table.class_names, label, texts, labels)
-                for label, texts, labels in zip(table.labels.tolist(), captions, sets, strict=True)
+                _label(table.class_names, *known)
+                for known in zip(table.labels.tolist(), captions, sets, confidence, strict=True)
             ),
             roles=tuple(str(role) for role in roles),
         )
@@ -187,12 +188,19 @@ def load_identity(folder: Path) -> DataIdentity | None:
 
 
 def _label(
-    class_names: Sequence[str], label: int, texts: Sequence[str], labels: Sequence[int] | None
+    class_names: Sequence[str],
+    label: int,
+    texts: Sequence[str],
+    labels: Sequence[int] | None,
+    shares: Mapping[int, float] | None,
 ) -> str:
     if labels is not None:
         return ", ".join(sorted(repr(class_names[code]) for code in labels)) or "none of them"
     if texts:
         return content_digest("\0".join(texts).encode("utf-8", "backslashreplace")).hex()
+    if shares is not None:
+        votes = sorted((class_names[code], share) for code, share in shares.items())
+        return ", ".join(f"{share:.6g} of {name!r}" for name, share in votes)
     return class_names[label] if label >= 0 else ""
 
 

@@ -42,6 +42,7 @@ class Head(Protocol):
     """
 
     name: ClassVar[str]
+    takes_soft_labels: ClassVar[bool]
 
     @property
     def needs(self) -> Needs: ...  # noqa: D102  described above
@@ -61,6 +62,7 @@ class Head(Protocol):
         logit_scale: float | None = None,
         n_classes: int | None = None,
         validation: Validation | None = None,
+        soft_labels: FloatArray | None = None,
     ) -> Self:
         """Learn from labelled rows.
 
@@ -73,6 +75,8 @@ class Head(Protocol):
             n_classes: C, where there are no text rows and the labels do not show it.
             validation: Rows and labels for what is chosen: penalties, mixing weights, the
                 epoch. Without them a head takes its source's fixed choice.
+            soft_labels: (N, C), what each row counts for each class, 1 in sum of a row: how sure
+                a label is, or annotators' votes. Only for heads that ``takes_soft_labels``.
 
         Raises:
             InputError: Arguments that do not fit each other, or text rows that are missing.

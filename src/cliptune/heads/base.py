@@ -40,8 +40,8 @@ class BaseHead:
     """A head under scikit-learn's contract; see ``Head`` for what it promises.
 
     A subclass is a dataclass over its arguments. It has a ``name``, says in ``saved_axes`` which
-    arrays it keeps, and has four methods: ``_learn``, ``_logits``, ``_row_length``, ``_arrays``
-    and ``_restore``.
+    arrays it keeps and in ``takes_soft_labels`` whether a row may count for several classes, and
+    has these methods: ``_learn``, ``_logits``, ``_row_length``, ``_arrays`` and ``_restore``.
 
     Attributes:
         classes_: (C,): 0..C-1, or the labels that came where these are no such numbers.
@@ -52,6 +52,7 @@ class BaseHead:
 
     name: ClassVar[str]
     saved_axes: ClassVar[Mapping[str, int]]
+    takes_soft_labels: ClassVar[bool] = False
     later_axes: ClassVar[Mapping[str, int]] = {}  # what heads of older releases did not save
 
     classes_: NDArray[Any] = field(init=False, repr=False)  # Any: numbers, or a caller's labels
@@ -72,8 +73,11 @@ class BaseHead:
         logit_scale: float | None = None,
         n_classes: int | None = None,
         validation: Validation | None = None,
+        soft_labels: FloatArray | None = None,
     ) -> Self:
         """Learn from labelled rows; the arguments are those of every head, see ``Head.fit``."""
+        if soft_labels is not None and not self.takes_soft_labels:
+            raise InputError(f"head {self.name!r} takes one class a row; leave soft_labels out")
         known = text_rows is not None or n_classes is not None
         numbers, labels = encode_labels(y, are_numbers=known)
         data = check_fit(
@@ -83,6 +87,7 @@ class BaseHead:
             logit_scale=logit_scale,
             n_classes=n_classes,
             validation=validation,
+            soft_labels=soft_labels,
             needs=self.needs,
         )
         self._learn(data)

@@ -51,6 +51,7 @@ class BlendHead(BaseHead):
     """
 
     name: ClassVar[str] = "blend"
+    takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1}
 
     features: FeatureChoice = "embedding"
@@ -84,6 +85,7 @@ class BlendHead(BaseHead):
                 logit_scale=data.logit_scale,
                 n_classes=data.n_classes,
                 validation=data.validation,
+                soft_labels=data.soft,
             )
         return self.combine(*parts)
 

@@ -59,6 +59,8 @@ class FitData:
         logit_scale: Factor on cosines, already exponentiated.
         validation: Rows and labels of the same kind, or None.
         text_dim: D, as long as the texts came; 0 where none came.
+        soft: float32 (N, C), what each row counts for each class, rows of sum 1; None where
+            each is of the class that ``y`` says.
     """
 
     X: FloatArray
@@ -68,6 +70,7 @@ class FitData:
     logit_scale: float
     validation: tuple[FloatArray, NDArray[np.int64]] | None
     text_dim: int = 0
+    soft: NDArray[np.float32] | None = None
 
     @property
     def dim(self) -> int:
@@ -79,6 +82,14 @@ class FitData:
         """Training rows of each class, int64 (C,)."""
         return np.bincount(self.y, minlength=self.n_classes)
 
+    @property
+    def class_sizes(self) -> NDArray[np.float64]:
+        """What all rows count for each class, float64 (C,): without soft labels their number."""
+        if self.soft is None:
+            return self.class_counts.astype(np.float64)
+        sizes: NDArray[np.float64] = self.soft.sum(axis=0, dtype=np.float64)
+        return sizes
+
 
 def check_fit(
     X: FloatArray,
@@ -88,6 +99,7 @@ def check_fit(
     logit_scale: float | None,
     n_classes: int | None,
     validation: Validation | None,
+    soft_labels: FloatArray | None = None,
     needs: Needs = "pooled",
 ) -> FitData:
     """Check everything a ``fit`` was given.
@@ -117,7 +129,17 @@ def check_fit(
         logit_scale=check_scale(logit_scale),
         validation=_check_validation(validation, dim=rows.shape[-1], n_classes=n, needs=needs),
         text_dim=0 if text_rows is None else int(text_rows.shape[-1]),
+        soft=None if soft_labels is None else _check_soft(soft_labels, (len(rows), n)),
     )
+
+
+def _check_soft(soft_labels: FloatArray, expected: tuple[int, int]) -> NDArray[np.float32]:
+    soft = np.asarray(soft_labels, dtype=np.float32)
+    if soft.shape != expected:
+        raise InputError(f"soft labels came as {soft.shape}; expected {expected}, rows by classes")
+    if not np.isfinite(soft).all() or (soft < 0).any() or abs(soft.sum(axis=1) - 1).max() > 1e-3:
+        raise DataError("soft labels are no shares: expected numbers from 0 on, 1 in sum of a row")
+    return soft
 
 
 def _check_texts(text_rows: FloatArray, *, dim: int, needs: Needs) -> FloatArray:

@@ -70,6 +70,7 @@ class DiscriminantHead(BaseHead):
     """
 
     name: ClassVar[str] = "discriminant"
+    takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "mix": 1}
 
     mix: float = 1.0
@@ -156,9 +157,21 @@ def _shrunk_covariance(
     n_rows, dim = len(data.y), means.shape[1]
     scatter = np.zeros((dim, dim))
     for part in row_chunks(n_rows, bytes_per_row=8 * dim):
-        centred = (data.X[part, kept] - means[data.y[part]]).astype(np.float32)
+        own = means[data.y[part]] if data.soft is None else data.soft[part] @ means
+        centred = (data.X[part, kept] - own).astype(np.float32)
         scatter += centred.T @ centred
+        if data.soft is not None:  # and the classes that a row is shared by differ
+            scatter += _shared(data.soft[part], means, own)
     return shrink(scatter / n_rows, means, usual_shrinkage(n_rows, dim, shrinkage), dim)
+
+
+def _shared(
+    soft: NDArray[np.float32], means: NDArray[np.float64], own: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the scatter of the class means of each row around their mean, float64 (m, m)."""
+    sizes = soft.sum(axis=0, dtype=np.float64)
+    shared: NDArray[np.float64] = (means.T * sizes) @ means - own.T @ own
+    return shared
 
 
 def usual_shrinkage(n_rows: int, dim: int, shrinkage: float | None) -> float:

@@ -90,6 +90,7 @@ class LinearHead(BaseHead):
     """
 
     name: ClassVar[str] = "linear"
+    takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "penalty": 1}
 
     penalty: Literal["one-over-n", "class-adaptive", "validation"] | float = "one-over-n"
@@ -187,9 +188,14 @@ def _problem(
     n_classes = data.n_classes
     weights = balanced_weights(data.y, n_classes) if balance == "loss" else None
     if kept == slice(None):
-        return make_problem(data.X, data.y, n_classes=n_classes, weights=weights), start
+        problem = make_problem(
+            data.X, data.y, n_classes=n_classes, weights=weights, soft_labels=data.soft
+        )
+        return problem, start
     rows, offset = data.X[:, kept], project(data.X, start)
-    problem = make_problem(rows, data.y, n_classes=n_classes, offset=offset, weights=weights)
+    problem = make_problem(
+        rows, data.y, n_classes=n_classes, offset=offset, weights=weights, soft_labels=data.soft
+    )
     return problem, np.zeros((data.n_classes, rows.shape[1]), dtype=np.float32)
 
 

@@ -37,6 +37,7 @@ class LogisticProblem:
         eigenvectors: float64 (D, D), one a column.
         offset: float32 (N, C), what is added to the logits as it is; or None.
         weights: float32 (N,), what each row counts, of mean 1; None where all count alike.
+        soft: float32 (N, C), what each row counts for each class; None where the label says it.
     """
 
     centred: torch.Tensor
@@ -47,6 +48,7 @@ class LogisticProblem:
     eigenvectors: torch.Tensor
     offset: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    soft: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def make_problem(
     n_classes: int,
     offset: NDArray[np.float32] | None = None,
     weights: NDArray[np.float32] | None = None,
+    soft_labels: NDArray[np.float32] | None = None,
 ) -> LogisticProblem:
     """Centre the rows and take the eigenbasis of their covariance, once for many penalties.
 
@@ -84,6 +87,8 @@ def make_problem(
         n_classes: C.
         offset: float32 (N, C), logits that the weights are added to.
         weights: float32 (N,), what each row counts, of mean 1; all alike without it.
+        soft_labels: float32 (N, C), what each row counts for each class, 1 in sum; what ``y``
+            says without it.
     """
     rows = torch.tensor(np.asarray(X, dtype=np.float32))
     mean = rows.mean(dim=0)
@@ -99,6 +104,7 @@ def make_problem(
         eigenvectors,
         None if offset is None else torch.from_numpy(offset),
         None if weights is None else torch.from_numpy(weights),
+        None if soft_labels is None else torch.from_numpy(soft_labels),
     )
 
 
@@ -191,7 +197,11 @@ class _Objective:
         torch.addmm(bias, problem.centred, weight.T, out=logits)
         if problem.offset is not None:
             logits += problem.offset
-        true_logits = logits[self._row_numbers, problem.labels]
+        true_logits = (
+            logits[self._row_numbers, problem.labels]
+            if problem.soft is None
+            else (logits * problem.soft).sum(dim=1)
+        )
         normaliser = torch.logsumexp(logits, dim=1)
         losses = normaliser - true_logits
         if problem.weights is not None:
@@ -199,7 +209,10 @@ class _Objective:
         value = losses.double().mean()
         value += 0.5 * (self._penalty * deviation.double().square()).sum()
         residual = flush_tiny(logits.sub_(normaliser[:, None]).exp_())
-        residual[self._row_numbers, problem.labels] -= 1
+        if problem.soft is None:
+            residual[self._row_numbers, problem.labels] -= 1
+        else:
+            residual -= problem.soft
         if problem.weights is not None:
             residual *= problem.weights[:, None]
         gradient = torch.empty(len(weight), weight.shape[1] + 1, dtype=torch.float64)

@@ -34,6 +34,7 @@ class Problems:
         n_classes: C.
         weights: float32 (P, n), what each row counts in each problem; 0 for one that is left out.
         offset: float32 (n, C), logits that the weights are added to, or None.
+        soft: float32 (n, C), what each row counts for each class, or None: what the label says.
     """
 
     rows: torch.Tensor
@@ -42,6 +43,7 @@ class Problems:
     n_classes: int
     weights: torch.Tensor
     offset: torch.Tensor | None = None
+    soft: torch.Tensor | None = None
 
     @property
     def counts(self) -> torch.Tensor:
@@ -126,12 +128,19 @@ class _Batch:
             logits += problems.offset[:, None]
         shares = self.shares[:, active]
         normaliser = torch.logsumexp(logits, dim=2)
-        losses = normaliser - logits[self._numbers, :, problems.labels]
+        losses = normaliser - (
+            logits[self._numbers, :, problems.labels]
+            if problems.soft is None
+            else (logits * problems.soft[:, None]).sum(dim=2)
+        )
         pull = self.penalty[active]
         value = (losses * shares).double().sum(dim=0)
         value += 0.5 * pull.double() * weight.double().square().sum(dim=(1, 2))
         residual = logits.sub_(normaliser[:, :, None]).exp_()
-        residual[self._numbers, :, problems.labels] -= 1
+        if problems.soft is None:
+            residual[self._numbers, :, problems.labels] -= 1
+        else:
+            residual -= problems.soft[:, None]
         residual *= shares[:, :, None]
         gradient = torch.empty_like(points)
         raw = summed_products(residual.view(n, p * n_classes), problems.rows).view_as(weight)

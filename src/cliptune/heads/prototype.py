@@ -25,22 +25,46 @@ from cliptune.heads.contract import (
 from cliptune.heads.expression import Operators, affine
 from cliptune.heads.zero_shot import zero_shot_logits
 
-__all__ = ["PrototypeHead", "class_means"]
+__all__ = ["PrototypeHead", "class_means", "class_sums"]
 
 V = TypeVar("V")
 
 
 def class_means(data: FitData) -> NDArray[np.float64]:
     """Return the mean row of every class, float64 (C, D); zeros for a class without rows."""
-    from scipy.sparse import csr_array
-
     sums = np.zeros((data.n_classes, data.dim))
     for part in row_chunks(len(data.X), bytes_per_row=8 * data.dim):
-        labels = data.y[part]
-        entries = (np.ones(len(labels)), (labels, np.arange(len(labels))))
-        members = csr_array(entries, shape=(data.n_classes, len(labels)))
-        sums += members @ data.X[part].astype(np.float64)
-    return sums / np.maximum(data.class_counts, 1)[:, None]
+        soft = None if data.soft is None else data.soft[part]
+        sums += class_sums(data.X[part], data.y[part], data.n_classes, soft=soft)
+    sizes = data.class_sizes
+    return sums / np.where(sizes > 0, sizes, 1)[:, None]
+
+
+def class_sums(
+    rows: FloatArray,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    *,
+    soft: NDArray[np.float32] | None = None,
+) -> NDArray[np.float64]:
+    """Return the sum of every class's rows, float64 (C, D).
+
+    Args:
+        rows: (N, D).
+        labels: int64 (N,), 0..C-1.
+        n_classes: C.
+        soft: float32 (N, C), what each row counts for each class, in place of the labels.
+    """
+    from scipy.sparse import csr_array
+
+    wide = rows.astype(np.float64)
+    if soft is not None:
+        weighed: NDArray[np.float64] = soft.T.astype(np.float64) @ wide
+        return weighed
+    entries = (np.ones(len(labels)), (labels, np.arange(len(labels))))
+    members = csr_array(entries, shape=(n_classes, len(labels)))
+    sums: NDArray[np.float64] = np.asarray(members @ wide)
+    return sums
 
 
 @dataclass(eq=False)
@@ -62,6 +86,7 @@ class PrototypeHead(BaseHead):
     """
 
     name: ClassVar[str] = "prototype"
+    takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"prototypes": 2, "logit_scale": 1}
 
     features: FeatureChoice = "embedding"

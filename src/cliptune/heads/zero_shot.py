@@ -70,6 +70,7 @@ class ZeroShotHead(BaseHead):
         logit_scale: float | None = None,
         n_classes: int | None = None,
         validation: Validation | None = None,
+        soft_labels: FloatArray | None = None,
         logit_bias: float = 0.0,
     ) -> Self:
         """Keep the texts; images and labels are accepted as by every head, and not used.
@@ -77,7 +78,7 @@ class ZeroShotHead(BaseHead):
         Raises:
             InputError: No text rows came, or they do not fit the other arguments.
         """
-        del y, validation  # part of the contract of every head
+        del y, validation, soft_labels  # part of the contract of every head
         if text_rows is None or logit_scale is None:
             raise InputError("head 'zero-shot' is made of texts; pass text_rows and logit_scale")
         if n_classes is not None and n_classes != len(text_rows):

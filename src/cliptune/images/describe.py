@@ -39,6 +39,7 @@ def table_facts(table: ImageTable) -> dict[str, Any]:  # Any: plain JSON values
         "n_several": sum(len(labels or ()) > 1 for labels in table.label_sets or ()),
         "several_labels": table.label_sets is not None,
         "n_captioned": sum(bool(texts) for texts in table.captions or ()),
+        "n_unsure": sum(shares is not None for shares in table.confidence or ()),
         "n_groups": 0 if table.groups is None else len(set(table.groups.tolist()) - {""}),
         "notes": list(reading.notes) if reading else [],
         "ignored": [vars(ignored) for ignored in reading.ignored] if reading else [],
@@ -95,6 +96,8 @@ def _what_is_there(facts: dict[str, Any]) -> list[str]:
         sentences.append(f"{facts['n_unlabelled']} images have no label")
     if facts["n_captioned"]:
         sentences.append(f"{facts['n_captioned']} images have captions")
+    if facts["n_unsure"]:
+        sentences.append(f"{facts['n_unsure']} labels come with how sure they are")
     if facts["n_groups"]:
         sentences.append(f"{facts['n_groups']} groups of images")
     return sentences

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError
+from cliptune.images.confidence import VOTES
 from cliptune.images.exports import Annotated, annotation_readers
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages
@@ -53,7 +54,14 @@ def read_annotations(path: Path) -> Annotated | None:
     return next((annotated for annotated in found if annotated is not None), None)
 
 
-def name_annotated(tree: Tree, file: str, annotated: Annotated, index: ImageIndex) -> NamedImages:
+def name_annotated(
+    tree: Tree,
+    file: str,
+    annotated: Annotated,
+    index: ImageIndex,
+    *,
+    confidence: str | None = None,
+) -> NamedImages:
     """Find the images that a file of annotations speaks of.
 
     Args:
@@ -61,6 +69,7 @@ def name_annotated(tree: Tree, file: str, annotated: Annotated, index: ImageInde
         file: The file's path in it.
         annotated: What it says.
         index: The images in the folder.
+        confidence: The column that was asked for; an export has ``votes``.
 
     Raises:
         DataError: A name is of two images, or one image is named twice with other labels.
@@ -92,6 +101,9 @@ def name_annotated(tree: Tree, file: str, annotated: Annotated, index: ImageInde
         splits=[str(s) for s in splits],
         classes=annotated.classes,
         label_sets=sets if several else None,
+        confidence=[annotated.votes[row] for row in rows.values()]
+        if confidence == VOTES and annotated.votes is not None
+        else None,
         reading=Reading(
             layout=f"{annotated.layout} ({file})",
             labels_from=f"the annotations of {file}",

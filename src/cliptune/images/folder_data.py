@@ -123,7 +123,9 @@ def _read_tables(
         annotated = read_annotations(Path(tree.root) / file)
         if annotated is not None:
             tables = [table for table in tables if table != file]
-            export = name_annotated(tree, file, annotated, index)
+            export = name_annotated(
+                tree, file, annotated, index, confidence=asked.columns.confidence
+            )
             if export.paths:
                 named.append(export)
             else:

@@ -99,6 +99,7 @@ def read_label_columns(
     if column is not None:
         return read_labels(records, column)
     known = {VIEWS, image, caption, find_column(records, None, SPLIT_NAMES, "split"), columns.group}
+    known.add(columns.confidence)
     rest = [name for name in records.columns if name not in known and name]
     if (one_hot := read_one_hot(records, rest)) is not None:
         return one_hot

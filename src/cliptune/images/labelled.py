@@ -5,9 +5,11 @@ It knows labels, and nothing about images or methods.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cliptune.errors import DataError, SeveralLabelsError
 from cliptune.images.table import ImageTable
@@ -73,10 +75,25 @@ def learnable_part(table: ImageTable) -> tuple[ImageTable, tuple[str, ...]]:
         part,
         labels=number[part.labels],
         class_names=tuple(part.class_names[code] for code in present),
+        confidence=_renumbered(part.confidence, number),
     )
     more = f", and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
     listed = ", ".join(map(repr, absent[:_SHOWN])) + more
     return part, (*notes, f"no image of {listed}: nothing can be learned of it, it is left out")
+
+
+def _renumbered(
+    confidence: tuple[Mapping[int, float] | None, ...] | None, number: NDArray[np.int64]
+) -> tuple[Mapping[int, float] | None, ...] | None:
+    """Give shares the new numbers of their classes; a class that is left out loses its own."""
+    if confidence is None:
+        return None
+    return tuple(
+        None
+        if shares is None
+        else {int(number[code]): share for code, share in shares.items() if number[code] >= 0}
+        for shares in confidence
+    )
 
 
 def require_labels(table: ImageTable) -> None:

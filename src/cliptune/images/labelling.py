@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError, InputError
+from cliptune.images.confidence import read_confidence
 from cliptune.images.label_columns import (
     CAPTION_NAMES,
     IMAGE_NAMES,
@@ -115,6 +116,7 @@ def label_images(
     found = labels or Labels([None] * records.n_rows)
     captions = [_as_texts(c) for c in records.read_column(caption)] if caption else None
     group = find_column(records, columns.group, (VIEWS,), "group")
+    sure = columns.confidence if columns.confidence in records.columns else None
     images = LabelledImages(
         sources=records.read_sources(image),
         labels=found.words,
@@ -126,6 +128,11 @@ def label_images(
         in_lists=found.in_lists,
         numbers=found.numbers,
         groups=[str(c) for c in records.read_column(group)] if group else None,
+        confidence=read_confidence(
+            records.read_column(sure), found.words, found.sets, column=sure, name=records.name
+        )
+        if sure
+        else None,
         reading=_describe(records, labels, columns, image, caption),
     )
     rows = _matching_rows(records, where)

@@ -67,6 +67,11 @@ def read_data(
                 f"--group-column {asked.columns.group} came, but no table of {str(data)!r} has "
                 "this column; name another, or use --group-pattern"
             )
+        if asked.columns.confidence is not None and images.confidence is None:
+            raise InputError(
+                f"--label-confidence {asked.columns.confidence} came, but no table of "
+                f"{str(data)!r} has this column"
+            )
         return images
     except UnavailableError:
         raise
@@ -177,7 +182,8 @@ def _read_export(path: Path, annotated: Annotated, asked: Asked) -> LabelledImag
     refuse_columns(str(path), asked)
     refuse_folder_options(str(path), asked)
     tree = list_tree(path.parent)
-    named = name_annotated(tree, path.name, annotated, ImageIndex(tree.top.image_paths()))
+    index = ImageIndex(tree.top.image_paths())
+    named = name_annotated(tree, path.name, annotated, index, confidence=asked.columns.confidence)
     if not named.paths:
         example = annotated.images[0] if annotated.images else ""
         raise DataError(

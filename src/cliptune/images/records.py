@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cliptune.errors import DataError
+from cliptune.images.confidence import Confidence
 from cliptune.images.reading import Ignored, Reading, join_readings
 from cliptune.images.sources import Source, take
 
@@ -40,6 +41,7 @@ class Columns:
     label: str | None = None
     caption: str | None = None
     group: str | None = None
+    confidence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class LabelledImages:
             data set has a list of several.
         numbers: From class to its number, where the data give both.
         groups: N names of what an image belongs with, such as a patient.
+        confidence: How sure N labels are; see ``confidence``.
         reading: How all this was read.
     """
 
@@ -100,6 +103,7 @@ class LabelledImages:
     in_lists: bool = False
     numbers: Mapping[str, int] | None = None
     groups: list[str] | None = None
+    confidence: list[Confidence] | None = None
     reading: Reading | None = None
 
     def keep(self, rows: Sequence[int]) -> LabelledImages:
@@ -112,6 +116,7 @@ class LabelledImages:
             captions=None if self.captions is None else [self.captions[r] for r in rows],
             label_sets=None if self.label_sets is None else [self.label_sets[r] for r in rows],
             groups=None if self.groups is None else [self.groups[r] for r in rows],
+            confidence=None if self.confidence is None else [self.confidence[r] for r in rows],
         )
 
     @property
@@ -172,6 +177,7 @@ def join_splits(parts: Sequence[LabelledImages], name: str) -> LabelledImages:
         label_sets=[s for part in parts for s in _sets_of(part)] if several else None,
         numbers=numbers,
         groups=_join_groups(parts),
+        confidence=_join_confidence(parts),
         reading=join_readings(readings) if readings else None,
     )
 
@@ -191,6 +197,12 @@ def _join_groups(parts: Sequence[LabelledImages]) -> list[str] | None:
     if all(part.groups is None for part in parts):
         return None
     return [g for part in parts for g in part.groups or [""] * len(part.labels)]
+
+
+def _join_confidence(parts: Sequence[LabelledImages]) -> list[Confidence] | None:
+    if all(part.confidence is None for part in parts):
+        return None
+    return [c for part in parts for c in part.confidence or [None] * len(part.labels)]
 
 
 Classes = tuple[tuple[str, ...] | None, Mapping[str, int] | None]

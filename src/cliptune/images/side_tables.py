@@ -12,7 +12,12 @@ from dataclasses import dataclass, replace
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages, join_splits, settle_lists
-from cliptune.images.table_fill import fill_from_tables, gather_captions, gather_groups
+from cliptune.images.table_fill import (
+    fill_from_tables,
+    gather_captions,
+    gather_confidence,
+    gather_groups,
+)
 from cliptune.images.table_search import NamedImages
 
 __all__ = ["Beside", "weigh_tables"]
@@ -213,6 +218,7 @@ def _add_facts(
     row_of: Mapping[str, int] = {s.location[start:]: r for r, s in enumerate(images.sources)}
     captions = gather_captions(tables, row_of, len(images.labels))
     groups = gather_groups(tables, row_of, len(images.labels))
+    confidence = gather_confidence(tables, row_of, len(images.labels))
     notes = [
         f"{t.path} has no labels that are found by themselves; --label-column names a column"
         if not images.n_labelled and t.images.captions is None
@@ -226,5 +232,6 @@ def _add_facts(
         images,
         captions=images.captions if captions is None else captions,
         groups=images.groups if groups is None else groups,
+        confidence=images.confidence if confidence is None else confidence,
         reading=reading,
     )

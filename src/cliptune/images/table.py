@@ -19,6 +19,7 @@ from cliptune.catalog import known_class_names
 from cliptune.errors import DataError, InputError
 from cliptune.images.asked import Asked
 from cliptune.images.by_path import group_by_pattern
+from cliptune.images.confidence import number_votes, soft_rows
 from cliptune.images.decode import MAX_PIXELS, decode_image
 from cliptune.images.locate import read_data
 from cliptune.images.names import GivenNames, name_classes, read_class_names
@@ -50,6 +51,8 @@ class ImageTable:
         label_sets: Where an image may have several labels, N groups of classes; nothing for an
             image of which nothing is known, an empty group where no class applies.
         groups: N names of what an image belongs with, such as a patient; empty where nobody said.
+        confidence: Where labels are not certain, N shares by class; None for one that is. What
+            they leave of 1 is spread over the classes that they do not name.
         reading: How the data set was read.
     """
 
@@ -61,6 +64,7 @@ class ImageTable:
     captions: tuple[tuple[str, ...], ...] | None = None
     label_sets: tuple[tuple[int, ...] | None, ...] | None = None
     groups: NDArray[np.str_] | None = None
+    confidence: tuple[Mapping[int, float] | None, ...] | None = None
     reading: Reading | None = None
 
     @classmethod
@@ -74,6 +78,7 @@ class ImageTable:
         caption_column: str | None = None,
         group_column: str | None = None,
         group_pattern: str | None = None,
+        label_confidence: str | None = None,
         class_names: Sequence[str] | Path | None = None,
         where: Filter | None = None,
         folders: Mapping[str, str] | None = None,
@@ -92,6 +97,8 @@ class ImageTable:
             group_column: The column that says what an image belongs with; none otherwise.
             group_pattern: A regular expression that finds in an image's path what it belongs
                 with: its parentheses, or all of it.
+            label_confidence: The column that says how sure labels are: numbers from 0 to 1, or
+                votes by class; ``votes`` of an export with several annotators.
             class_names: The names of the classes, or a file of them (``read_class_names``).
             where: Keep only rows whose cell in a column is one of some values.
             folders: What folders are, by name or path: ``train``, ``val``, ``test``,
@@ -106,7 +113,7 @@ class ImageTable:
             UnavailableError: It has to be fetched and cannot be.
         """
         asked = Asked(
-            Columns(image_column, label_column, caption_column, group_column),
+            Columns(image_column, label_column, caption_column, group_column, label_confidence),
             where,
             FolderOptions(folders or {}, class_level),
             labels_from,
@@ -145,6 +152,9 @@ class ImageTable:
             if self.label_sets is None
             else tuple(self.label_sets[r] for r in chosen),
             groups=None if self.groups is None else self.groups[chosen],
+            confidence=None
+            if self.confidence is None
+            else tuple(self.confidence[r] for r in chosen),
         )
 
     def split(self, name: str) -> ImageTable:
@@ -172,6 +182,16 @@ class ImageTable:
         name = source.location
         return decode_image(source.read(), name=name, max_pixels=max_pixels, min_side=min_side)
 
+    @property
+    def soft_labels(self) -> NDArray[np.float32] | None:
+        """What each of N labelled images counts for each of C classes, float32 (N, C), 1 in sum.
+
+        None where all labels are certain.
+        """
+        if self.confidence is None:
+            return None
+        return soft_rows(self.confidence, self.labels, len(self.class_names))
+
     def digest(self) -> str:
         """Return a SHA-256 over ids, labels, splits, names, captions and groups, in hex."""
         digest = hashlib.sha256()
@@ -184,6 +204,8 @@ class ImageTable:
             digest.update(f"{labels}\2".encode())
         for group in () if self.groups is None else self.groups:
             digest.update(f"{group}\3".encode("utf-8", "backslashreplace"))
+        for shares in self.confidence or ():
+            digest.update(f"{shares}\4".encode())
         return digest.hexdigest()
 
 
@@ -215,6 +237,9 @@ def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> 
             for labels in sets
         ),
         groups=None if images.groups is None else np.asarray(images.groups, dtype=np.str_),
+        confidence=None
+        if images.confidence is None
+        else number_votes(images.confidence, codes, names.code_of, root),
         reading=None
         if images.reading is None
         else replace(images.reading, order=_order_in_words(classes, given)),

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from cliptune.images.confidence import Confidence
 from cliptune.images.number_forms import in_class_order, read_numbers
 from cliptune.images.reading import Reading
 from cliptune.images.records import LabelledImages
 from cliptune.images.table_search import NamedImages
 
-__all__ = ["fill_from_tables", "gather_captions", "gather_groups"]
+__all__ = ["fill_from_tables", "gather_captions", "gather_confidence", "gather_groups"]
 
 
 def fill_from_tables(
@@ -53,6 +54,7 @@ def fill_from_tables(
         classes=in_class_order(classes | {label for label in labels if label is not None}),
         captions=gather_captions(tables, row_of, len(labels)),
         groups=gather_groups(tables, row_of, len(labels)),
+        confidence=gather_confidence(tables, row_of, len(labels)),
         reading=reading,
     )
 
@@ -101,3 +103,17 @@ def gather_groups(
             if path in row_of:
                 groups[row_of[path]] = group
     return groups
+
+
+def gather_confidence(
+    tables: Sequence[NamedImages], row_of: Mapping[str, int], n: int
+) -> list[Confidence] | None:
+    """Return how sure tables say that each of N labels is; nothing where none says it."""
+    if all(table.images.confidence is None for table in tables):
+        return None
+    found: list[Confidence] = [None] * n
+    for table in tables:
+        for path, one in zip(table.paths, table.images.confidence or (), strict=False):
+            if path in row_of:
+                found[row_of[path]] = one
+    return found

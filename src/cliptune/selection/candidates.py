@@ -37,6 +37,7 @@ class Pool:
         logit_scale: The encoder's factor on cosines.
         seed: Of everything random.
         balance: Of logistic regressions, where classes are of unlike sizes; see ``LinearHead``.
+        soft: float32 (n, C), what each image counts for each class where heads take it, or None.
     """
 
     vectors: NDArray[np.float32]
@@ -47,11 +48,24 @@ class Pool:
     logit_scale: float
     seed: int = 0
     balance: Balance = "none"
+    soft: NDArray[np.float32] | None = None
 
     @property
     def n_classes(self) -> int:
         """C."""
         return len(self.text_rows)
+
+    def soft_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return what some images count for each class, where labels are not certain."""
+        return None if self.soft is None else self.soft[rows]
+
+    def class_sizes(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what some images count for each class in all, float64 (C,)."""
+        if self.soft is None:
+            counts = np.bincount(self.labels[rows], minlength=self.n_classes)
+            return counts.astype(np.float64)
+        sizes: NDArray[np.float64] = self.soft[rows].sum(axis=0, dtype=np.float64)
+        return sizes
 
     @property
     def all_features(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cliptune.heads.choice import best_mixture
 from cliptune.heads.discriminant import shrink, shrinking
+from cliptune.heads.prototype import class_sums
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.selection.candidates import Pool, Setting, best_setting, scanned
 from cliptune.selection.folds import Folds
@@ -22,16 +23,17 @@ __all__ = ["discriminants", "prototypes"]
 
 _SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 0.98)
 _IN_FEW = 2  # coordinates for each held row and class, from which on these are fewer to solve for
+_LEAST_SIZE = 1e-3  # rows of a class whose labels are not certain, without those held out
 _LEAST_TEXT = 1e-4  # weight of the texts against the Gaussian part, below which they are left out
 
 
 def prototypes(pool: Pool, folds: Folds, features: str) -> Setting:
     """Answer by the cosine to class means without the held rows."""
     rows = pool.columns(features)
-    sums = _class_sums(rows, pool.labels, pool.n_classes)
+    sums = _class_sums(pool, rows, np.arange(len(rows)))
     logits = np.empty((len(folds.rows), pool.n_classes), np.float32)
     for _, held, place in folds.splits():
-        means = sums - _class_sums(rows[held], pool.labels[held], pool.n_classes)
+        means = sums - _class_sums(pool, rows, held)
         means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
         logits[place] = pool.logit_scale * (rows[held] @ means.T.astype(np.float32))
     return Setting({"features": features}, logits)
@@ -74,13 +76,13 @@ def _with_texts(
 def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[NDArray[np.float32]]:
     """Give the logits of the Gaussian part, float32 (H, C), for each shrinkage."""
     found = np.empty((len(_SHRINKAGES), len(folds.rows), pool.n_classes), np.float32)
-    rows, labels = subspace.rows.numpy(), pool.labels
+    rows = subspace.rows.numpy()
+    everything, least = np.arange(len(rows)), 1.0 if pool.soft is None else _LEAST_SIZE
     squares = np.square(rows, dtype=np.float64).sum(axis=0)  # in an eigenbasis these are all
-    sums = _class_sums(rows, labels, pool.n_classes)
-    counts = np.bincount(labels, minlength=pool.n_classes)
+    sums, sizes = _class_sums(pool, rows, everything), pool.class_sizes(everything)
     for _, held, place in folds.splits():
-        left = sums - _class_sums(rows[held], labels[held], pool.n_classes)
-        left_counts = np.maximum(counts - np.bincount(labels[held], minlength=pool.n_classes), 1)
+        left = sums - _class_sums(pool, rows, held)
+        left_counts = np.maximum(sizes - pool.class_sizes(held), least)
         means = left / left_counts[:, None]
         if _IN_FEW * (len(held) + pool.n_classes) <= rows.shape[1]:
             found[:, place] = _answers_of_few(
@@ -113,7 +115,7 @@ def _answers_of_few(
     held: NDArray[np.float32],
     squares: NDArray[np.float64],
     means: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    counts: NDArray[np.float64],
     n: int,
     dim: int,
 ) -> NDArray[np.float32]:
@@ -127,7 +129,7 @@ def _answers_of_few(
         held: float32 (H, m).
         squares: float64 (m,), the sums of squares of all rows, whose products vanish.
         means: float64 (C, m), without the held rows.
-        counts: int64 (C,), rows of each mean.
+        counts: float64 (C,), what each mean is of.
         n: How many rows are learned from.
         dim: How long the rows were.
     """
@@ -153,14 +155,10 @@ def _answers_of_few(
 
 
 def _class_sums(
-    rows: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int
+    pool: Pool, features: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    from scipy.sparse import csr_array
-
-    entries = (np.ones(len(labels)), (labels, np.arange(len(labels))))
-    members = csr_array(entries, shape=(n_classes, len(labels)))
-    sums: NDArray[np.float64] = np.asarray(members @ rows.astype(np.float64))
-    return sums
+    """Return the sums of some rows by class, float64 (C, m)."""
+    return class_sums(features[rows], pool.labels[rows], pool.n_classes, soft=pool.soft_of(rows))
 
 
 def _product(rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -125,4 +125,5 @@ def _problems(
         n_classes=pool.n_classes,
         weights=learned,
         offset=offset,
+        soft=None if pool.soft is None else torch.from_numpy(pool.soft),
     )

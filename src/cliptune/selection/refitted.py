@@ -39,6 +39,7 @@ def refitted(
             pool.labels[learned],
             text_rows=pool.text_rows,
             logit_scale=pool.logit_scale,
+            soft_labels=pool.soft_of(learned) if head.takes_soft_labels else None,
         )
         logits[place] = head.predict_logits(pool.rows(held, head.needs))
     return Setting(options, logits)

@@ -232,6 +232,7 @@ class StudyData:
             seed=self.seed,
             trunk=view.trunk,
             groups=self.table.groups,
+            soft_labels=self.table.soft_labels,
         )
 
 

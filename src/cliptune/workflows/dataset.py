@@ -54,7 +54,7 @@ def open_images(
         UnavailableError: It has to be fetched and cannot be.
     """
     if isinstance(data, str | Path):
-        return open_whole_table(data, dataset, watching(progress))
+        return open_whole_table(data, dataset, watching(progress), confidence=True)
     from cliptune.images import open_images as open_loose
 
     if dataset != DataOptions():
@@ -134,15 +134,19 @@ def read_labelled_sets(
     return table
 
 
-def open_learnable(data: Data, options: DataOptions, watch: Watch) -> ImageTable:
+def open_learnable(
+    data: Data, options: DataOptions, watch: Watch, *, confidence: bool = False
+) -> ImageTable:
     """Open what a classifier can learn from: labelled images of all splits, and their classes.
+
+    The arguments are those of ``read_whole_table``.
 
     Raises:
         CliptuneError: It cannot be read, or has not two classes with images of one label.
     """
     from cliptune.images import learnable_part, require_classes
 
-    whole = read_whole_table(data, options, watch)
+    whole = read_whole_table(data, options, watch, confidence=confidence)
     table, notes = learnable_part(_asked_split(whole, options))
     require_classes(table)
     _say(data, whole, watch, notes)
@@ -155,9 +159,13 @@ def open_whole_table(
     watch: Watch,
     *,
     check: Callable[[ImageTable], object] | None = None,
+    confidence: bool = False,
 ) -> ImageTable:
-    """Open a data set with all its splits, or at the one that was asked for, and say how."""
-    whole = read_whole_table(data, options, watch)
+    """Open a data set with all its splits, or at the one that was asked for, and say how.
+
+    The arguments are those of ``open_table`` and of ``read_whole_table``.
+    """
+    whole = read_whole_table(data, options, watch, confidence=confidence)
     table = _asked_split(whole, options)
     if check is not None:
         check(table)
@@ -189,10 +197,27 @@ def _say(data: Data, table: ImageTable, watch: Watch, notes: Sequence[str] = ())
         watch.note(sentence)
 
 
-def read_whole_table(data: Data, options: DataOptions, watch: Watch) -> ImageTable:
-    """Open a data set with all its splits."""
+def read_whole_table(
+    data: Data, options: DataOptions, watch: Watch, *, confidence: bool = False
+) -> ImageTable:
+    """Open a data set with all its splits.
+
+    Args:
+        data: What the user calls it, or a table.
+        options: How to read it.
+        watch: Who is told while it is fetched.
+        confidence: How sure labels are makes a difference to who asks.
+
+    Raises:
+        CliptuneError: It cannot be read, or an option does not fit.
+    """
     from cliptune.images import ImageTable
 
+    if options.label_confidence is not None and not confidence:
+        raise InputError(
+            f"--label-confidence {options.label_confidence} came, which only 'fit' and 'study' "
+            "learn from; leave it out"
+        )
     if isinstance(data, ImageTable):
         _refuse_late(options)
         return data
@@ -205,6 +230,7 @@ def read_whole_table(data: Data, options: DataOptions, watch: Watch) -> ImageTab
             caption_column=options.caption_column,
             group_column=options.group_column,
             group_pattern=options.group_pattern,
+            label_confidence=options.label_confidence,
             class_names=options.class_names,
             where=_parse_where(options.where),
             folders=_parse_folders(options.folder),

@@ -73,7 +73,7 @@ def prepare(
     if "tokens" in needs:
         _require_patches(request.model, session)
     if alike is None:
-        table = open_learnable(request.data, request.dataset, session.watch)
+        table = open_learnable(request.data, request.dataset, session.watch, confidence=True)
         rehearsed = rehearse_partition(table, val_fraction=None, seed=seed)
         for n in counts:
             draw_shots(table.labels, rehearsed, shots=n, class_names=table.class_names, seed=0)

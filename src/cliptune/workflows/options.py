@@ -39,6 +39,9 @@ class DataOptions:
     group_pattern: str | None = None
     """Regular expression that finds the group in an image's path, e.g. 'patient_([0-9]+)'."""
 
+    label_confidence: str | None = None
+    """Column that says how sure labels are: numbers from 0 to 1, or votes by class."""
+
     labels_from: str | None = None
     """folders, table, or a table's path in DATA, where several of them say labels."""
 

@@ -290,6 +290,7 @@ class Session:
             seed=seed,
             trunk=embedded.features.trunk,
             groups=table.groups,
+            soft_labels=table.soft_labels,
         )
 
 

@@ -176,7 +176,11 @@ def _prepare(
     if options.image is not None:
         open_images([str(options.image)])  # what is not there is said before anything is written
     whole = open_whole_table(
-        data, dataset, session.watch, check=lambda table: _require_val_used(table, options)
+        data,
+        dataset,
+        session.watch,
+        check=lambda table: _require_usual(table, options),
+        confidence=True,
     )
     table, n_unlabelled = labelled_part(whole)
     encoders = {name: session.open_encoder(name, table) for name in options.models}
@@ -201,9 +205,16 @@ def _prepare(
     )
 
 
-def _require_val_used(table: ImageTable, options: StudyOptions) -> None:
-    """Refuse a share of validation where several labels an image are cross-validated."""
-    if table.label_sets is not None and options.val_fraction != _USUAL_CUT:
+def _require_usual(table: ImageTable, options: StudyOptions) -> None:
+    """Refuse what has no meaning where an image may have several labels."""
+    if table.label_sets is None:
+        return
+    if table.confidence is not None:
+        raise InputError(
+            "--label-confidence came, but the images may have several labels, each of which is "
+            "taken as it is; leave it out"
+        )
+    if options.val_fraction != _USUAL_CUT:
         raise InputError(
             f"--val {options.val_fraction:g} came, but the images may have several labels, which "
             "are chosen by cross-validation; leave it out"

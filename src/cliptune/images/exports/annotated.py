@@ -16,7 +16,7 @@ from cliptune.images.reading import Ignored
 from cliptune.images.records import LabelledImages, LabelSet
 from cliptune.images.tree import Tree
 
-__all__ = ["Annotated", "AnnotationReader", "TreeReader", "agree"]
+__all__ = ["Annotated", "AnnotationReader", "TreeReader", "agree", "shares_of"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Annotated:
         splits: N splits; nothing where the file's name tells.
         notes: What was decided, one sentence each.
         ignored: What was not read.
+        votes: How many annotators gave each label, for N images that have one each; None where
+            nobody said anything. Nothing where the format has one answer an image.
     """
 
     layout: str
@@ -42,6 +44,7 @@ class Annotated:
     splits: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    votes: Sequence[Mapping[str, float] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,18 @@ def agree(answers: Sequence[tuple[str, ...]]) -> tuple[LabelSet, bool]:
     if len(counts) > 1 and counts[0][1] == counts[1][1]:
         return None, False
     return counts[0][0], len(counts) == 1
+
+
+def shares_of(answers: Sequence[tuple[str, ...]]) -> dict[str, float] | None:
+    """Return the share of annotators who gave each label; None where one gave not exactly one.
+
+    Args:
+        answers: The labels that each of them gave.
+    """
+    if not answers or any(len(answer) != 1 for answer in answers):
+        return None
+    counts = Counter(answer[0] for answer in answers)
+    return {label: n / len(answers) for label, n in counts.items()}
 
 
 def votes_in_words(n_split: int, n_tied: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from cliptune.images.exports.annotated import (
     Annotated,
     AnnotationReader,
     agree,
+    shares_of,
     votes_in_words,
 )
 from cliptune.images.label_cells import as_set
@@ -55,6 +56,7 @@ def _annotations(task: Mapping[str, Json]) -> list[Json] | None:
 
 def _read_tasks(tasks: list[Json]) -> Annotated:
     images, sets, several = [], list[LabelSet](), False
+    votes: list[dict[str, float] | None] = []
     n_skipped, n_split, n_tied, without = 0, 0, 0, list[str]()
     for task in tasks:
         cell = _image_of(task["data"]) if isinstance(task["data"], dict) else None
@@ -75,6 +77,7 @@ def _read_tasks(tasks: list[Json]) -> Annotated:
         n_split += found is not None and not same
         images.append(_local(cell))
         sets.append(found)
+        votes.append(shares_of(answers))
     ignored = [Ignored(n_skipped, "annotations", "was_cancelled", "skipped by their annotator")]
     ignored.append(Ignored(len(without), "tasks without an image", without[0] if without else ""))
     return Annotated(
@@ -84,6 +87,7 @@ def _read_tasks(tasks: list[Json]) -> Annotated:
         several=several,
         notes=votes_in_words(n_split, n_tied),
         ignored=tuple(one for one in ignored if one.n),
+        votes=votes,
     )
 
 
@@ -133,6 +137,7 @@ def read_short_rows(rows: Iterable[Mapping[str, Json]], layout: str) -> Annotate
         layout=layout,
         images=list(votes),
         label_sets=[labels for labels, _ in votes.values()],
+        votes=[shares_of(given) for given in answers.values()],
         notes=votes_in_words(
             sum(labels is not None and not same for labels, same in votes.values()),
             sum(labels is None and not same for labels, same in votes.values()),
