@@ -17,6 +17,7 @@ from cliptune.errors import DataError
 
 __all__ = ["VOTES", "Confidence", "number_votes", "read_confidence", "soft_rows"]
 
+_EMPTY = ("", "nan")
 VOTES = "votes"  # the column that exports with several annotators have
 # Shares of classes that are named; what is left of 1 is spread over the others. None: certain.
 Confidence = Mapping[str, float] | float | None
@@ -24,8 +25,6 @@ Confidence = Mapping[str, float] | float | None
 
 def read_confidence(
     cells: Sequence[Any],  # Any: cells as the file has them
-    labels: Sequence[str | None],
-    sets: Sequence[object | None] | None = None,
     *,
     column: str,
     name: str,
@@ -34,19 +33,13 @@ def read_confidence(
 
     Args:
         cells: Of the column; an empty one means that the label is certain.
-        labels: Of the same rows; a row without one says nothing.
-        sets: Labels of the same rows where they came as lists.
         column: What it is called.
         name: What the table is called.
 
     Raises:
         DataError: A cell is neither; the message names its row, counted from 0.
     """
-    known = labels if sets is None else sets
-    return [
-        None if label is None else _read(cell, f"row {row} of {name!r}", column)
-        for row, (cell, label) in enumerate(zip(cells, known, strict=True))
-    ]
+    return [_read(cell, f"row {row} of {name!r}", column) for row, cell in enumerate(cells)]
 
 
 def _read(cell: Any, where: str, column: str) -> Confidence:  # Any: a cell
@@ -54,9 +47,11 @@ def _read(cell: Any, where: str, column: str) -> Confidence:  # Any: a cell
     if isinstance(value, str):
         text = value.strip()
         try:
-            value = json.loads(text) if text else None
+            value = json.loads(text) if text.lower() not in _EMPTY else None
         except ValueError:
             value = cell
+    if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
+        value = dict(value)  # a map of Parquet
     if isinstance(value, Mapping):
         return _shares(value, cell, where, column)
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -128,9 +128,7 @@ def label_images(
         in_lists=found.in_lists,
         numbers=found.numbers,
         groups=[str(c) for c in records.read_column(group)] if group else None,
-        confidence=read_confidence(
-            records.read_column(sure), found.words, found.sets, column=sure, name=records.name
-        )
+        confidence=read_confidence(records.read_column(sure), column=sure, name=records.name)
         if sure
         else None,
         reading=_describe(records, labels, columns, image, caption),

@@ -155,7 +155,8 @@ def keep_candidate(
 
 def fit_command(subject: StudyData, view: EncodedData, method: str, templates: str) -> str:
     """Return the command that fits a method as the study did."""
-    words = ["cliptune", "fit", subject.data, "--method", method, "--templates", templates]
+    words = ["cliptune", "fit", subject.data, *subject.reading]
+    words += ["--method", method, "--templates", templates]
     if view.name != "lite":
         words += ["--model", view.name]
     if subject.seed:

@@ -125,6 +125,7 @@ class StudyData:
         val_fraction: Share of training images cut for validation.
         seed: Of everything random.
         device: As the user named it.
+        reading: Words of a command line that read the data and compute as here.
     """
 
     data: str
@@ -135,6 +136,7 @@ class StudyData:
     val_fraction: float
     seed: int
     device: str = "auto"
+    reading: tuple[str, ...] = ()
 
     @property
     def has_labels(self) -> bool:

@@ -6,7 +6,7 @@ It imports nothing of the library, so that a command line can read it quickly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,16 @@ from cliptune.errors import InputError
 from cliptune.system.bounds import require_count
 from cliptune.system.patterns import compile_pattern
 
-__all__ = ["ComputeOptions", "DataOptions", "Prompts", "TemplateOptions", "read_prompts"]
+__all__ = [
+    "ComputeOptions",
+    "DataOptions",
+    "Prompts",
+    "TemplateOptions",
+    "option_words",
+    "read_prompts",
+]
+
+_SHAPES_ANSWERS = ("device", "precision", "engine", "truncate", "max_patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,3 +184,26 @@ def read_prompts(prompts: Prompts) -> TemplateOptions:
         templates=tuple(text for text in given if "{}" not in text),
         template=tuple(text for text in given if "{}" in text),
     )
+
+
+def option_words(dataset: DataOptions, compute: ComputeOptions) -> tuple[str, ...]:
+    """Return the words on a command line that read data and compute in the same way.
+
+    Args:
+        dataset: All that is not as usual.
+        compute: Of it what shapes answers.
+    """
+    words: list[str] = []
+    usual = DataOptions(), ComputeOptions()
+    names = [f.name for f in fields(dataset)], _SHAPES_ANSWERS
+    for given, plain, own in zip((dataset, compute), usual, names, strict=True):
+        for name in own:
+            value, option = getattr(given, name), "--" + name.replace("_", "-")
+            if value == getattr(plain, name):
+                continue
+            if value is True:
+                words.append(option)
+                continue
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [option, str(one)]
+    return tuple(words)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cliptune.errors import InputError
 from cliptune.workflows.dataset import data_name, open_whole_table
-from cliptune.workflows.options import ComputeOptions, DataOptions
+from cliptune.workflows.options import ComputeOptions, DataOptions, option_words
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import (
     require_class_names,
@@ -115,7 +115,7 @@ def study(
     require_compute(compute, options.models)
     require_single_crop(compute, options.models)
     session = Session(compute, watching(progress))
-    again = command or _command(options, budget, only, skip)
+    again = command or _command(options, budget, only, skip, option_words(dataset, compute))
     with ExitStack() as held:
         place = None if out is None else Path(out)
         prepared = _prepare(data, options, place, session, dataset, again, began, held)
@@ -128,9 +128,11 @@ def study(
     return StudyResult.from_dict(read_object(prepared.folder / STUDY_FILE))
 
 
-def _command(options: StudyOptions, budget: str, only: str, skip: str) -> str:
+def _command(
+    options: StudyOptions, budget: str, only: str, skip: str, reading: Sequence[str]
+) -> str:
     """Return the words that start the same study on a command line."""
-    words = ["cliptune", "study", options.data, "--budget", budget]
+    words = ["cliptune", "study", options.data, *reading, "--budget", budget]
     for name in options.models if options.models != ("lite",) else ():
         words += ["--model", name]
     for option, value in (("--only", only), ("--skip", skip)):
@@ -257,4 +259,5 @@ def _embed(
         val_fraction=options.val_fraction,
         seed=options.seed,
         device=session.compute.device,
+        reading=option_words(dataset, session.compute),
     )

@@ -80,6 +80,8 @@ def write_table(table: ImageTable, form: str, folder: Path) -> tuple[str, ...]:
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
+    if table.confidence is not None:
+        notes = (*notes, "how sure labels are is not written")
     return notes
 
 

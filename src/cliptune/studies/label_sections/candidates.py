@@ -5,7 +5,6 @@ It knows how to choose, keep and score them as ``fit`` does, and nothing about s
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from cliptune.multilabel.metrics import DrawnAreas, LabelSetMetrics, score_label
 from cliptune.prompts import TemplateSet
 from cliptune.report import Section
 from cliptune.runs import RunDir
+from cliptune.studies.candidates import fit_command
 from cliptune.studies.section_context import SectionContext, slug
 from cliptune.studies.study_data import EncodedData, StudyData
 from cliptune.system.atomic import atomic_path
@@ -143,22 +143,13 @@ def _keep(
         method=one.method,
         features=one.features,
         run=context.file(name),
-        command=_fit_command(subject, view, one.method, template_set.name),
+        command=fit_command(subject, view, one.method, template_set.name),
         mean_average_precision=area_cell(one.areas),
         n_held_out=len(one.held_out),
         held_out=context.file(f"{name}.held_out.npy"),
         seconds=one.seconds,
         n_train=0 if one.method == "zero-shot" else len(one.held_out),
     )
-
-
-def _fit_command(subject: StudyData, view: EncodedData, method: str, templates: str) -> str:
-    words = ["cliptune", "fit", subject.data, "--method", method, "--templates", templates]
-    if view.name != "lite":
-        words += ["--model", view.name]
-    if subject.seed:
-        words += ["--seed", str(subject.seed)]
-    return shlex.join(words)
 
 
 def area_cell(areas: DrawnAreas) -> dict[str, float]:
