@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.active.herding import Herd, kernel_width
 from cliptune.active.pool import LabelPool
 
 __all__ = ["Pick", "choose_centroids", "choose_doubtful", "choose_images"]
 
 _FIRST = 25  # labels before a head says more than clusters; see docs/app.md
-_POWER = 2  # of the doubt as a weight; see docs/app.md
+_FIRST_WIDTH = 0.25  # of the kernel, squared, where there are not two labels
+_COVERED = 8000  # images whose doubt is looked at, at most
 _NEIGHBOURS = 20  # that say how typical an image is, as in the paper
 _MOST_CLUSTERS = 500
 _CLUSTERED = 20_000  # images that are clustered at most; of more, a sample is
@@ -30,7 +32,7 @@ class Pick:
         row: Which of the pool.
         why: ``centroid``: it is typical of a cluster that has no label; ``doubt``: the answers
             for it and for those around it are close.
-        stands_for: Share of the pool that lies in its cluster.
+        stands_for: Share of the pool that lies in its cluster, or that it newly covers.
         doubt: How probable it is that the present answer for it is wrong.
     """
 
@@ -74,7 +76,7 @@ def choose_centroids(pool: LabelPool, n: int) -> list[Pick]:
     rows = _sample(pool)
     spread = pool.spread[rows]
     n_known = int((pool.labels >= 0).sum())
-    own = _cluster(spread, min(n_known + n, _MOST_CLUSTERS, len(rows)), None, pool.seed)
+    own = _cluster(spread, min(n_known + n, _MOST_CLUSTERS, len(rows)), pool.seed)
     sizes = np.bincount(own)
     taken = np.bincount(own[pool.labels[rows] >= 0], minlength=len(sizes))
     is_open = pool.open[rows].copy()
@@ -93,29 +95,24 @@ def choose_centroids(pool: LabelPool, n: int) -> list[Pick]:
 
 
 def choose_doubtful(pool: LabelPool, n: int) -> list[Pick]:
-    """Choose images whose answer is in doubt and that differ from each other.
+    """Choose images whose answer is in doubt, and those around them too.
 
-    The open images are clustered with their doubt (1 minus the margin between the two most
-    probable classes, squared) as weight: CLUE, arXiv:2010.08666, with the margin in place of the
-    entropy. Where it takes the image nearest to each centre, the most doubtful one of the nearer
-    half of each cluster is taken.
+    Uncertainty herding, arXiv:2412.20644: what is covered is the doubt of all images (1 minus the
+    margin between the two most probable classes), each as far as a labelled image is near.
     """
     rows = _sample(pool)
-    rows = rows[pool.open[rows]]
-    doubts = (1 - pool.margins[rows]) ** _POWER
-    spread = pool.spread[rows]
-    own = _cluster(spread, min(n, len(rows)), doubts + 1e-6, pool.seed)
-    picks = []
-    for cluster in range(int(own.max()) + 1):
-        members = np.flatnonzero(own == cluster)
-        centre = np.average(spread[members], axis=0, weights=doubts[members] + 1e-6)
-        distances = ((spread[members] - centre) ** 2).sum(axis=1)
-        near = members[np.argsort(distances, kind="stable")[: max(1, len(members) // 2)]]
-        best = near[doubts[near].argmax()]
-        share = len(members) / len(pool.labels)
-        picks.append(_pick(pool, int(rows[best]), "doubt", share))
-    picks.sort(key=lambda pick: -pick.doubt * pick.stands_for)
-    return picks[:n]
+    places = rows[pool.open[rows]]
+    known = pool.spread[np.flatnonzero(pool.labels >= 0)]
+    seen = rows[:: -(-len(rows) // _COVERED)]
+    herd = Herd(
+        rows=pool.spread[seen],
+        doubts=1 - pool.margins[seen],
+        width=kernel_width(known) if len(known) > 1 else _FIRST_WIDTH,
+    )
+    return [
+        _pick(pool, int(places[place]), "doubt", share)
+        for place, share in herd.choose(pool.spread[places], known, n)
+    ]
 
 
 def _pick(pool: LabelPool, row: int, why: str, share: float) -> Pick:
@@ -133,9 +130,7 @@ def _sample(pool: LabelPool) -> NDArray[np.int64]:
     return np.sort(np.concatenate([known, drawn]))
 
 
-def _cluster(
-    spread: NDArray[np.float32], n: int, weights: NDArray[np.float64] | None, seed: int
-) -> NDArray[np.int64]:
+def _cluster(spread: NDArray[np.float32], n: int, seed: int) -> NDArray[np.int64]:
     """Number the clusters of rows by k-means; int64, one a row, without gaps."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -143,7 +138,7 @@ def _cluster(
     means = KMeans(n, n_init=1, max_iter=20, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal rows make fewer clusters
-        labels = means.fit(spread, sample_weight=weights).labels_
+        labels = means.fit(spread).labels_
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
