@@ -71,7 +71,7 @@ def test_several_labels_are_said_and_refused_by_commands_that_take_one(make_tree
     path.write_text("\n".join(map(json.dumps, rows)))
     facts, _ = answer(["data", str(path), "--json"])
     assert (facts["several_labels"], facts["n_several"]) == (True, 1)
-    for command in ("sweep", "check", "map", "study"):
+    for command in ("sweep", "check", "map", "finetune"):
         assert run_command_line([command, str(path)]) == 2, command
         message = capsys.readouterr().err
         assert "1 of the 3 images" in message, (command, message)
