@@ -247,6 +247,22 @@ def test_archives_of_class_folders_are_read_as_they_are(suffix, make_tree, tmp_p
     assert "archive of class folders" in table.reading.layout
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize("name", ["labels.csv", "annotations.xml"])
+def test_a_table_in_an_archive_without_class_folders_is_not_left_out(
+    suffix, name, make_tree, tmp_path
+):
+    folder = make_tree("photos/1.jpg", "photos/2.jpg")
+    (folder / name).write_text("image,label\n1.jpg,ant\n2.jpg,bee\n")
+    with pytest.raises(DataError, match=rf"{name}', which may hold the labels; .*: unpack it"):
+        ImageTable.open(pack(folder, tmp_path / f"data{suffix}"))
+    more = make_tree("set/ant/1.jpg", "set/bee/1.png")
+    (more / "set" / name).write_text("image,label\n")
+    folder_and_table = ImageTable.open(pack(more / "set", tmp_path / f"more{suffix}"))
+    assert folder_and_table.class_names == ("ant", "bee")
+    assert [i.what for i in folder_and_table.reading.ignored] == ["other members"]
+
+
 def test_a_member_that_leads_out_of_its_archive_is_refused(make_tree, tmp_path):
     image = make_tree("1.jpg") / "1.jpg"
     for name in ("../out/1.jpg", "/etc/1.jpg", "a/../../1.jpg"):

@@ -27,6 +27,7 @@ from cliptune.images.tree import Folder, Tree, is_image_name
 
 __all__ = ["ZipSource", "holds_class_folders", "read_tar_tree", "read_zip"]
 
+_TABLES = ("csv", "tsv", "json", "jsonl", "parquet", "xml")
 _LOCAL_HEADER = 30
 
 
@@ -155,6 +156,12 @@ def _read_tree(
         raise DataError(f"{str(path)!r} holds no images; expected class folders with images")
     reading = images.reading or Reading("a folder of images")
     others = [f"{f.path}/{n}".lstrip("/") for f in tree.top.walk() for n in f.files]
+    tables = [name for name in others if name.rpartition(".")[2].lower() in _TABLES]
+    if tables and len({label for label in images.labels if label is not None}) < 2:
+        raise DataError(
+            f"{str(path)!r} has fewer than two class folders, and {tables[0]!r}, which may hold "
+            "the labels; tables are not read in archives: unpack it"
+        )
     reading = reading.add(
         ignored=[Ignored(len(others), "other members", others[0])] if others else []
     )
