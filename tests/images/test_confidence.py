@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+import cliptune
 from cliptune.errors import DataError, InputError
 from cliptune.features import DataIdentity
 from cliptune.images import ImageTable, learnable_part
 from cliptune.images.describe import describe_table
+from cliptune.workflows.journal_labels import KEPT_FOLDER
 
 FILES = Path(__file__).parents[1] / "exports/files"
 VOTES = [{"a": 3}, {"a": 2, "b": 1}, {"c": 1, "b": 3}, None]
@@ -130,3 +133,23 @@ def test_annotators_of_an_export_vote(tmp_path, file):
         assert ImageTable.open(data).confidence is None
         with pytest.raises(InputError, match="--label-confidence other came"):
             ImageTable.open(data, label_confidence="other")
+
+
+def test_what_people_say_in_a_journal_is_certain(make_tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLIPTUNE_CACHE", str(tmp_path / "cache"))
+    table = open_csv(make_tree, ["0.9", "0.6", "0.9", "0.9"])
+    folder = Path(table.root)
+    for n in range(1, 5):  # pictures that differ, by which a journal knows them
+        Image.new("RGB", (40, 40), (60 * n, 9, 9)).save(folder / f"img/{n}.jpg")
+    (tmp_path / "answers.csv").write_text("path,label\nimg/1.jpg,d\n")
+    data = folder / "m.csv"
+    cliptune.relabel(data, tmp_path / "answers.csv")
+    (journal,) = tmp_path.glob("runs/*/journal.jsonl")
+    (journal.parent / KEPT_FOLDER).mkdir()
+    Image.new("RGB", (40, 40)).save(journal.parent / KEPT_FOLDER / "kept.png")
+    options = cliptune.DataOptions(label_confidence="sure", journal=journal)
+    found = cliptune.open_images(data, dataset=options)
+    assert found.class_names == ("a", "b", "c", "d")
+    assert found.confidence == (None, {0: 0.6}, {1: 0.9}, {2: 0.9}, None)
+    np.testing.assert_allclose(found.select([0]).soft_labels, [[0, 0, 0, 1]])

@@ -22,8 +22,9 @@ def apply_journal(
     """Put what people said in place of what the data set says.
 
     Classes that people named come after those of the data set. An image that is of none of them
-    loses its label; one that was skipped keeps what it had. Where the data set has no splits and
-    images are reserved for the test, these become its test and all others its train.
+    loses its label; one that was skipped keeps what it had. What people said is certain. Where
+    the data set has no splits and images are reserved for the test, these become its test and all
+    others its train.
 
     Args:
         table: N images.
@@ -41,12 +42,15 @@ def apply_journal(
     names = (*table.class_names, *new)
     code_of = {name: code for code, name in enumerate(names)}
     labels, splits = table.labels.copy(), table.splits.astype("<U10")
+    confidence = None if table.confidence is None else list(table.confidence)
     said = changed = 0
     for row, image in enumerate(contents):
         answer = standing.answer(image)
         if answer is None or answer.mark == "skip":
             continue
         labels[row] = code_of[answer.label] if answer.mark == "label" else -1
+        if confidence is not None:
+            confidence[row] = None
         said += 1
         changed += int(labels[row] != table.labels[row] >= 0)
         if answer.mark == "label" and splits[row] == "unlabelled":
@@ -58,4 +62,11 @@ def apply_journal(
     notes = [f"{said} labels come from a journal, {changed} of them in place of another"]
     if gone:
         notes.append(f"{gone} images of the journal are not in {table.root!r}: their acts stay")
-    return replace(table, labels=labels, splits=splits, class_names=names), tuple(notes)
+    labelled = replace(
+        table,
+        labels=labels,
+        splits=splits,
+        class_names=names,
+        confidence=None if confidence is None else tuple(confidence),
+    )
+    return labelled, tuple(notes)

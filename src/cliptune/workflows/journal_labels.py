@@ -79,6 +79,7 @@ def with_kept(table: ImageTable, place: Path) -> ImageTable:
         splits=np.concatenate([table.splits.astype("<U10"), np.full(n, split, "<U10")]),
         captions=None if table.captions is None else (*table.captions, *[()] * n),
         groups=None if table.groups is None else np.concatenate([table.groups, np.full(n, "")]),
+        confidence=None if table.confidence is None else (*table.confidence, *[None] * n),
     )
 
 
