@@ -197,6 +197,7 @@ def _section_key(study: Study, step: Step, keys: Mapping[str, str]) -> str:
             "format": _FORMAT,
             "study": study.key,
             "images": study.subject.images.digest,
+            "reading": list(study.subject.reading),  # it stands in commands
             "name": step.name,
             "settings": step.settings,
             "left_out": [step.left_out, study.options.budget_seconds] if step.left_out else None,
