@@ -127,6 +127,13 @@ def target(name, found, at_least, unit="times"):
     return {"name": name, **found, "target": at_least, "unit": unit, "met": met}
 
 
+def at_most(name, values, most, unit):
+    """Return a target that the median of values must not go above."""
+    found = {"median": statistics.median(values), "low": min(values), "high": max(values)}
+    met = found["median"] <= most
+    return {"name": f"{name}, at most", **found, "target": most, "unit": unit, "met": met}
+
+
 def machine():
     from cliptune.encoders.engines.machine import this_machine
 

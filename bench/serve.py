@@ -1,45 +1,37 @@
 """A served run beside transformers' pipeline behind FastAPI, and LitServe: images a second, waits.
 
-python bench/serve.py [DATA] [--runs 5] [--quick] [--flood 20000]
+    python bench/serve.py [DATA] [--runs 3] [--quick] [--flood 20000] [--soak 600]
+
+Also how soon a served run is ready and what memory it holds, what half and twice of what it carries
+does to waits and memory, and a soak: hours of traffic in small.
 """
 
 import asyncio
 import contextlib
-import os
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
-from harness import (
-    ROOT,
-    data_parser,
-    model_folder,
-    peers_python,
-    picture_files,
-    ratio,
-    target,
-    write,
-)
-from serve_client import closed_loop, form, open_loop
+from harness import ROOT, at_most, data_parser, peers_python, picture_files, ratio, target, write
+from serve_client import Connection, closed_loop, form, open_loop
+from serve_exports import PLACE, WITH_CACHE, prepare
 
-PLACE = Path(tempfile.gettempdir()) / "cliptune-bench-serve"
-CACHE = Path(tempfile.gettempdir()) / "cliptune-bench-cache"
 CLIENTS = 32
 
 
 def main():
     parser = data_parser(__doc__)
-    parser.add_argument("--flood", type=int, default=20_000, help="requests of the last load")
+    parser.add_argument("--flood", type=int, default=20_000, help="requests at twice the load")
+    parser.add_argument("--soak", type=int, default=600, help="seconds of the soak")
     options = parser.parse_args()
     runs, seconds = (1, 5) if options.quick else (options.runs, 20)
     files, _ = picture_files(options.data, 100, 1)
     bodies = [form(Path(file).read_bytes()) for file in files]
-    exports = {name: prepare(name, options.data) for name in ("lite", "vit")}
+    exports = {name: prepare(name, options.data, "openvino") for name in ("lite", "vit")}
     ways = {
         "ours, lite": ours(exports["lite"]),
         "ours, ViT-B/32": ours(exports["vit"]),
@@ -58,35 +50,29 @@ def main():
         target("ours over LitServe, ViT-B/32",
                ratio(rates["ours, ViT-B/32"], rates["LitServe, ViT-B/32"]), 1.3),
     ]  # fmt: skip
-    for name in ("lite", "vit"):
-        carried = statistics.median(rates["ours, lite" if name == "lite" else "ours, ViT-B/32"])
-        flood = 200 if options.quick else options.flood
-        found = loads(ways["ours, lite" if name == "lite" else "ours, ViT-B/32"], bodies, carried,
-                      seconds, flood)  # fmt: skip
-        rows += [row(what, f"ours, {name}", [value], unit) for what, value, unit in found]
+    for name, way in (("lite", "ours, lite"), ("vit", "ours, ViT-B/32")):
+        carried = statistics.median(rates[way])
+        found = loads(ways[way], bodies, carried, seconds, 200 if options.quick else options.flood)
+        times = found.pop("half the load, p95 over one alone")
+        targets.append(at_most(f"{name}: half the load, p95 over one alone", [times], 3, "times"))
+        rows += [row(what, way, [value], unit) for what, (value, unit) in found.items()]
+    ready, held = starts(ours_run(exports["lite"]), bodies, runs)
+    targets += [
+        at_most("lite, the run: start to ready", ready, 3, "s"),
+        at_most("lite, the run: memory without torch", held, 400, "MB"),
+    ]
+    carried = statistics.median(rates["ours, lite"])
+    rows += soak(ways["ours, lite"], bodies, 0.6 * carried, 10 if options.quick else options.soak)
     about = f"{CLIENTS} clients in a process beside the server; {len(files)} photographs."
     write("serve", {"about": about}, targets, rows)
 
 
-def prepare(name, data):
-    """Fit and export once; return the run and its export."""
-    run, export = PLACE / f"{name}-run", PLACE / f"{name}-export"
-    environment = {**os.environ, "CLIPTUNE_CACHE": str(CACHE)}
-    model = "lite" if name == "lite" else str(model_folder())
-    table = str(Path(data) / "hymenoptera_data")
-    steps = {
-        run: ["fit", table, "--model", model, "--method", "prototype", "--features", "embedding"],
-        export: ["export", str(run), "--format", "openvino", "--limit", "0.9"],
-    }
-    for out, words in steps.items():
-        if not out.exists():
-            words = [sys.executable, "-m", "cliptune", *words, "--out", str(out)]
-            subprocess.run(words, check=True, env=environment, stdout=sys.stderr)
-    return run, export
-
-
 def ours(places):
     return [sys.executable, "-m", "cliptune", "serve", f"model={places[1]}", "--port", "{port}"]
+
+
+def ours_run(places):
+    return [sys.executable, "-m", "cliptune", "serve", f"model={places[0]}", "--port", "{port}"]
 
 
 def peer(way, folder):
@@ -100,7 +86,7 @@ def serving(command):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [word.replace("{port}", str(port)) for word in command]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=sys.stderr, env=WITH_CACHE)
     try:
         while True:
             if process.poll() is not None:
@@ -141,15 +127,66 @@ def loads(command, bodies, carried, seconds, flood):
     statuses = {status for status, _ in twice}
     if statuses - {200, 429}:
         raise SystemExit(f"at twice the load statuses were {statuses}")
-    return [
-        ("one image alone, median", 1000 * single, "ms"),
-        ("half the load, p95", 1000 * p95([taken for _, taken in half]), "ms"),
-        ("half the load, p95 over one alone", p95([t for _, t in half]) / single, "times"),
-        ("twice the load, p95 of the accepted", 1000 * p95(accepted), "ms"),
-        ("twice the load, share refused with 429", 1 - len(accepted) / len(twice), "share"),
-        ("memory before the flood", before, "MB"),
-        (f"memory after {len(twice)} requests", after, "MB"),
-    ]
+    share = 1 - len(accepted) / len(twice)
+    return {
+        "one image alone, median": (1000 * single, "ms"),
+        "half the load, p95": (1000 * p95([taken for _, taken in half]), "ms"),
+        "half the load, p95 over one alone": p95([taken for _, taken in half]) / single,
+        "twice the load, p95 of the accepted": (1000 * p95(accepted), "ms"),
+        "twice the load, share refused with 429": (share, "share"),
+        "memory before the flood": (before, "MB"),
+        f"memory after {len(twice)} requests": (after, "MB"),
+    }
+
+
+def starts(command, bodies, runs):
+    """Return the seconds until /ready answers 200, and the memory after 500 images, of each start.
+
+    A server that has torch loaded ends the benchmark.
+    """
+    ready, held = [], []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        with serving(command) as (process, port):
+            wait_until_ready(port)
+            ready.append(time.perf_counter() - start)
+            asyncio.run(some(port, bodies, 500))
+            held.append(resident(process.pid))
+            if "libtorch" in Path(f"/proc/{process.pid}/maps").read_text():
+                raise SystemExit("the server of a run has loaded torch")
+    return ready[1:], held[1:]  # the first start makes graphs
+
+
+def wait_until_ready(port):
+    while True:
+        with contextlib.suppress(OSError):
+            if urllib.request.urlopen(f"http://127.0.0.1:{port}/ready").status == 200:
+                return
+        time.sleep(0.02)
+
+
+async def some(port, bodies, n):
+    connection = Connection(port)
+    for number in range(n):
+        status, _ = await connection.ask(bodies[number % len(bodies)])
+        assert status == 200
+    connection.close()
+
+
+def soak(command, bodies, load, seconds):
+    """Put a steady load on a server; return rows of waits and memory in each fifth of the time."""
+    rows = []
+    with serving(command) as (process, port):
+        for part in range(5):
+            found, _ = asyncio.run(open_loop(port, bodies, load, seconds / 5))
+            wrong = sum(status != 200 for status, _ in found)
+            if wrong:
+                raise SystemExit(f"{wrong} of {len(found)} requests of the soak failed")
+            waits = [taken for _, taken in found]
+            what = f"soak of {seconds} s, fifth {part + 1}, {len(found)} requests"
+            rows.append(row(f"{what}: p95", "ours, lite", [1000 * p95(waits)], "ms"))
+            rows.append(row(f"{what}: memory", "ours, lite", [resident(process.pid)], "MB"))
+    return rows
 
 
 def p95(seconds):

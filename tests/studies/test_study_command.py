@@ -121,6 +121,24 @@ def test_a_second_study_finds_every_section(small_insects, finished, result, run
     assert (tmp_path / "two" / "report.html").is_file()
 
 
+def test_a_second_study_that_reads_otherwise_prints_its_own_commands(small_insects, run, tmp_path):
+    insects = shutil.copytree(small_insects, tmp_path / "insects")
+    table = insects / "list.csv"
+    files = [file.relative_to(insects).parts for file in sorted(insects.glob("*/*/*"))]
+    rows = [["/".join(parts), parts[1], parts[0], "yes"] for parts in files]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "split", "sharp"], *rows])
+    sections = "data,heads"
+    for out, words in (("plain", ()), ("sharp", ("--where", "sharp=yes"))):
+        code, found, said = run(
+            "study", table, *words, "--only", sections, "--budget", "30m", "--out", tmp_path / out
+        )
+        assert code == 0, said
+        commands = [value for value in leaves(found) if str(value).startswith("cliptune fit ")]
+        assert commands
+        assert all(("--where sharp=yes" in command) == bool(words) for command in commands)
+
+
 def test_a_report_is_rendered_again_without_computing(finished, run):
     before = (finished / "report.html").read_bytes()
     (finished / "report.html").unlink()

@@ -34,6 +34,7 @@ __all__ = [
     "fit_command",
     "held_out_hits",
     "keep_candidate",
+    "on_shared",
     "read_candidates",
     "score_candidate",
 ]
@@ -183,7 +184,7 @@ def read_candidates(sections: Mapping[str, Section]) -> list[Candidate]:
 def held_out_hits(
     subject: StudyData, candidate: Candidate, *, folder: Path, progress: Progress
 ) -> NDArray[np.float64]:
-    """Return how often a classifier was right on each validation image without having seen it.
+    """Return how often a classifier was right about images that it had not learned from.
 
     Args:
         subject: The data.
@@ -192,17 +193,31 @@ def held_out_hits(
         progress: Shows (what, done, total).
 
     Returns:
-        float64 (V,), in the order of the table's rows.
+        float64 (N,), for each row of the table; NaN where it has learned from the image, or was
+        not asked: heads that were chosen on a single cut answered for that cut alone.
     """
-    rows = np.sort(subject.partition.val)
+    hits = np.full(len(subject.table), np.nan)
     if candidate.held_out:
         found = HeldOut.load(folder / candidate.held_out)
-        hits = np.zeros(len(subject.table))
         hits[found.rows] = found.hits
-        return hits[rows]
+        return hits
+    rows = subject.partition.val
     _, probabilities = score_candidate(subject, candidate, rows, folder=folder, progress=progress)
-    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == subject.table.labels[rows]
-    return right.astype(np.float64)
+    hits[rows] = probabilities.argmax(axis=1) == subject.table.labels[rows]
+    return hits
+
+
+def on_shared(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return two classifiers' hits on the images that both answered for, bool (n,) each.
+
+    Args:
+        first: float64 (N,), NaN where there is no answer.
+        second: The same of the other.
+    """
+    shared = ~(np.isnan(first) | np.isnan(second))
+    return first[shared] >= 0.5, second[shared] >= 0.5
 
 
 def score_candidate(

@@ -24,6 +24,7 @@ from cliptune.studies.candidates import (
     Candidate,
     held_out_hits,
     keep_candidate,
+    on_shared,
     read_candidates,
 )
 from cliptune.studies.section_context import SectionContext, SectionResult, TooSmallError
@@ -49,7 +50,7 @@ _MOST_TOKEN_BYTES = 1_500_000_000
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One method that goes further, beside the simple ones on the same validation images."""
+    """One method that goes further, beside the simple ones on images that neither has seen."""
 
     candidate: Candidate
     val: Metrics
@@ -63,18 +64,23 @@ def study_beyond(subject: StudyData, context: SectionContext) -> SectionResult:
     attempts: list[_Attempt] = []
     records: dict[str, Any] = {}  # Any: plain JSON values
     for view in subject.views:
-        simple, simple_hits = _best_simple(subject, view, context)
-        zero_shot = subject.zero_shot_hits(view, context.template_set(view.name))
+        zero_shot = _on_validation(
+            subject, subject.zero_shot_hits(view, context.template_set(view.name))
+        )
+        simple, simple_hits = _best_simple(subject, view, context, zero_shot)
 
         def compare(
             candidate: Candidate,
             val: Metrics,
             hits: NDArray[np.bool_],
-            bases: tuple[NDArray[np.bool_], NDArray[np.bool_], str] = (
+            bases: tuple[NDArray[np.float64], NDArray[np.float64], str] = (
                 zero_shot, simple_hits, simple,
             ),
         ) -> _Attempt:  # fmt: skip
-            first, second = (compare_correct(b, hits, seed=subject.seed) for b in bases[:2])
+            own = _on_validation(subject, hits)
+            first, second = (
+                compare_correct(*on_shared(base, own), seed=subject.seed) for base in bases[:2]
+            )
             return _Attempt(candidate, val, first, second, bases[2])
 
         if view.name in context.settings["attention"]:
@@ -116,18 +122,28 @@ def study_beyond(subject: StudyData, context: SectionContext) -> SectionResult:
     )
 
 
+def _on_validation(subject: StudyData, hits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return hits on the validation images in the rows of the table, NaN elsewhere."""
+    rows = np.full(len(subject.table), np.nan)
+    rows[subject.partition.val] = hits
+    return rows
+
+
 def _best_simple(
-    subject: StudyData, view: EncodedData, context: SectionContext
-) -> tuple[str, NDArray[np.bool_]]:
-    """Return the best classifier of the sections before, and its hits on validation."""
+    subject: StudyData,
+    view: EncodedData,
+    context: SectionContext,
+    zero_shot: NDArray[np.float64],
+) -> tuple[str, NDArray[np.float64]]:
+    """Return the best classifier of the sections before, and its hits in the rows of the table."""
     own = [c for c in read_candidates(context.done) if c.model == view.name]
-    if not own:
-        return "zero-shot", subject.zero_shot_hits(view, context.template_set(view.name))
-    best = max(own, key=lambda candidate: candidate.accuracy["value"])
-    hits = held_out_hits(
-        subject, best, folder=context.folder.parent.parent, progress=context.progress
-    )
-    return best.method, hits >= 0.5
+    for best in sorted(own, key=lambda candidate: -candidate.accuracy["value"]):
+        hits = held_out_hits(
+            subject, best, folder=context.folder.parent.parent, progress=context.progress
+        )
+        if not np.isnan(hits[subject.partition.val]).all():
+            return best.method, hits
+    return "zero-shot", zero_shot
 
 
 def _fit_attention(subject: StudyData, view: EncodedData, context: SectionContext) -> Fitted:
@@ -137,7 +153,7 @@ def _fit_attention(subject: StudyData, view: EncodedData, context: SectionContex
     most = max(_MOST_TOKEN_BYTES // per_image - len(val), 1)
     n_train = min(context.settings["attention"][view.name], most)
     train = spread_classes(subject, subject.partition.train, n_train)
-    rows = np.concatenate([train, np.sort(val)])
+    rows = np.concatenate([train, val])
     tokens = view.tokens(rows, context.progress)
     whole = subject.task(view, context.template_set(view.name))
     task = replace(

@@ -24,6 +24,7 @@ from cliptune.selection.weighing import weigh
 from cliptune.studies.candidates import (
     Candidate,
     held_out_hits,
+    on_shared,
     read_candidates,
     score_candidate,
 )
@@ -88,7 +89,7 @@ def study_shipping(subject: StudyData, context: SectionContext) -> SectionResult
         return found
 
     hits = [
-        held_out_hits(subject, candidate, folder=folder, progress=context.progress) >= 0.5
+        held_out_hits(subject, candidate, folder=folder, progress=context.progress)
         for candidate in candidates
     ]
     choice = _choose(subject, context, candidates, hits)
@@ -98,7 +99,7 @@ def study_shipping(subject: StudyData, context: SectionContext) -> SectionResult
     changes = [compare_correct(on_test[base][1], hits, seed=subject.seed) for _, hits in on_test]
     numbers = {
         "recommended": None if choice.index is None else candidates[choice.index].to_dict(),
-        "n_val": len(hits[0]),
+        "n_val": len(subject.partition.val),
         "n_test": subject.partition.test.n,
         "methods": [
             {
@@ -133,13 +134,13 @@ def _choose(
     subject: StudyData,
     context: SectionContext,
     candidates: Sequence[Candidate],
-    hits: Sequence[NDArray[np.bool_]],
+    hits: Sequence[NDArray[np.float64]],
 ) -> _Choice:
     """Take what ``fit`` recommends among a model's heads, and something else by the same rule.
 
     Another model's head, or a method that moves the weights, costs more than the first model's
-    head; it takes that one's place where it is shown to be better on the validation images, or is
-    the better guess where they are too few to tell.
+    head; it takes that one's place where it is shown to be better on the images that both answered
+    for without having learned from them, or is the better guess where these are too few to tell.
     """
     heads = context.done.get("heads")
     models = dict.fromkeys(c.model for c in candidates)
@@ -152,20 +153,23 @@ def _choose(
         found = next(
             (k for k, c in enumerate(candidates) if (c.model, c.method) == (model, method)), None
         )
-        if index is None or (
-            found is not None and weigh(hits[index], hits[found]).costlier_is_guess
-        ):
+        if index is None or (found is not None and _is_better_guess(hits[index], hits[found])):
             index = found
     if index is None:
         return _Choice(None, next(iter(answers.values()), None))
     head, answer = index, answers.get(candidates[index].model)
     for k, candidate in enumerate(candidates):
         if not candidate.held_out and candidate.method != "zero-shot":
-            index = k if weigh(hits[index], hits[k]).costlier_is_guess else index
+            index = k if _is_better_guess(hits[index], hits[k]) else index
     if index == head:
         return _Choice(index, answer)
-    over = compare_correct(hits[head], hits[index], seed=subject.seed)
+    over = compare_correct(*on_shared(hits[head], hits[index]), seed=subject.seed)
     return _Choice(index, answer, over, head)
+
+
+def _is_better_guess(cheaper: NDArray[np.float64], costlier: NDArray[np.float64]) -> bool:
+    both = on_shared(cheaper, costlier)
+    return len(both[0]) > 0 and weigh(*both).costlier_is_guess
 
 
 def _zero_shot_alone(
@@ -223,7 +227,8 @@ def _conclude(
         assert choice.head is not None, "it comes with the comparison"
         lead = (
             f"Use {_name(candidates, choice.index)}: {points(choice.over)} against "
-            f"{_name(candidates, choice.head)} on validation images; it reaches {span(test)} on "
+            f"{_name(candidates, choice.head)} on {count(choice.over.n)} images that neither had "
+            f"learned from; it reaches {span(test)} on "
             "the locked test."
         )
     elif candidates[choice.index].method == "zero-shot" and _is_perfect(candidates[choice.index]):
