@@ -185,3 +185,83 @@ def test_numbers_count_from_zero_where_there_is_a_zero_and_are_asked_for_where_b
     assert rows(ImageTable.open(far, class_names=["a", "b"]))["9/1.jpg"] == ("", "a")
     with pytest.raises(InputError, match="'01' and '1' are both the number 1"):
         ImageTable.open(make_tree("01/1.jpg", "1/1.jpg", root="twice"), class_names=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("trainA/1.jpg", "trainB/2.jpg", "testA/3.jpg", "testB/4.jpg"),
+        ("train_A/1.jpg", "train_B/2.jpg", "test_A/3.jpg", "test_B/4.jpg"),
+        ("A_train/1.jpg", "B-train/2.jpg", "A_test/3.jpg", "B.test/4.jpg"),
+        ("train/A_train/1.jpg", "train/B_train/2.jpg", "test/A_test/3.jpg", "test/B_test/4.jpg"),
+    ],
+)
+def test_a_split_and_a_class_in_one_name(paths, make_tree):
+    table = ImageTable.open(make_tree(*paths))
+    said = [("train", "A"), ("train", "B"), ("test", "A"), ("test", "B")]
+    assert rows(table) == dict(zip(paths, said, strict=True))
+    assert any("split" in note for note in table.reading.notes)
+
+
+def test_kinds_of_trains_are_classes(make_tree):
+    table = ImageTable.open(make_tree("train_station/1.jpg", "test_tube/2.jpg", "train_car/3.jpg"))
+    assert table.class_names == ("test tube", "train car", "train station")
+
+
+@pytest.mark.parametrize("between", ["", "images/", "{0}/"])
+def test_levels_are_found_through_wrappers_and_counted_from_the_data(between, make_tree):
+    paths = [
+        f"set/{s}/{between.format(s)}{c}/1.jpg" for s in ("photo", "sketch") for c in ("cat", "dog")
+    ]
+    folder, deep = make_tree(*paths), 4 if between else 3
+    with pytest.raises(DataError, match=f"--class-level 2 or {deep} which"):
+        ImageTable.open(folder)
+    assert ImageTable.open(folder, class_level=2).class_names == ("photo", "sketch")
+    assert ImageTable.open(folder, class_level=deep).class_names == ("cat", "dog")
+
+
+def test_what_is_said_of_one_folder_settles_nothing_about_the_others(make_tree):
+    splits = ("entrenamiento", "prueba", "validacion")
+    folder = make_tree(*(f"{s}/{c}/1.jpg" for s in splits for c in ("gato", "perro")))
+    with pytest.raises(DataError, match="in each of 'prueba', 'validacion'"):
+        ImageTable.open(folder, folders={"entrenamiento": "train"})
+    with pytest.raises(DataError, match="in each of 'entrenamiento', 'prueba'"):
+        ImageTable.open(folder, folders={"validacion": "ignore"})
+    said = dict(zip(splits, ("train", "test", "val"), strict=True))
+    table = ImageTable.open(folder, folders=said)
+    assert table.class_names == ("gato", "perro")
+    assert set(table.splits) == {"train", "test", "val"}
+
+
+def test_folders_are_left_out_at_any_depth(make_tree):
+    kinds = ("images", "masks")
+    paths = [f"set/{c}/{kind}/1.png" for c in ("covid", "normal") for kind in kinds]
+    folder = make_tree(*paths)
+    with pytest.raises(DataError, match="--folder masks=ignore"):
+        ImageTable.open(folder)
+    table = ImageTable.open(folder, folders={"masks": "ignore"})
+    assert rows(table) == {f"set/{c}/images/1.png": ("", c) for c in ("covid", "normal")}
+    assert sum(one.n for one in table.reading.ignored) == 2
+    table = ImageTable.open(folder, folders={"covid/masks": "ignore", "set/normal/masks": "ignore"})
+    assert len(table) == 2
+    with pytest.raises(InputError, match="no such folder"):
+        ImageTable.open(folder, folders={"mask": "ignore"})
+
+
+def test_what_systems_put_beside_files_is_no_data(make_tree):
+    folder = make_tree("ant/1.jpg", "bee/2.jpg", "ant/@eaDir/1.jpg/thumb.jpg", "lost+found/x.jpg")
+    table = ImageTable.open(folder)
+    assert rows(table) == {"ant/1.jpg": ("", "ant"), "bee/2.jpg": ("", "bee")}
+    assert [one.n for one in table.reading.ignored] == [2]
+
+
+def test_what_a_folder_without_images_holds_instead_is_said(make_tree, tmp_path):
+    folder = make_tree("ds/train/1.jpg")
+    (folder / "ds/train/1.jpg").rename(folder / "ds/data-00000-of-00001.arrow")
+    (folder / "ds/dataset_dict.json").write_text('{"splits": ["train"]}')
+    with pytest.raises(DataError, match=r"saved data set: name the folder '.*ds'"):
+        ImageTable.open(folder)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "all.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"the archive 'all\.zip'"):
+        ImageTable.open(tmp_path / "packed")

@@ -147,3 +147,98 @@ def test_words_beside_class_folders_are_facts(make_tree):
     table = ImageTable.open(folder)
     assert list(named(table).values()) == ["ant"] * 3 + ["bee"] * 3
     assert any("facts.csv has columns that could be labels" in n for n in table.reading.notes)
+
+
+def test_an_image_in_tables_of_two_splits_is_not_lost(make_tree):
+    folder = make_tree(*(f"images/{n}.jpg" for n in "1234"))
+    (folder / "train.csv").write_text("file,label\n1.jpg,ant\n2.jpg,bee\n3.jpg,ant\n")
+    (folder / "test.csv").write_text("file,label\n3.jpg,ant\n4.jpg,bee\n")
+    with pytest.raises(DataError, match=r"1 images of .*'images/3.jpg'.*test.csv and train.csv"):
+        ImageTable.open(folder)
+    table = ImageTable.open(folder, labels_from="train.csv")
+    assert table.splits.tolist() == ["train"] * 3
+    (folder / "test.csv").write_text("file,label\n4.jpg,bee\n")
+    assert sorted(ImageTable.open(folder).splits.tolist()) == ["test", "train", "train", "train"]
+
+
+FACTS = "file,patient_id,diagnosis,sex\n"
+
+
+@pytest.mark.parametrize("names", [("part_1", "part_2"), ("camera A", "camera B")])
+def test_folders_that_may_be_places_and_a_table_of_several_columns_are_asked_about(
+    names, make_tree
+):
+    folder = make_tree(*(f"{names[n > 3]}/{n}.jpg" for n in range(1, 7)))
+    cells = [f"{n}.jpg,p{n // 3},{'ab'[n % 2]},{'mf'[n // 3 % 2]}" for n in range(1, 7)]
+    (folder / "meta.csv").write_text(FACTS + "\n".join(cells) + "\n")
+    with pytest.raises(DataError, match=r"\(diagnosis, sex, patient_id\).*--label-column 'diagno"):
+        ImageTable.open(folder)
+    table = ImageTable.open(folder, label_column="diagnosis")
+    assert table.class_names == ("a", "b")
+    assert len(ImageTable.open(folder, labels_from="folders").class_names) == 2
+
+
+def test_classes_with_such_a_table_are_still_classes(make_tree):
+    folder = make_tree(*(f"{c}/{n}.jpg" for c in ("cat", "dog", "grade_1") for n in (1, 2)))
+    cells = [
+        f"{c}/{n}.jpg,p{n},{'ab'[n % 2]},{'mf'[n % 2]}" for c in ("cat", "dog") for n in (1, 2)
+    ]
+    (folder / "meta.csv").write_text(FACTS + "\n".join(cells) + "\n")
+    table = ImageTable.open(folder)
+    assert table.class_names == ("cat", "dog", "grade 1")
+    assert any("(diagnosis, sex" in note for note in table.reading.notes)
+
+
+def test_a_table_without_a_header_says_so(make_tree):
+    folder = make_tree("images/1.jpg", "images/2.jpg", "images/3.jpg")
+    (folder / "labels.csv").write_text("1.jpg,ant\n2.jpg,bee\n3.jpg,ant\n")
+    (ignored,) = ImageTable.open(folder).reading.ignored
+    assert "no header: its first row names the image '1.jpg'" in ignored.why
+    with pytest.raises(DataError, match="no header"):
+        ImageTable.open(folder / "labels.csv")
+
+
+def test_names_may_differ_in_capitals_alone(make_tree):
+    folder = make_tree("images/1.jpg", "images/a.jpg", "images/A.JPG")
+    (folder / "labels.csv").write_text("file,label\n1.JPG,ant\na.jpg,bee\nA.JPG,ant\n")
+    assert named(ImageTable.open(folder)) == {
+        "images/1.jpg": "ant", "images/a.jpg": "bee", "images/A.JPG": "ant",
+    }  # fmt: skip
+
+
+def test_a_column_of_splits_that_holds_numbers_is_passed_over(make_tree):
+    folder = make_tree("images/1.jpg", "images/2.jpg")
+    (folder / "labels.csv").write_text("file,label,partition\n1.jpg,ant,0\n2.jpg,bee,2\n")
+    table = ImageTable.open(folder)
+    assert table.splits.tolist() == ["", ""]
+    assert any("'partition' of labels.csv holds numbers" in note for note in table.reading.notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "sets"),
+    [
+        (("ant|flower", "bee", "ant"), [("ant", "flower"), ("bee",), ("ant",)]),
+        (("ant; flower", "flower", "ant"), [("ant", "flower"), ("flower",), ("ant",)]),
+        (("tea; with milk", "coffee", "tea; black"), None),
+        (("left | right", "up|", "down"), None),
+    ],
+)
+def test_joined_labels_are_several(cells, sets, make_tree):
+    folder = make_tree("images/1.jpg", "images/2.jpg", "images/3.jpg")
+    lines = "".join(f"{n}.jpg,{cell}\n" for n, cell in enumerate(cells, start=1))
+    (folder / "labels.csv").write_text("file,labels\n" + lines)
+    table = ImageTable.open(folder)
+    if sets is None:
+        assert set(table.class_names) == set(cells)
+        return
+    found = [tuple(table.class_names[c] for c in one) for one in table.label_sets]
+    assert [set(one) for one in found] == [set(one) for one in sets]
+    assert any("joined by" in note for note in table.reading.notes)
+
+
+def test_words_that_may_mean_no_label_are_said(make_tree):
+    folder = make_tree("images/1.jpg", "images/2.jpg", "images/3.jpg")
+    (folder / "labels.csv").write_text("file,label\n1.jpg,ant\n2.jpg,None\n3.jpg,N/A\n")
+    table = ImageTable.open(folder)
+    assert table.class_names == ("N/A", "None", "ant")
+    assert any("'N/A', 'None'" in note for note in table.reading.notes)

@@ -53,7 +53,9 @@ def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
             raise refusal
         refuse_columns(tree.root, asked)
     every = list(tree.top.image_paths())
-    beside = Beside(tree.root, every, folders, refusal, named)
+    beside = Beside(
+        tree.root, every, folders, refusal, named, column_named=asked.columns.label is not None
+    )
     images = weigh_tables(beside, asked.labels_from)
     reading = images.reading or Reading("a folder of images")
     used = {table.path for table in named} | {table.example for table in unread}

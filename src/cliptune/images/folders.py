@@ -91,7 +91,7 @@ def _describe(tree: Tree, found: Arrangement, classes: tuple[str, ...], n_read: 
     if tree.loops:
         ignored.append(Ignored(len(tree.loops), "links to folders above them", tree.loops[0]))
     if tree.n_hidden:
-        ignored.append(Ignored(tree.n_hidden, "hidden files or folders", "names with a dot first"))
+        ignored.append(Ignored(tree.n_hidden, "hidden files or folders", ""))
     left = (
         tree.top.n_images - n_read - sum(i.n for i in found.ignored if i.what.startswith("image"))
     )

@@ -5,13 +5,14 @@ It knows one cell at a time, and nothing about columns or files.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from cliptune.errors import DataError
 from cliptune.images.records import Values
 from cliptune.system.json_files import parse_value
 
-__all__ = ["as_flags", "as_set", "has_several"]
+__all__ = ["as_flags", "as_set", "has_several", "joined_by", "split_cell"]
 
 _NAME_KEYS = ("name", "label", "class", "class_name", "category", "value", "title", "choice")
 
@@ -19,6 +20,34 @@ _NAME_KEYS = ("name", "label", "class", "class_name", "category", "value", "titl
 def has_several(cells: Values) -> bool:
     """Tell whether any cell is a list or an object, or text that is one in JSON."""
     return any(isinstance(_opened(cell), (list, tuple, dict)) for cell in cells)
+
+
+def joined_by(cells: Values) -> str | None:
+    """Return the mark that joins several labels in a cell, ``|`` or ``;``; nothing without one.
+
+    A semicolon joins where all that it divides stands in other cells too, alone or joined.
+    """
+    texts = [str(cell).strip() for cell in cells if isinstance(cell, str)]
+    for mark in "|;":
+        joined = [_divided(text, mark) for text in texts if mark in text]
+        if not joined or not all(len(parts) > 1 and all(parts) for parts in joined):
+            continue
+        if mark == "|":
+            return mark
+        alone = {text for text in texts if mark not in text}
+        counts = Counter(part for parts in joined for part in set(parts))
+        if all(part in alone or counts[part] > 1 for part in counts):
+            return mark
+    return None
+
+
+def split_cell(cell: Any, mark: str) -> Any:  # Any: a cell as the file has it
+    """Return the labels of a cell that joins them; any other cell is what it is."""
+    return _divided(cell, mark) if isinstance(cell, str) and mark in cell else cell
+
+
+def _divided(text: str, mark: str) -> list[str]:
+    return [part.strip() for part in text.split(mark)]
 
 
 def as_flags(cells: Values) -> Values | None:

@@ -5,7 +5,7 @@ It knows names of columns and what their cells look like, and no file formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cliptune.errors import DataError
@@ -18,6 +18,7 @@ __all__ = [
     "SPLIT_NAMES",
     "find_column",
     "label_column",
+    "possible_label_columns",
     "read_label_columns",
 ]
 
@@ -113,21 +114,56 @@ def read_label_columns(
 
 def _only_column_like_labels(records: Records, columns: Sequence[str]) -> str | None:
     """Return the only column that repeats its cells, or of several the only one of words."""
+    columns, repeating = _repeating(records, columns)
+    if len(columns) == 1:
+        return columns[0] if repeating else None
+    words = _of_words(repeating)
+    return words[0] if len(words) == 1 else None
+
+
+def possible_label_columns(
+    records: Records, columns: Columns, image: str, caption: str | None = None
+) -> tuple[str, ...]:
+    """Return the columns of words that could be labels, else those of numbers.
+
+    Args:
+        records: The manifest.
+        columns: Which columns the user named.
+        image: The column of images.
+        caption: The column of captions.
+    """
+    split = find_column(records, None, SPLIT_NAMES, "split")
+    known = {VIEWS, image, caption, split, columns.group, columns.confidence}
+    _, repeating = _repeating(records, [c for c in records.columns if c and c not in known])
+    few = {name: cells for name, cells in repeating.items() if _are_few(cells)}
+    found = _of_words(repeating) or list(few)
+    return tuple(sorted(found, key=lambda name: name.lower().endswith("id")))
+
+
+def _repeating(
+    records: Records, columns: Sequence[str]
+) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+    """Return the columns that may hold labels, and of these the cells of those that repeat some."""
     columns = [name for name in columns if name.strip().lower() not in _FACTS]
     repeating = {}
     for name in columns:
         cells = [str(cell).strip() for cell in records.read_column(name)]
         if len(set(cells)) < len(cells):
             repeating[name] = cells
-    if len(columns) == 1:
-        return columns[0] if repeating else None
-    words = [
+    return columns, repeating
+
+
+def _of_words(repeating: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
         name
         for name, cells in repeating.items()
-        if 1 < len(set(cells)) <= max(2, len(cells) // 2)
+        if _are_few(cells)
         and not any(cell.replace(".", "").lstrip("-").isdigit() for cell in cells)
     ]
-    return words[0] if len(words) == 1 else None
+
+
+def _are_few(cells: Sequence[str]) -> bool:
+    return 1 < len(set(cells)) <= max(2, len(cells) // 2)
 
 
 def label_column(records: Records, columns: Columns) -> str | None:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cliptune.errors import DataError
-from cliptune.images.label_cells import as_flags, as_set, has_several
+from cliptune.images.label_cells import as_flags, as_set, has_several, joined_by, split_cell
 from cliptune.images.records import LabelSet, Records, Values
 
 __all__ = ["Labels", "read_labels", "read_one_hot"]
 
 # Longer numbers stand for no class; they are words.
 _NUMBER = re.compile(r"(-?(?:0|[1-9]\d{0,17}))(?:\.0+)?", re.ASCII)
+_NO_LABEL = ("nan", "-1", "-1.0")
+_MAYBE_NO_LABEL = ("none", "null", "n/a", "na")
 _MIN_FLAGS = 2
 
 
@@ -64,11 +66,23 @@ def read_labels(records: Records, column: str | None) -> Labels:
     if has_several(cells):
         return _read_sets(cells, column, records)
     cells = [_only_one(cell, column, records.name) for cell in cells]
+    if (mark := joined_by(cells)) is not None:
+        lists = [split_cell(cell, mark) for cell in cells]
+        found = _read_sets(lists, column, records)
+        note = f"cells of {column!r} hold several labels joined by {mark!r}"
+        return replace(found, notes=(note,))
     numbers = _as_numbers(cells)
     if numbers is None:
         words, n_none = _as_words(cells)
-        note = f"{n_none} cells of {column!r} are -1 or NaN among words: no label"
-        return Labels(words, notes=(note,) if n_none else ())
+        notes = []
+        if n_none:
+            notes.append(f"{n_none} cells of {column!r} are -1 or NaN among words: no label")
+        if maybe := sorted({w for w in words if w and w.lower() in _MAYBE_NO_LABEL}):
+            notes.append(
+                f"{', '.join(map(repr, maybe))} in {column!r} are classes like the others; empty "
+                "their cells if they mean no label"
+            )
+        return Labels(words, notes=tuple(notes))
     names = records.label_names.get(column)
     if names is None and "class_name" in records.columns and column != "class_name":
         name_of = _pair_names(numbers, records)
@@ -182,7 +196,7 @@ def _as_words(cells: Values) -> tuple[list[str | None], int]:
     n_none = 0
     for cell in cells:
         text = "" if cell is None else str(cell).strip()
-        if text.lower() in ("nan", "-1", "-1.0"):
+        if text.lower() in _NO_LABEL:
             n_none += 1
             text = ""
         words.append(text or None)

@@ -116,11 +116,12 @@ def label_images(
     found = labels or Labels([None] * records.n_rows)
     captions = [_as_texts(c) for c in records.read_column(caption)] if caption else None
     group = find_column(records, columns.group, (VIEWS,), "group")
+    splits, split_note = _read_splits(records, split)
     sure = columns.confidence if columns.confidence in records.columns else None
     images = LabelledImages(
         sources=records.read_sources(image),
         labels=found.words,
-        splits=_read_splits(records, split),
+        splits=splits,
         classes=found.classes,
         numbered=found.numbered,
         captions=captions,
@@ -131,7 +132,7 @@ def label_images(
         confidence=read_confidence(records.read_column(sure), column=sure, name=records.name)
         if sure
         else None,
-        reading=_describe(records, labels, columns, image, caption),
+        reading=_describe(records, labels, columns, image, caption).add(notes=split_note),
     )
     rows = _matching_rows(records, where)
     return merge_repeats(images if rows is None else images.keep(rows), records.name)
@@ -153,18 +154,27 @@ def _describe(
 
 
 def _missing(records: Records, kind: str) -> DataError:
+    listed = ", ".join(records.columns[:12]) + (", ..." if len(records.columns) > 12 else "")
     return DataError(
         f"{records.name!r} has no {kind} column by a usual name; its columns are: "
-        f"{', '.join(records.columns)}; name it with --{kind}-column"
+        f"{listed}; name it with --{kind}-column"
     )
 
 
-def _read_splits(records: Records, default: str) -> list[str]:
+def _read_splits(records: Records, default: str) -> tuple[list[str], Sequence[str]]:
+    """Return the split of each row, and what was passed over."""
     column = find_column(records, None, SPLIT_NAMES, "split")
     if column is None:
-        return [default] * records.n_rows
+        return [default] * records.n_rows, ()
+    cells = records.read_column(column)
+    if records.n_rows and all(str(cell).strip().removesuffix(".0").isdigit() for cell in cells):
+        note = (
+            f"the column {column!r} of {Path(records.name).name} holds numbers, which say no "
+            "split: passed over; write train, val and test instead of them"
+        )
+        return [default] * records.n_rows, (note,)
     splits = []
-    for row, cell in enumerate(records.read_column(column)):
+    for row, cell in enumerate(cells):
         name = str(cell).strip() if cell is not None else ""
         split = split_of(name) if name else default
         if split is None:
@@ -172,7 +182,7 @@ def _read_splits(records: Records, default: str) -> list[str]:
                 f"row {row} of {records.name!r} has the split {name!r}; expected train, val or test"
             )
         splits.append(split)
-    return splits
+    return splits, ()
 
 
 def _as_texts(cell: Any) -> tuple[str, ...]:  # Any: a cell as the file has it

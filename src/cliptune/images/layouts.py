@@ -8,12 +8,12 @@ that decides.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored
 from cliptune.images.roles import FolderOptions, guess_roles, inner
-from cliptune.images.split_words import UNLABELLED_FOLDER, is_storage, split_in
+from cliptune.images.split_words import UNLABELLED_FOLDER, is_storage, split_in, without_split
 from cliptune.images.tree import Folder
 
 __all__ = ["Arrangement", "Part", "arrange"]
@@ -67,6 +67,7 @@ def arrange(top: Folder, options: FolderOptions, origin: str) -> Arrangement:
         InputError: The options do not fit the folders.
     """
     found = Arrangement()
+    options = _leave_out(found, top, options)
     if options.class_level is not None:
         _arrange_by_level(found, top, options, origin)
         return found
@@ -74,20 +75,21 @@ def arrange(top: Folder, options: FolderOptions, origin: str) -> Arrangement:
     if start is not top:
         found.notes.append(f"all images lie in the folder {start.path!r}")
     roles = guess_roles(start, options, origin, found.notes)
-    for folder in start.full:
-        if roles[folder.path] == "ignore":
-            found.ignored.append(_left_out(folder, "as --folder says"))
     classes = [f for f in start.full if roles[f.path] == "class"]
-    splits = {f.path: roles[f.path] for f in start.full if roles[f.path] not in ("class", "ignore")}
+    splits = {f.path: roles[f.path] for f in start.full if roles[f.path] != "class"}
     if splits:
+        _require_one_reading(classes, splits, start, options, origin)
         _arrange_splits(found, start, splits, classes, options, origin)
     elif _holds_splits(classes):
         _arrange_splits_within(found, classes)
+    elif joined := _joined_splits(classes, options):
+        _arrange_joined(found, joined)
     else:
-        _require_one_reading(classes, options, origin)
+        _require_one_reading(classes, {}, start, options, origin)
         part = _read_part(found, "", start, classes, options, origin)
         found.parts.append(part)
         found.layout = "class folders" if part.classes else "a folder of images"
+    _take_splits_off(found)
     return found
 
 
@@ -120,7 +122,7 @@ def _arrange_splits(
             part = _read_part(found, split, core, core.full, options, origin)
             found.parts.append(part)
             if not part.classes:
-                found.notes.append(f"the split {split} ({path!r}) has no class folders: no labels")
+                found.notes.append(f"the split {split} ({path!r}) has no class folders")
     if classes:
         own = _read_part(found, "train", start, classes, options, origin)
         found.parts.insert(0, own)
@@ -194,30 +196,108 @@ def _arrange_splits_within(found: Arrangement, classes: Sequence[Folder]) -> Non
     found.layout = "folders of splits in class folders"
 
 
-def _require_one_reading(classes: Sequence[Folder], options: FolderOptions, origin: str) -> None:
-    """Refuse folders of files as classes, and two levels that could both be classes."""
-    given = set(options.roles)
+Joined = Sequence[tuple[str, str, Folder]]
+
+
+def _joined_splits(classes: Sequence[Folder], options: FolderOptions) -> Joined:
+    """Return (split, class, folder) where names hold both: ``trainA``, ``cats_test``; else nothing.
+
+    Most of the classes must come under two words of splits: kinds of trains do not.
+    """
+    if options.roles:
+        return ()
+    found = [(split_in(f.name) or "", without_split(f.name), f) for f in classes]
+    splits_of: dict[str, set[str]] = {}
+    for split, label, _ in found:
+        splits_of.setdefault(label, set()).add(split)
+    several = sum(len(splits) > 1 for splits in splits_of.values())
+    whole = all(split and label for split, label, _ in found)
+    once = len({(split, label) for split, label, _ in found}) == len(found)
+    return found if whole and once and len(splits_of) > 1 and 2 * several > len(splits_of) else ()
+
+
+def _arrange_joined(found: Arrangement, joined: Joined) -> None:
+    for wanted in ("train", "val", "test", "unlabelled"):
+        own = tuple((label, folder) for split, label, folder in joined if split == wanted)
+        if own:
+            found.parts.append(Part(wanted, own))
+    split, label, folder = joined[0]
+    found.layout = "folders named after split and class"
+    found.notes.append(f"{folder.name!r} is the class {label!r} of the split {split}, and so on")
+
+
+def _take_splits_off(found: Arrangement) -> None:
+    """Read ``train/cats_train`` and ``test/cats_test`` as one class."""
+    labelled = [part for part in found.parts if part.classes]
+    names = [(part.split, label) for part in labelled for label, _ in part.classes]
+    if len(labelled) < 2 or not all(s and split_in(n) == s and without_split(n) for s, n in names):
+        return
+    found.parts = [
+        replace(part, classes=tuple((without_split(label), f) for label, f in part.classes))
+        for part in found.parts
+    ]
+    found.notes.append(f"class folders repeat the word of their split, such as {names[0][1]!r}")
+
+
+def _leave_out(found: Arrangement, top: Folder, options: FolderOptions) -> FolderOptions:
+    """Take the folders out of a tree that the user leaves out, wherever they lie.
+
+    Of several with one name those nearest to the root are meant. What names no folder stays in the
+    options, to be refused.
+    """
+    for name in [n for n, role in options.roles.items() if role == "ignore" and n != "."]:
+        path = "/" + name.strip("/")
+        out = [f for f in top.walk() if f.path and f"/{f.path}".endswith(path) and f.n_images]
+        depth = min((f.path.count("/") for f in out), default=0)
+        out = [f for f in out if f.path.count("/") == depth]
+        for folder in out:
+            found.ignored.append(_left_out(folder, "as --folder says"))
+            for above in top.walk():
+                above.folders = [child for child in above.folders if child is not folder]
+                if above is not top and folder.path.startswith(f"{above.path}/"):
+                    above.n_images -= folder.n_images
+        if out:
+            options = replace(options, roles={n: r for n, r in options.roles.items() if n != name})
+    return options
+
+
+def _require_one_reading(
+    classes: Sequence[Folder],
+    splits: Mapping[str, str],
+    start: Folder,
+    options: FolderOptions,
+    origin: str,
+) -> None:
+    """Refuse folders of files as classes, and two levels that could both be classes.
+
+    Folders that the user says something of need no reading; the others still do.
+    """
+    unsaid = [f for f in classes if not {f.path, f.name} & set(options.roles)]
     if len(classes) > 1:
-        for folder in classes:
-            if is_storage(folder.name) and not given & {folder.path, folder.name}:
+        for folder in unsaid:
+            if is_storage(folder.name):
                 others = ", ".join(f.name for f in classes if f is not folder)
                 raise DataError(
                     f"{origin!r} holds the folders {folder.name!r} and {others}, which look like "
                     "places of files and not like classes; give a table of labels, or say what "
                     f"each is with --folder {folder.name}=class|ignore|train|val|test"
                 )
-    below = [
-        {f.name.casefold() for f in folder.full if not is_storage(f.name)} for folder in classes
-    ]
-    if len(below) < 2 or not all(below) or any(folder.images for folder in classes) or given:
+    paths = {f.path for f in classes} | set(splits)
+    cores = [inner(f) for f in start.full if f.path in paths]
+    below = [{f.name.casefold() for f in core.full if not is_storage(f.name)} for core in cores]
+    if not unsaid or len(below) < 2 or not all(below) or any(core.images for core in cores):
         return
     shared, every = set.intersection(*below), set.union(*below)
     if len(shared) >= min(2, len(every)) and 2 * len(shared) >= len(every):
-        tops = ", ".join(repr(f.name) for f in classes[:4])
+        tops = ", ".join(repr(f.name) for f in unsaid[:4])
+        names = {f.name.casefold(): f.name for f in cores[0].full}
+        masks = sorted(shared)[0] if len(shared) == 1 else ""
+        level, deeper = start.path.count("/") + bool(start.path), cores[0].path.count("/")
         raise DataError(
             f"{origin!r} has the same folders ({', '.join(sorted(shared)[:4])}) in each of {tops}: "
-            "say with --class-level 1 or 2 which of them are the classes, or with --folder "
-            f"{classes[0].name}=train|val|test what each is"
+            f"say with --class-level {level + 1} or {deeper + 2} which of them are the classes, or "
+            f"with --folder {unsaid[0].name}=train|val|test|ignore what each is"
+            f"{f', or leave {masks} out with --folder {names[masks]}=ignore' if masks else ''}"
         )
 
 

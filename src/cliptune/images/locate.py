@@ -31,11 +31,13 @@ from cliptune.images.remote import copy_remote, is_remote
 from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
 from cliptune.images.sources import FileSource
 from cliptune.images.table_paths import ImageIndex
-from cliptune.images.table_search import find_tables, split_of_file
+from cliptune.images.table_search import SAVED_DATASET_FILES, find_tables, split_of_file
 from cliptune.images.tfrecords import is_tfrecord
 from cliptune.images.tree import Tree, list_tree
 
 __all__ = ["read_data"]
+
+_ARCHIVES = (".zip", ".tar.gz", ".tgz", ".rar", ".7z")
 
 Progress = Callable[[int, int], None]
 
@@ -141,8 +143,19 @@ def _read_path(path: Path, asked: Asked) -> LabelledImages:
         return _label_all(files, path, asked, lambda p: read_manifest(p, path, cache))
     raise DataError(
         f"{str(path)!r} holds no images; expected class folders with images, a manifest "
-        f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards"
+        f"({', '.join(MANIFEST_SUFFIXES)}) or .tar shards{_found_instead(tree)}"
     )
+
+
+def _found_instead(tree: Tree) -> str:
+    """Say what a folder without images holds that could be meant."""
+    for folder in tree.top.walk():
+        if any(name in SAVED_DATASET_FILES for name in folder.files):
+            return f"; it holds a saved data set: name the folder {f'{tree.root}/{folder.path}'!r}"
+        for name in folder.files:
+            if name.lower().endswith(_ARCHIVES):
+                return f"; it holds the archive {name!r}: unpack it, or name it if it is a .zip"
+    return ""
 
 
 def _read_file(path: Path, asked: Asked) -> LabelledImages:

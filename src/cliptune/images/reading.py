@@ -18,7 +18,7 @@ class Ignored:
     Attributes:
         n: How many of it.
         what: What it is, in the plural, e.g. ``files that are no images``.
-        example: One of them.
+        example: One of them, where its name is known.
         why: The reason, where ``what`` does not say it.
     """
 
@@ -30,7 +30,8 @@ class Ignored:
     def sentence(self) -> str:
         """Say it, without a full stop."""
         reason = f": {self.why}" if self.why else ""
-        return f"{self.n} {self.what} (such as {self.example!r}){reason}"
+        such = f" (such as {self.example!r})" if self.example else ""
+        return f"{self.n} {self.what}{such}{reason}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages, join_splits, settle_lists
+from cliptune.images.split_words import are_places
 from cliptune.images.table_fill import (
     fill_from_tables,
     gather_captions,
@@ -34,6 +35,8 @@ class Beside:
             ways.
         refusal: Why they can.
         tables: The tables that name some of the images.
+        column_named: The user has named the column of labels, so that a table's labels come
+            before those of folders.
     """
 
     root: str
@@ -41,6 +44,7 @@ class Beside:
     folders: LabelledImages | None
     refusal: DataError | None
     tables: Sequence[NamedImages]
+    column_named: bool = False
 
     @property
     def row_of(self) -> dict[str, int]:
@@ -79,13 +83,19 @@ def weigh_tables(beside: Beside, wanted: str | None) -> LabelledImages:
         _require_agreement(beside.root, labelled)
         others = [table for table in tables if table not in labelled]
         apart = [table for table in others if any(table.images.splits)]
+        _require_one_split(beside.root, [*labelled, *apart])
         return _add_facts(beside, _take_labels(beside, labelled, apart, wanted), others)
     if beside.folders is not None and beside.folders.n_labelled:
+        if wanted is None:
+            _require_sure_folders(beside, tables)
         return _add_facts(beside, beside.folders, tables)
     if captioned:
         others = [table for table in tables if table not in captioned]
         return _add_facts(beside, _take_rows(beside, captioned), others)
     if beside.folders is None:
+        unsure = _with_candidates(tables, len(beside.every))
+        if unsure and beside.refusal is not None:
+            raise _choose_column(beside.root, unsure, f"else of the folders: {beside.refusal}")
         raise beside.refusal or DataError(f"{beside.root!r} holds no images")
     return _add_facts(beside, beside.folders, tables)
 
@@ -101,6 +111,51 @@ def _require_agreement(root: str, tables: Sequence[NamedImages]) -> None:
                     f"{where} and {table.path} of {root!r} give {path!r} the labels {known!r} and "
                     f"{label!r}; say which is right with --labels-from {where}"
                 )
+
+
+def _require_one_split(root: str, tables: Sequence[NamedImages]) -> None:
+    """Refuse images that two tables put into two splits: one of these would go without a word."""
+    first: dict[str, tuple[str, str]] = {}
+    twice: list[tuple[str, str, str]] = []
+    for table in tables:
+        for path, split in zip(table.paths, table.images.splits, strict=True):
+            known, where = first.setdefault(path, (split, table.path))
+            if split and not known:
+                first[path] = (split, table.path)
+            elif known and split and known != split:
+                twice.append((path, where, table.path))
+    if twice:
+        path, one, other = twice[0]
+        raise DataError(
+            f"{len(twice)} images of {root!r}, such as {path!r}, are named in both {one} and "
+            f"{other}, which are other splits; keep each image in one, or read one of them with "
+            f"--labels-from {one}"
+        )
+
+
+def _require_sure_folders(beside: Beside, tables: Sequence[NamedImages]) -> None:
+    """Refuse folders that may be places of files, where a table could have the labels."""
+    assert beside.folders is not None, "asked before"
+    classes = list(dict.fromkeys(label for label in beside.folders.labels if label is not None))
+    unsure = _with_candidates(tables, len(beside.every))
+    if unsure and (len(classes) == 1 or are_places(classes)):
+        folders = ", ".join(repr(name) for name in classes[:3])
+        otherwise = f"or take the folders, {folders}, with --labels-from folders"
+        raise _choose_column(beside.root, unsure, otherwise)
+
+
+def _with_candidates(tables: Sequence[NamedImages], n_images: int) -> NamedImages | None:
+    """Return a table of most images with columns that could be labels."""
+    found = [table for table in tables if table.candidates and 2 * len(table.paths) >= n_images]
+    return found[0] if found else None
+
+
+def _choose_column(root: str, table: NamedImages, otherwise: str) -> DataError:
+    listed = ", ".join(table.candidates[:8])
+    return DataError(
+        f"{table.path} of {root!r} has columns that could be labels ({listed}); say which with "
+        f"--label-column {table.candidates[0]!r}; {otherwise}"
+    )
 
 
 def _take_labels(
@@ -130,7 +185,7 @@ def _take_labels(
         reading = folders.reading or Reading("class folders")
         note = f"{names} has columns that could be labels; the folders have them"
         return replace(folders, reading=reading.add(notes=[note]))
-    if len({folder for _, folder, _ in pairs}) > 1:
+    if len({folder for _, folder, _ in pairs}) > 1 and not beside.column_named:
         path, folder, label = _difference(pairs)
         raise DataError(
             f"the folders of {beside.root!r} and {names} give other labels ({path!r}: {folder!r} "
@@ -220,7 +275,10 @@ def _add_facts(
     groups = gather_groups(tables, row_of, len(images.labels))
     confidence = gather_confidence(tables, row_of, len(images.labels))
     notes = [
-        f"{t.path} has no labels that are found by themselves; --label-column names a column"
+        f"{t.path} has columns that could be labels ({', '.join(t.candidates[:8])}): "
+        "--label-column takes one"
+        if t.candidates
+        else f"{t.path} has no labels that are found by themselves; --label-column names a column"
         if not images.n_labelled and t.images.captions is None
         else f"{t.path} has no labels"
         for t in tables

@@ -6,17 +6,20 @@ It knows words, and nothing about what lies in folders.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 __all__ = [
     "ROLES",
     "UNLABELLED_FOLDER",
+    "are_places",
     "is_storage",
     "is_submission",
     "split_in",
     "split_of",
     "split_word",
     "trunk",
+    "without_split",
 ]
 
 # Where FiftyOne keeps images without a label beside class folders.
@@ -58,6 +61,12 @@ _STORAGE = frozenset(
         "all",
     ]
 )
+_COUNTS = frozenset(["part", "parts", "chunk", "batch"])
+_KINDS = frozenset(
+    ["class", "label", "category", "type", "kind", "grade", "stage", "level", "score", "phase"]
+)
+# A word and what counts it: a number, or a capital or single letter behind a separator.
+_COUNTED = re.compile(r"(.*[^\W\d_])[\s_\-.]*(?:\d+|(?<=[\s_\-.])[A-Za-z])")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", re.ASCII)
 
 
@@ -90,10 +99,29 @@ def trunk(name: str) -> str:
     return " ".join(p for p in parts if p not in _SPLITS and p not in _SHORT and not p.isdigit())
 
 
+def without_split(name: str) -> str:
+    """Return a name without words of splits: ``A`` of ``trainA``, ``cats`` of ``cats_train``."""
+    rest = _PARTS.sub(lambda m: "\0" if m.group().lower() in _SPLITS else m.group(), name)
+    return re.sub(r"[\s_\-.]*\0[\s_\-.]*", " ", rest).strip()
+
+
 def is_storage(name: str) -> bool:
-    """Tell words for folders that hold images of any kind: ``images``, ``JPEGImages``."""
+    """Tell words for folders that hold images of any kind: ``images``, ``images_part_2``."""
     parts = [part.lower() for part in _PARTS.findall(name)]
-    return _joined(name) in _STORAGE or (bool(parts) and all(p in _STORAGE for p in parts))
+    counted = [p for p in parts if p not in _COUNTS and not p.isdigit() and len(p) > 1]
+    return _joined(name) in _STORAGE or (bool(counted) and all(p in _STORAGE for p in counted))
+
+
+def are_places(names: Sequence[str]) -> bool:
+    """Tell folders that differ in a number or a letter alone: ``camera_A``, ``camera_B``.
+
+    They may be places of files, or classes; names that say that they are classes are not meant.
+    """
+    ends = [_COUNTED.fullmatch(name.strip()) for name in names]
+    trunks = {end[1].lower() for end in ends if end}
+    if len(names) < 2 or not all(ends) or len(trunks) != 1:
+        return False
+    return not _KINDS.intersection(part.lower() for part in _PARTS.findall(trunks.pop()))
 
 
 def is_submission(name: str) -> bool:

@@ -28,9 +28,13 @@ class ImageIndex:
         self.paths = frozenset(paths)
         self._by_name: dict[str, list[str]] | None = None
         self._by_stem: dict[str, list[str]] = {}
+        self._by_folded: dict[str, list[str]] | None = None
 
     def by_name(self, name: str) -> list[str]:
-        """Return the images of a file name, or else of a name that lacks only its suffix."""
+        """Return the images of a file name, or of a name that lacks only its suffix.
+
+        Else the one image whose name differs in capitals alone, if there is one.
+        """
         if self._by_name is None:
             names, stems = defaultdict(list), defaultdict(list)
             for path in sorted(self.paths):
@@ -38,7 +42,16 @@ class ImageIndex:
                 names[base].append(path)
                 stems[base.rpartition(".")[0]].append(path)
             self._by_name, self._by_stem = dict(names), dict(stems)
-        return self._by_name.get(name) or self._by_stem.get(name) or []
+        found = self._by_name.get(name) or self._by_stem.get(name)
+        if found:
+            return found
+        if self._by_folded is None:
+            folded = defaultdict[str, list[str]](list)
+            for base, paths in self._by_name.items():
+                folded[base.casefold()] += paths
+            self._by_folded = dict(folded)
+        alike = self._by_folded.get(name.casefold(), [])
+        return alike if len(alike) == 1 else []
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cliptune.images.label_columns import (
     IMAGE_NAMES,
     find_column,
     label_column,
+    possible_label_columns,
     read_label_columns,
 )
 from cliptune.images.labelling import label_images
@@ -26,8 +27,16 @@ from cliptune.images.split_words import is_submission, split_in, split_of
 from cliptune.images.table_paths import ImageIndex, Matches, match_cells, split_in_path
 from cliptune.images.tree import Tree
 
-__all__ = ["NamedImages", "find_tables", "read_named_images", "split_of_file"]
+__all__ = [
+    "SAVED_DATASET_FILES",
+    "NamedImages",
+    "find_tables",
+    "read_named_images",
+    "split_of_file",
+]
 
+# What datasets' save_to_disk writes beside its Arrow files.
+SAVED_DATASET_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
 _ID_NAMES = ("image_id", "id", "name", "key", "uuid", "file_id", "itemid", "img_id")
 
 
@@ -42,6 +51,7 @@ class NamedImages:
         ignored: Rows that name no image.
         are_bare: Every row names its image without a folder.
         guessed: Which columns hold labels was told by their cells, not by a name.
+        candidates: Columns that could be labels, where none is found by itself.
     """
 
     path: str
@@ -50,6 +60,7 @@ class NamedImages:
     ignored: tuple[Ignored, ...]
     are_bare: bool = False
     guessed: bool = False
+    candidates: tuple[str, ...] = ()
 
 
 def find_tables(tree: Tree) -> list[str]:
@@ -58,7 +69,9 @@ def find_tables(tree: Tree) -> list[str]:
         f"{folder.path}/{name}".lstrip("/")
         for folder in tree.top.walk()
         for name in folder.files
-        if Path(name).suffix.lower() in TABLE_SUFFIXES and not is_submission(name)
+        if Path(name).suffix.lower() in TABLE_SUFFIXES
+        and not is_submission(name)
+        and name not in SAVED_DATASET_FILES
     ]
 
 
@@ -121,6 +134,7 @@ def read_named_images(
     ignored = Ignored(
         len(matches.absent), f"rows of {table}", next(iter(matches.absent), ""), "no such image"
     )
+    unlabelled = not images.n_labelled and images.captions is None
     return NamedImages(
         path=table,
         paths=tuple(path_of[source.location] for source in images.sources),
@@ -128,6 +142,7 @@ def read_named_images(
         ignored=(ignored,) if matches.absent else (),
         guessed=label_column(records, columns) is None,
         are_bare=not any("/" in str(cell) for cell in records.read_column(column)),
+        candidates=possible_label_columns(part, columns, column) if unlabelled else (),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cliptune.errors import DataError
+from cliptune.images.tree import is_image_name
 from cliptune.system.json_files import parse_value
 
 __all__ = ["read_csv_rows", "read_json_rows", "read_jsonl_rows", "read_lines"]
@@ -25,9 +26,9 @@ def read_csv_rows(path: Path) -> Rows:
     """
     # The csv module keeps words as they are: a class "NA" or "01" stays one.
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = file.readline()
+        line = file.readline()
         file.seek(0)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(header)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(line)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         rows: Rows = []
         try:
@@ -39,8 +40,15 @@ def read_csv_rows(path: Path) -> Rows:
                         "contain the separator"
                     )
                 rows.append(row)
+            header = list(reader.fieldnames or ())
         except csv.Error as error:
             raise DataError(f"line {reader.line_num} of {str(path)!r}: {error}") from error
+    for name in header:
+        if is_image_name(name.replace("\\", "/").rpartition("/")[2]):
+            raise DataError(
+                f"{str(path)!r} has no header: its first row names the image {name!r}; write the "
+                "columns' names above it, such as image,label"
+            )
     return rows
 
 

@@ -27,6 +27,9 @@ _DECODED = (
 # Meant as images, though they cannot be decoded here: passing over them would hide them.
 _NOT_DECODED = (".heic", ".heif", ".jxl", ".svg", ".dng", ".cr2", ".nef", ".arw", ".raf", ".orf")
 
+# What systems put beside people's files; a drive's thumbnails are in @eaDir.
+_NOT_DATA = frozenset(["__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN"])
+
 IMAGE_SUFFIXES = frozenset(_DECODED + _NOT_DECODED)
 
 
@@ -169,7 +172,7 @@ def _scan_level(tree: Tree, real_root: str, folder: Folder) -> set[str]:
     with os.scandir(f"{tree.root}/{folder.path}") as entries:
         for entry in entries:
             name = entry.name
-            if name.startswith(".") or name == "__MACOSX":
+            if name.startswith(".") or name in _NOT_DATA:
                 tree.n_hidden += 1
                 continue
             is_link = entry.is_symlink()

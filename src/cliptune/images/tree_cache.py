@@ -21,7 +21,7 @@ from cliptune.system.paths import cache_dir
 
 __all__ = ["KnownFolder", "load_known", "save_known"]
 
-_VERSION = 1
+_VERSION = 2
 _LARGE = 5_000  # files; smaller trees are listed at once
 _SETTLED_NS = 2_000_000_000  # a folder that changed just now may change again within its time
 
