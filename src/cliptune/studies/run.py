@@ -30,7 +30,7 @@ from cliptune.studies.study_data import Progress, StudyData
 
 __all__ = ["Event", "Finished", "Planned", "Postponed", "Started", "Study", "run_study"]
 
-_FORMAT = 3  # of sections; raise it when they change, so that kept ones are made again
+_FORMAT = 4  # of sections; raise it when they change, so that kept ones are made again
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from cliptune.classifiers.fitting import fit_head
 from cliptune.evaluation.metrics import Metrics
 from cliptune.evaluation.significance import Comparison, compare_correct
 from cliptune.evaluation.zero_shot import ZeroShotScores, compare_with_first, score_template_set
-from cliptune.prompts import load_template_set
+from cliptune.prompts import DEFAULT_TEMPLATE_SET, load_template_set
 from cliptune.selection.weighing import weigh
 from cliptune.studies.candidates import keep_candidate
 from cliptune.studies.section_context import SectionContext, SectionResult
@@ -111,12 +111,11 @@ def _hits(scores: ZeroShotScores, labels: NDArray[np.int64]) -> NDArray[np.bool_
 
 
 def _choose(scores: Sequence[ZeroShotScores], labels: NDArray[np.int64]) -> ZeroShotScores:
-    """Take the set with the fewest templates that the best is not the better guess against."""
+    """Take the set that ``fit`` takes unless the best is shown to be better."""
     best = max(scores, key=lambda s: s.metrics.accuracy.value)
-    as_good = [
-        s for s in scores if not weigh(_hits(s, labels), _hits(best, labels)).costlier_is_guess
-    ]
-    return min(as_good, key=lambda s: len(s.template_set.templates))
+    usual = next((s for s in scores if s.template_set.name == DEFAULT_TEMPLATE_SET), scores[0])
+    better = weigh(_hits(usual, labels), _hits(best, labels)).verdict == "train"
+    return best if better else usual
 
 
 def _conclude(
