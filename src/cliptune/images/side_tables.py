@@ -91,6 +91,7 @@ def weigh_tables(beside: Beside, wanted: str | None) -> LabelledImages:
         return _add_facts(beside, beside.folders, tables)
     if captioned:
         others = [table for table in tables if table not in captioned]
+        _require_one_split(beside.root, captioned)
         return _add_facts(beside, _take_rows(beside, captioned), others)
     if beside.folders is None:
         unsure = _with_candidates(tables, len(beside.every))
@@ -138,7 +139,7 @@ def _require_sure_folders(beside: Beside, tables: Sequence[NamedImages]) -> None
     assert beside.folders is not None, "asked before"
     classes = list(dict.fromkeys(label for label in beside.folders.labels if label is not None))
     unsure = _with_candidates(tables, len(beside.every))
-    if unsure and (len(classes) == 1 or are_places(classes)):
+    if unsure and are_places(classes):
         folders = ", ".join(repr(name) for name in classes[:3])
         otherwise = f"or take the folders, {folders}, with --labels-from folders"
         raise _choose_column(beside.root, unsure, otherwise)
