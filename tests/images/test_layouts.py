@@ -201,6 +201,7 @@ def test_a_split_and_a_class_in_one_name(paths, make_tree):
     said = [("train", "A"), ("train", "B"), ("test", "A"), ("test", "B")]
     assert rows(table) == dict(zip(paths, said, strict=True))
     assert any("split" in note for note in table.reading.notes)
+    assert not any("no class" in note for note in table.reading.notes)
 
 
 def test_kinds_of_trains_are_classes(make_tree):
@@ -265,3 +266,17 @@ def test_what_a_folder_without_images_holds_instead_is_said(make_tree, tmp_path)
     (tmp_path / "packed" / "all.zip").write_bytes(b"")
     with pytest.raises(DataError, match=r"the archive 'all\.zip'"):
         ImageTable.open(tmp_path / "packed")
+
+
+def test_splits_without_a_common_class_are_said(make_tree):
+    table = ImageTable.open(make_tree("train/ants/1.jpg", "train/bees/2.jpg", "val/ant/3.jpg"))
+    assert "no class of the split val is in the split train" in table.reading.notes
+    table = ImageTable.open(make_tree("train/ant/1.jpg", "val/ant/3.jpg", root="other"))
+    assert not any("no class" in note for note in table.reading.notes)
+
+
+def test_tables_of_other_kinds_are_named(make_tree):
+    folder = make_tree("images/1.jpg")
+    (folder / "labels.xlsx").write_bytes(b"PK")
+    (ignored,) = ImageTable.open(folder).reading.ignored
+    assert "tables are read as CSV" in ignored.why

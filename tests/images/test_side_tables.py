@@ -242,3 +242,12 @@ def test_words_that_may_mean_no_label_are_said(make_tree):
     table = ImageTable.open(folder)
     assert table.class_names == ("N/A", "None", "ant")
     assert any("'N/A', 'None'" in note for note in table.reading.notes)
+
+
+def test_classes_that_only_a_table_has_are_said(make_tree):
+    folder = make_tree("train/1/1.jpg", "train/2/2.jpg", "test/3.jpg", "test/4.jpg")
+    (folder / "labels.csv").write_text("file,label\n1.jpg,ant\n2.jpg,bee\n3.jpg,ant\n4.jpg,fly\n")
+    table = ImageTable.open(folder)
+    assert table.class_names == ("ant", "bee", "fly")
+    assert "1 classes are in no folder: fly" in table.reading.notes
+    assert any("'1' is 'ant'" in note for note in table.reading.notes)

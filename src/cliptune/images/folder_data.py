@@ -23,6 +23,8 @@ from cliptune.images.tree import Tree, list_tree
 
 __all__ = ["other_files", "read_bare_names", "read_folder"]
 
+_OTHER_TABLES = frozenset([".xlsx", ".xls", ".ods", ".gz"])
+
 
 def read_folder(tree: Tree, asked: Asked) -> LabelledImages:
     """Read the images below a folder, labelled by their folders or by tables among them.
@@ -75,6 +77,8 @@ def other_files(tree: Tree, used: Collection[str]) -> list[Ignored]:
         return []
     kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in others)
     listed = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
+    if kinds.keys() & _OTHER_TABLES:
+        listed += "; tables are read as CSV, TSV, JSON or Parquet"
     return [Ignored(len(others), "files that are no images", others[0], listed)]
 
 

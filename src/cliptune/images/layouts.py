@@ -90,6 +90,7 @@ def arrange(top: Folder, options: FolderOptions, origin: str) -> Arrangement:
         found.parts.append(part)
         found.layout = "class folders" if part.classes else "a folder of images"
     _take_splits_off(found)
+    _say_strangers(found)
     return found
 
 
@@ -134,6 +135,15 @@ def _arrange_splits(
         found.layout = f"class folders, and {named} beside them"
     in_use = {label for part in found.parts for label, _ in part.classes}
     found.empty = sorted(set(found.empty) - in_use)
+
+
+def _say_strangers(found: Arrangement) -> None:
+    """Say that a split has no class of the training split: names may be spelled otherwise."""
+    classes = {part.split: {label for label, _ in part.classes} for part in found.parts}
+    known = classes.pop("train", set())
+    for split, own in classes.items():
+        if known and own and not known & own:
+            found.notes.append(f"no class of the split {split} is in the split train")
 
 
 def _read_part(
@@ -250,15 +260,20 @@ def _leave_out(found: Arrangement, top: Folder, options: FolderOptions) -> Folde
         out = [f for f in top.walk() if f.path and f"/{f.path}".endswith(path) and f.n_images]
         depth = min((f.path.count("/") for f in out), default=0)
         out = [f for f in out if f.path.count("/") == depth]
-        for folder in out:
-            found.ignored.append(_left_out(folder, "as --folder says"))
-            for above in top.walk():
-                above.folders = [child for child in above.folders if child is not folder]
-                if above is not top and folder.path.startswith(f"{above.path}/"):
-                    above.n_images -= folder.n_images
         if out:
+            _take_out(found, top, out)
             options = replace(options, roles={n: r for n, r in options.roles.items() if n != name})
     return options
+
+
+def _take_out(found: Arrangement, top: Folder, out: Sequence[Folder]) -> None:
+    n = sum(folder.n_images for folder in out)
+    found.ignored.append(Ignored(n, "images", next(out[0].image_paths()), "as --folder says"))
+    paths = {folder.path for folder in out}
+    for folder in (rest := list(top.walk())):
+        folder.folders = [child for child in folder.folders if child.path not in paths]
+    for folder in reversed(rest[1:]):  # the root keeps its number: what is left out is counted
+        folder.n_images = len(folder.images) + sum(child.n_images for child in folder.folders)
 
 
 def _require_one_reading(
@@ -291,7 +306,8 @@ def _require_one_reading(
     if len(shared) >= min(2, len(every)) and 2 * len(shared) >= len(every):
         tops = ", ".join(repr(f.name) for f in unsaid[:4])
         names = {f.name.casefold(): f.name for f in cores[0].full}
-        masks = sorted(shared)[0] if len(shared) == 1 else ""
+        beside = len(shared) == 1 and all(len(core.full) > 1 for core in cores)
+        masks = next(iter(shared)) if beside else ""
         level, deeper = start.path.count("/") + bool(start.path), cores[0].path.count("/")
         raise DataError(
             f"{origin!r} has the same folders ({', '.join(sorted(shared)[:4])}) in each of {tops}: "
@@ -324,8 +340,3 @@ def _arrange_by_level(found: Arrangement, top: Folder, options: FolderOptions, o
     if not any(part.classes for part in found.parts):
         raise InputError(f"--class-level {level} came, but {origin!r} has no such deep folders")
     found.layout = f"class folders at level {level}"
-
-
-def _left_out(folder: Folder, why: str) -> Ignored:
-    first = next(folder.image_paths())
-    return Ignored(folder.n_images, "images", first, why)

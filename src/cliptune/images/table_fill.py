@@ -44,6 +44,13 @@ def fill_from_tables(
                 n_filled += 1
     classes = {better.get(c, c) for c in folders.classes or ()}
     notes = [note, *([f"{n_filled} images have their label from it alone"] if n_filled else [])]
+    if better:
+        folder, word = next(iter(better.items()))
+        notes.append(
+            f"its words stand in the place of folders that are numbers: {folder!r} is {word!r}"
+        )
+    if new := sorted({label for label in labels if label is not None} - classes):
+        notes.append(f"{len(new)} classes are in no folder: {', '.join(new[:4])}")
     reading = (folders.reading or Reading("class folders")).add(
         notes=notes, ignored=[i for table in tables for i in table.ignored]
     )
