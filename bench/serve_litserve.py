@@ -11,10 +11,10 @@ from PIL import Image
 class Api(litserve.LitAPI):
     """The graph of an export; a worker process gets it by this module's name."""
 
-    graph_path = ""
+    graph_path, precision = "", "f32"
 
     def setup(self, device):
-        settings = {"INFERENCE_PRECISION_HINT": "f32"}
+        settings = {"INFERENCE_PRECISION_HINT": self.precision}
         self.graph = openvino.Core().compile_model(self.graph_path, "CPU", settings)
 
     def decode_request(self, request):
@@ -39,9 +39,9 @@ class Api(litserve.LitAPI):
         return {"predictions": output.tolist()}
 
 
-def serve(port, export, batch_size, wait_seconds):
+def serve(port, export, precision, batch_size, wait_seconds):
     """Answer until the process ends."""
     api = Api(max_batch_size=batch_size, batch_timeout=wait_seconds, api_path="/v1/predict")
-    api.graph_path = f"{export}/pixels.xml"
+    api.graph_path, api.precision = f"{export}/pixels.xml", precision
     server = litserve.LitServer(api, accelerator="cpu")
     server.run(port=port, host="127.0.0.1", log_level="warning", generate_client_file=False)

@@ -1,7 +1,7 @@
 """Servers that ours is held against; run by the interpreter of the environment of servers.
 
     python bench/serve_peers.py pipeline PORT FOLDER    # FastAPI around transformers' pipeline
-    python bench/serve_peers.py litserve PORT EXPORT    # LitServe around the same OpenVINO graph
+    python bench/serve_peers.py litserve PORT EXPORT f32|bf16    # LitServe, the same OpenVINO graph
 
 FOLDER gets a ViT-B/32 with random weights, on which time does not depend. Both take the multipart
 field ``files``.
@@ -37,11 +37,11 @@ def pipeline(port, folder):
     uvicorn.run(app, port=port, log_level="warning")
 
 
-def litserve(port, export):
+def litserve(port, export, precision):
     from serve_litserve import serve
 
-    serve(port, export, BATCH, WAIT_SECONDS)
+    serve(port, export, precision, BATCH, WAIT_SECONDS)
 
 
 if __name__ == "__main__":
-    {"pipeline": pipeline, "litserve": litserve}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    {"pipeline": pipeline, "litserve": litserve}[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])

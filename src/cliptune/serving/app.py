@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from cliptune.serving.predicting import Predictor, to_prediction
 from cliptune.serving.registry import Registry
 from cliptune.serving.served import ServedRun
 from cliptune.serving.settings import ServeSettings, read_token
+from cliptune.system.processors import usable_cores
 
 __all__ = ["State", "build_app", "state_of"]
 
@@ -46,7 +48,7 @@ class State:
         metrics: Counters.
         limits: Of requests.
         batcher: The lines before the encoders.
-        decoder: The threads that decode.
+        cores: The threads that decode and compute.
     """
 
     settings: ServeSettings
@@ -55,7 +57,7 @@ class State:
     metrics: Metrics
     limits: Limits
     batcher: Batcher
-    decoder: Decoder
+    cores: ThreadPoolExecutor
 
 
 def build_app(settings: ServeSettings) -> FastAPI:
@@ -92,8 +94,11 @@ def build_app(settings: ServeSettings) -> FastAPI:
 
 def _open_state(settings: ServeSettings) -> State:
     metrics = Metrics()
+    # One thread a core for decoding and towers alike: images are finished in the order they came,
+    # instead of all at once and late.
+    cores = ThreadPoolExecutor(usable_cores(), thread_name_prefix="cliptune-core")
     batcher = Batcher(
-        max_batch=settings.max_batch,
+        cores=cores,
         max_wait_seconds=settings.max_wait_ms / 1000,
         max_queue=settings.max_queue,
         on_batch=metrics.note_batch,
@@ -101,10 +106,10 @@ def _open_state(settings: ServeSettings) -> State:
     registry = Registry(settings, batcher.forget)
     registry.open_all()
     metrics.under_way.set_function(lambda: batcher.under_way)
-    decoder = Decoder(settings.max_pixels)
+    decoder = Decoder(cores, settings.max_pixels)
     limits = Limits(settings.max_items, settings.max_bytes, settings.timeout_seconds)
     predictor = Predictor(decoder, batcher, settings.timeout_seconds)
-    return State(settings, registry, predictor, metrics, limits, batcher, decoder)
+    return State(settings, registry, predictor, metrics, limits, batcher, cores)
 
 
 @asynccontextmanager
@@ -114,7 +119,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     watching.cancel()
     await state.batcher.close()
-    state.decoder.close()
+    state.cores.shutdown(wait=False, cancel_futures=True)
 
 
 def state_of(request: Request) -> State:
@@ -123,7 +128,12 @@ def state_of(request: Request) -> State:
     return state
 
 
-Shared = Annotated[State, Depends(state_of)]
+async def _shared(request: Request) -> State:
+    """Return what the routes share, and not in a thread, as FastAPI calls plain functions."""
+    return state_of(request)
+
+
+Shared = Annotated[State, Depends(_shared)]
 
 
 def _add_status(app: FastAPI) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from cliptune.errors import BadImageError
 from cliptune.images.decode import decode_image, reason_of
-from cliptune.system.processors import usable_cores
 
 if TYPE_CHECKING:
     from cliptune.serving.intake import Item
@@ -42,12 +41,12 @@ class Decoder:
     """Threads that decode.
 
     Args:
+        cores: The threads; whoever made them ends them.
         max_pixels: Of an image, judged by its header.
     """
 
-    def __init__(self, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="cliptune-decode")
+    def __init__(self, cores: ThreadPoolExecutor, max_pixels: int) -> None:
+        self._cores, self._max_pixels = cores, max_pixels
 
     async def pixels(self, item: Item, run: ServedRun) -> NDArray[np.uint8]:
         """Return what a run's tower takes, uint8 (3, h, w).
@@ -58,7 +57,7 @@ class Decoder:
         if item.problem:
             raise BadItemError("bad_base64", item.problem)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._decode, item.data, run)
+        return await loop.run_in_executor(self._cores, self._decode, item.data, run)
 
     def _decode(self, data: bytes, run: ServedRun) -> NDArray[np.uint8]:
         try:
@@ -72,7 +71,3 @@ class Decoder:
             raise BadItemError(code, reason) from error
         except (MemoryError, ValueError) as error:
             raise BadItemError("not_an_image", f"it cannot be resized ({error})") from error
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -31,6 +31,15 @@ def open_run_encoder(run: RunDir, record: EncoderRecord, settings: ServeSettings
         RunError: What is found by its name is another encoder.
         CliptuneError: It is not to be had; see ``open_on_engine``.
     """
+    from cliptune.encoders.engines.encoder import EngineEncoder
+
+    encoder = _open(run, record, settings)
+    if isinstance(encoder, EngineEncoder):
+        encoder.serve_threads()
+    return encoder
+
+
+def _open(run: RunDir, record: EncoderRecord, settings: ServeSettings) -> DualEncoder:
     from cliptune.encoders.engines import open_on_engine
     from cliptune.system.paths import cache_dir as usual
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.engines.runtimes import calls_at_once, onnx_session, openvino_settings
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import CliptuneError, RunError
+from cliptune.serving.pace import Pace
 from cliptune.serving.served import Answer, ServedRun, Tower
 from cliptune.system.file_kinds import is_file
-from cliptune.system.processors import usable_cores
 
 __all__ = ["is_export", "open_export"]
 
@@ -34,8 +35,13 @@ def is_export(folder: Path) -> bool:
     return is_file(folder / _RECORD)
 
 
-def open_export(name: str, folder: Path) -> ServedRun:
+def open_export(name: str, folder: Path, pace: Pace) -> ServedRun:
     """Open the graph for prepared pixels.
+
+    Args:
+        name: What it is to be served under.
+        folder: Where it is.
+        pace: Of its tower.
 
     Raises:
         RunError: There is none, or it is broken.
@@ -60,7 +66,7 @@ def open_export(name: str, folder: Path) -> ServedRun:
             threshold=facts["threshold"],
             preprocess=preprocess,
             min_side=preprocess.min_side,
-            tower=Tower((digest,), run),
+            tower=Tower((digest,), run, pace, calls_at_once(), on_cores=True),
             answer=_answer,
             text_rows=None,
             templates=(),
@@ -85,12 +91,7 @@ def _answer(outputs: Outputs) -> Answer:
 
 
 def _open_onnx(graph: Path) -> _Opened:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    options.log_severity_level = 3  # errors only
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(graph, calls_at_once())
     names = [output.name for output in session.get_outputs()]
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
@@ -110,8 +111,7 @@ def _open_openvino(graph: Path) -> _Opened:
         for key in ("class_names", "method", "model", "threshold", "thresholds", "preprocess")
         if model.has_rt_info(["cliptune", key])
     }
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": usable_cores()}
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = core.compile_model(model, "CPU", openvino_settings("fp32", calls_at_once()))
     names = [output.get_any_name() for output in compiled.outputs]
     own = threading.local()  # a request holds buffers: one a thread, used again and again
 

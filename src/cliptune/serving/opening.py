@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,14 @@ from cliptune.classifiers.label_classifier import (
     limits_of,
     load_any_classifier,
 )
+from cliptune.encoders.engines.encoder import EngineEncoder
+from cliptune.encoders.engines.runtimes import calls_at_once
 from cliptune.errors import RunError
 from cliptune.runs import RunDir
 from cliptune.serving.drift import DriftMeter
 from cliptune.serving.encoders import open_run_encoder
 from cliptune.serving.exports import is_export, open_export
+from cliptune.serving.pace import Pace
 from cliptune.serving.served import Answer, ServedRun, Tower
 from cliptune.system.file_kinds import is_file
 
@@ -65,7 +69,7 @@ def open_served(
     """
     path = Path(folder)
     if is_export(path):
-        return open_export(name, path)
+        return open_export(name, path, Pace(settings.max_batch))
     run = RunDir.open(path)
     classifier = load_any_classifier(run)
     threshold, thresholds = limits_of(classifier)
@@ -83,7 +87,7 @@ def open_served(
         threshold=threshold,
         preprocess=encoder.preprocess,
         min_side=encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None,
-        tower=_tower(encoder, classifier.needs),
+        tower=_tower(encoder, classifier.needs, Pace(settings.max_batch)),
         answer=partial(_answer, classifier),
         text_rows=partial(encoder.encode_texts, truncate=True),
         templates=classifier.templates,
@@ -93,11 +97,15 @@ def open_served(
     )
 
 
-def _tower(encoder: DualEncoder, needs: str) -> Tower:
+def _tower(encoder: DualEncoder, needs: str, pace: Pace) -> Tower:
     key = (encoder.fingerprint, encoder.precision, needs)
-    if needs == "tokens":
-        return Tower(key, partial(_pooled_and_tokens, encoder))
-    return Tower(key, encoder.encode_trunk if needs == "trunk" else encoder.encode_images)
+    runs: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]] = {
+        "tokens": partial(_pooled_and_tokens, encoder),
+        "trunk": encoder.encode_trunk,
+        "pooled": encoder.encode_images,
+    }
+    on_cores = isinstance(encoder, EngineEncoder)
+    return Tower(key, runs[needs], pace, calls_at_once() if on_cores else 1, on_cores)
 
 
 def _pooled_and_tokens(

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,9 +119,18 @@ class Registry:
         self._on_change({place.run.tower.key for place in self._places.values()})
 
     def _open(self, name: str, folder: str) -> ServedRun:
-        """Open a run, and let it answer once: graphs are read and made before anybody waits."""
+        """Open a run, and let it answer: graphs are read and set up before anybody waits."""
         run = open_served(name, folder, self._settings, self._encoders)
-        run.answer(run.tower.run(np.zeros((1, *run.preprocess.shape), dtype=np.uint8)))
+        _answer_nothing(run, 1)
+        towers = [place.run.tower for place in self._places.values()]
+        alike = next((tower for tower in towers if tower == run.tower), None)
+        if alike is not None:  # others wait meanwhile, and would wait longer
+            return replace(run, tower=replace(run.tower, pace=alike.pace))
+        side_by_side = run.tower.at_once
+        with ThreadPoolExecutor(side_by_side) as pool:
+            run.tower.pace.measure(
+                lambda size: list(pool.map(partial(_answer_nothing, run), [size] * side_by_side))
+            )
         return run
 
     def _drop_unused(self) -> None:
@@ -127,3 +138,7 @@ class Registry:
         used = {place.run.tower.key[0] for place in self._places.values()}
         for key in [key for key in self._encoders if key[0] not in used]:
             del self._encoders[key]
+
+
+def _answer_nothing(run: ServedRun, size: int) -> None:
+    run.answer(run.tower.run(np.zeros((size, *run.preprocess.shape), dtype=np.uint8)))

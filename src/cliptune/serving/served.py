@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.serving.drift import DriftMeter
+from cliptune.serving.pace import Pace
 
 __all__ = ["Answer", "ServedRun", "TextRows", "Tower"]
 
@@ -40,10 +41,16 @@ class Tower:
     Attributes:
         key: Equal for towers whose batches can be shared.
         run: From pixels uint8 (B, 3, h, w) to rows; may be called from any thread.
+        pace: How long batches take it, and which size suits it.
+        at_once: Batches that it computes side by side.
+        on_cores: It computes on the cores that decode too, and not with threads of its own.
     """
 
     key: tuple[str, ...]
     run: Callable[[NDArray[np.uint8]], Any] = field(compare=False, repr=False)
+    pace: Pace = field(compare=False, repr=False)
+    at_once: int
+    on_cores: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,6 +72,7 @@ class EngineEncoder:
         self._reference = reference
         self._calibration = calibration
         self._runs: dict[str, Run] = {}
+        self._of_threads = False
 
     @property
     def engine(self) -> str:
@@ -138,6 +139,11 @@ class EngineEncoder:
         """
         self._open("image")
         self._open("text")
+
+    def serve_threads(self) -> None:
+        """Let threads call it side by side from now on, with few images; see ``open_graph``."""
+        self._of_threads = True
+        self._runs.clear()
 
     def computed_by(self, kind: str) -> tuple[str, str]:
         """Return engine and number format behind an output, for the key of what is kept.
@@ -226,7 +232,11 @@ class EngineEncoder:
         precision = self.way.tower_precision(tower, this_machine())
         try:
             self._runs[tower] = open_graph(
-                self.engine, path, precision=precision, n_images=self._at_once(tower)
+                self.engine,
+                path,
+                precision=precision,
+                n_images=self._at_once(tower),
+                of_threads=self._of_threads,
             )
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__

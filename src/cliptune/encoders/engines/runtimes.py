@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock, Timer, local
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +23,17 @@ from cliptune.encoders.engines.intel import import_openvino
 from cliptune.errors import MissingExtraError
 from cliptune.system.processors import usable_cores
 
-__all__ = ["ENGINES", "IMAGES_AT_ONCE", "Run", "is_installed", "open_graph", "require_installed"]
+__all__ = [
+    "ENGINES",
+    "IMAGES_AT_ONCE",
+    "Run",
+    "calls_at_once",
+    "is_installed",
+    "onnx_session",
+    "open_graph",
+    "openvino_settings",
+    "require_installed",
+]
 
 ENGINES = ("auto", "torch", "openvino", "onnx")
 EXTRAS = {"openvino": "fast", "onnx": "onnx", "openvino-int8": "int8", "torch": "fast"}
@@ -31,6 +41,7 @@ _PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 # What one request takes: so many images, or texts of about as many tokens as these have patches;
 # more do not stay in a core's cache, fewer leave it waiting. Measured with ViT-B/32.
 IMAGES_AT_ONCE, _TOKENS_AT_ONCE = 8, 512
+_CORES_FOR_ONE = 4
 _SECONDS_TO_LEAVE = 30.0  # a busy machine may not let a thread run for more than one
 
 
@@ -61,7 +72,14 @@ def require_installed(engine: str) -> None:
         raise MissingExtraError(EXTRAS[engine], f"the engine {engine!r}")
 
 
-def open_graph(engine: str, path: Path, *, precision: str, n_images: int = IMAGES_AT_ONCE) -> Run:
+def open_graph(
+    engine: str,
+    path: Path,
+    *,
+    precision: str,
+    n_images: int = IMAGES_AT_ONCE,
+    of_threads: bool = False,
+) -> Run:
     """Load a graph.
 
     Args:
@@ -70,14 +88,48 @@ def open_graph(engine: str, path: Path, *, precision: str, n_images: int = IMAGE
         precision: ``fp32``, or with OpenVINO ``bf16`` (``int8`` stands in the graph itself).
         n_images: How many images one request takes, or texts of about as many tokens; with 1 each
             text has one of its own too.
+        of_threads: Each call is one request of the thread that calls, ``calls_at_once`` of them
+            side by side; otherwise a call fills all cores with several requests.
 
     Raises:
         RuntimeError: The runtime refuses the graph.
     """
     cores = usable_cores()
+    if of_threads:
+        return _OpenVinoOfThreads(path, precision) if engine == "openvino" else _OnnxOfThreads(path)
     if engine == "openvino":
         return _OpenVino(path, precision, cores, n_images)
     return _Onnx(path, cores, n_images)
+
+
+def calls_at_once() -> int:
+    """Return how many requests share the cores where each is some thread's.
+
+    One a core on small machines, so that no core waits for another; of larger ones each gets up to
+    four cores, so that a lone image does not wait for one core alone.
+    """
+    cores = usable_cores()
+    return max(min(cores, _CORES_FOR_ONE), cores // _CORES_FOR_ONE)
+
+
+def openvino_settings(precision: str, at_once: int) -> dict[str, Any]:  # Any: texts and numbers
+    """Return what a model is compiled with for so many requests side by side."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
+        "NUM_STREAMS": at_once,
+        "INFERENCE_NUM_THREADS": usable_cores(),
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def onnx_session(path: Path, at_once: int) -> Any:  # Any: it comes from compiled code
+    """Return a session whose requests, so many side by side, share the cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, usable_cores() // at_once)
+    options.log_severity_level = 3  # errors only
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class _OpenVino:
@@ -86,14 +138,8 @@ class _OpenVino:
     def __init__(self, path: Path, precision: str, cores: int, n_images: int) -> None:
         openvino = import_openvino()
         core = openvino.Core()
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
-            "NUM_STREAMS": cores,
-            "INFERENCE_NUM_THREADS": cores,
-            "ENABLE_CPU_PINNING": False,
-        }
         self._cores, self._n_images = cores, n_images
-        self._compiled = core.compile_model(path, "CPU", settings)
+        self._compiled = core.compile_model(path, "CPU", openvino_settings(precision, cores))
         self._output = self._compiled.output(0)
         self._new_queue: Callable[..., Any] = openvino.AsyncInferQueue
         # Any: OpenVINO's types come from compiled code
@@ -155,17 +201,31 @@ def _let_go_later(held: object) -> None:
     timer.start()
 
 
+class _OpenVinoOfThreads:
+    """A compiled graph and a request for each thread that asks."""
+
+    def __init__(self, path: Path, precision: str) -> None:
+        settings = openvino_settings(precision, calls_at_once())
+        self._compiled = import_openvino().Core().compile_model(path, "CPU", settings)
+        self._output = self._compiled.output(0)
+        self._own = local()
+
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        request = self._own.request
+        request.infer({0: np.ascontiguousarray(inputs)}, share_inputs=False)
+        rows: NDArray[np.float32] = request.get_tensor(self._output).data.copy()
+        return rows
+
+    alone = __call__
+
+
 class _Onnx:
     """A session that threads share."""
 
     def __init__(self, path: Path, cores: int, n_images: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self._session = onnx_session(path, cores)
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="cliptune-onnx")
         self._n_images = n_images
         self._name = self._session.get_inputs()[0].name
@@ -180,6 +240,20 @@ class _Onnx:
     def _infer(self, part: NDArray[Any]) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self._session.run(None, {self._name: part})[0]
         return rows
+
+
+class _OnnxOfThreads:
+    """A session that threads share, each with requests of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = onnx_session(path, calls_at_once())
+        self._name = self._session.get_inputs()[0].name
+
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self._session.run(None, {self._name: inputs})[0]
+        return rows
+
+    alone = __call__
 
 
 def _parts(inputs: NDArray[Any], n_images: int) -> list[tuple[int, NDArray[Any]]]:
