@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cliptune.errors import DataError, InputError
+from cliptune.images.left_out import leave_out
+from cliptune.images.one_reading import require_one_reading
 from cliptune.images.reading import Ignored
 from cliptune.images.roles import FolderOptions, guess_roles, inner
 from cliptune.images.split_words import UNLABELLED_FOLDER, is_storage, split_in, without_split
@@ -67,7 +69,7 @@ def arrange(top: Folder, options: FolderOptions, origin: str) -> Arrangement:
         InputError: The options do not fit the folders.
     """
     found = Arrangement()
-    options = _leave_out(found, top, options)
+    options, found.ignored = leave_out(top, options)
     if options.class_level is not None:
         _arrange_by_level(found, top, options, origin)
         return found
@@ -78,14 +80,14 @@ def arrange(top: Folder, options: FolderOptions, origin: str) -> Arrangement:
     classes = [f for f in start.full if roles[f.path] == "class"]
     splits = {f.path: roles[f.path] for f in start.full if roles[f.path] != "class"}
     if splits:
-        _require_one_reading(classes, splits, start, options, origin)
+        require_one_reading(classes, splits, start, options, origin)
         _arrange_splits(found, start, splits, classes, options, origin)
     elif _holds_splits(classes):
         _arrange_splits_within(found, classes)
     elif joined := _joined_splits(classes, options):
         _arrange_joined(found, joined)
     else:
-        _require_one_reading(classes, {}, start, options, origin)
+        require_one_reading(classes, {}, start, options, origin)
         part = _read_part(found, "", start, classes, options, origin)
         found.parts.append(part)
         found.layout = "class folders" if part.classes else "a folder of images"
@@ -247,74 +249,6 @@ def _take_splits_off(found: Arrangement) -> None:
         for part in found.parts
     ]
     found.notes.append(f"class folders repeat the word of their split, such as {names[0][1]!r}")
-
-
-def _leave_out(found: Arrangement, top: Folder, options: FolderOptions) -> FolderOptions:
-    """Take the folders out of a tree that the user leaves out, wherever they lie.
-
-    Of several with one name those nearest to the root are meant. What names no folder stays in the
-    options, to be refused.
-    """
-    for name in [n for n, role in options.roles.items() if role == "ignore" and n != "."]:
-        path = "/" + name.strip("/")
-        out = [f for f in top.walk() if f.path and f"/{f.path}".endswith(path) and f.n_images]
-        depth = min((f.path.count("/") for f in out), default=0)
-        out = [f for f in out if f.path.count("/") == depth]
-        if out:
-            _take_out(found, top, out)
-            options = replace(options, roles={n: r for n, r in options.roles.items() if n != name})
-    return options
-
-
-def _take_out(found: Arrangement, top: Folder, out: Sequence[Folder]) -> None:
-    n = sum(folder.n_images for folder in out)
-    found.ignored.append(Ignored(n, "images", next(out[0].image_paths()), "as --folder says"))
-    paths = {folder.path for folder in out}
-    for folder in (rest := list(top.walk())):
-        folder.folders = [child for child in folder.folders if child.path not in paths]
-    for folder in reversed(rest[1:]):  # the root keeps its number: what is left out is counted
-        folder.n_images = len(folder.images) + sum(child.n_images for child in folder.folders)
-
-
-def _require_one_reading(
-    classes: Sequence[Folder],
-    splits: Mapping[str, str],
-    start: Folder,
-    options: FolderOptions,
-    origin: str,
-) -> None:
-    """Refuse folders of files as classes, and two levels that could both be classes.
-
-    Folders that the user says something of need no reading; the others still do.
-    """
-    unsaid = [f for f in classes if not {f.path, f.name} & set(options.roles)]
-    if len(classes) > 1:
-        for folder in unsaid:
-            if is_storage(folder.name):
-                others = ", ".join(f.name for f in classes if f is not folder)
-                raise DataError(
-                    f"{origin!r} holds the folders {folder.name!r} and {others}, which look like "
-                    "places of files and not like classes; give a table of labels, or say what "
-                    f"each is with --folder {folder.name}=class|ignore|train|val|test"
-                )
-    paths = {f.path for f in classes} | set(splits)
-    cores = [inner(f) for f in start.full if f.path in paths]
-    below = [{f.name.casefold() for f in core.full if not is_storage(f.name)} for core in cores]
-    if not unsaid or len(below) < 2 or not all(below) or any(core.images for core in cores):
-        return
-    shared, every = set.intersection(*below), set.union(*below)
-    if len(shared) >= min(2, len(every)) and 2 * len(shared) >= len(every):
-        tops = ", ".join(repr(f.name) for f in unsaid[:4])
-        names = {f.name.casefold(): f.name for f in cores[0].full}
-        beside = len(shared) == 1 and all(len(core.full) > 1 for core in cores)
-        masks = next(iter(shared)) if beside else ""
-        level, deeper = start.path.count("/") + bool(start.path), cores[0].path.count("/")
-        raise DataError(
-            f"{origin!r} has the same folders ({', '.join(sorted(shared)[:4])}) in each of {tops}: "
-            f"say with --class-level {level + 1} or {deeper + 2} which of them are the classes, or "
-            f"with --folder {unsaid[0].name}=train|val|test|ignore what each is"
-            f"{f', or leave {masks} out with --folder {names[masks]}=ignore' if masks else ''}"
-        )
 
 
 def _arrange_by_level(found: Arrangement, top: Folder, options: FolderOptions, origin: str) -> None:
