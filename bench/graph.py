@@ -2,9 +2,10 @@
 
     python bench/graph.py [DATA] [--runs 3] [--quick]
 
-Photographs of many sizes; the run by ``ct.load_classifier``, the graph by the ``predict.py`` that
-every export brings, each in a process of its own, in alternating order. ``lite`` and a ViT-B/32
-with random weights, prototype heads.
+Photographs of many sizes; the run by what ``ct.load_classifier`` opens, without its cache, the graph
+by the ``predict.py`` that every export brings, each in a process of its own, in alternating order.
+``lite`` and a ViT-B/32 with random weights, prototype heads. Graphs compute in float32, and the run
+does here; where a processor has bf16, the run's own choice is printed too.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from harness import alternate, data_parser, picture_files, rate_row, ratio, target, write
 from serve_exports import CACHE, prepare
 
+WAYS = {"run": "fp32", "run, own format": "auto"}
 NAMES = {"lite": "lite", "vit": "ViT-B/32"}
 
 
@@ -40,7 +42,7 @@ def main():
     targets, rows = [], []
     for name, shown in NAMES.items():
         run, export = prepare(name, options.data, "onnx")
-        ways = [Answering("run", run), Answering("graph", export)]
+        ways = [Answering("run", run), Answering("run, own format", run), Answering("graph", export)]
         for way in ways:
             way.ask("answer", files=files[:10])
         seconds = alternate(ways, 1 if options.quick else options.runs, "answer", files=files)
@@ -53,7 +55,7 @@ def main():
 
 def answer(way, folder):
     """Answer requests, a line each: read files one by one and classify them."""
-    classify = {"run": of_run, "graph": of_graph}[way](folder)
+    classify = of_graph(folder) if way == "graph" else of_run(folder, WAYS[way])
     for line in sys.stdin:
         start = time.perf_counter()
         for file in json.loads(line)["files"]:
@@ -61,14 +63,23 @@ def answer(way, folder):
         print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
 
 
-def of_run(folder):
+def of_run(folder, precision):
     import os
 
     os.environ["CLIPTUNE_CACHE"] = str(CACHE)
     import cliptune as ct
+    from cliptune.images.decode import decode_image
 
-    classifier = ct.load_classifier(folder)
-    return lambda file: classifier.predict([file])
+    compute = ct.ComputeOptions(precision=precision)
+    classifier = ct.load_classifier(folder, compute=compute)
+    encoder, head = classifier.encoder, classifier.calibrated
+    prepare = encoder.preprocess
+
+    def classify(file):
+        image = decode_image(Path(file).read_bytes(), name=file, min_side=prepare.min_side)
+        return head.predict_proba(encoder.encode_images(prepare(image)[None]))
+
+    return classify
 
 
 def of_graph(folder):
