@@ -3,8 +3,7 @@
     python bench/resize.py [DATA] [--quick]
 
 A photograph of each size in Hymenoptera and Flickr8k, and crops of further ones at random places,
-seed 0, until there are 500 sizes. OpenVINO sets its resize up for each size, which takes seconds,
-and gets fewer. It prints and writes nothing.
+seed 0, until there are 500 sizes. It prints and writes nothing.
 """
 
 import io
@@ -29,15 +28,14 @@ WAYS = {
 
 def main():
     options = data_parser(__doc__).parse_args()
-    n, n_openvino = (40, 2) if options.quick else (500, 10)
-    pictures = of_many_sizes(Path(options.data), n)
+    pictures = of_many_sizes(Path(options.data), 40 if options.quick else 500)
     sides = [side for picture in pictures for side in picture.shape[:2]]
     print(f"{len(pictures)} photographs of as many sizes, sides {min(sides)} to {max(sides)}")
     print("| resize | runtime | sizes | equal | within one level | mean | largest |")
     print("|---|---|---|---|---|---|---|")
-    for kind, some in (("onnx", pictures), ("openvino", pictures[:: n // n_openvino])):
+    for kind in ("onnx", "openvino"):
         for name, preprocess in WAYS.items():
-            show(name, kind, preprocess, some)
+            show(name, kind, preprocess, pictures)
 
 
 def show(name, kind, preprocess, pictures):
@@ -90,7 +88,8 @@ def with_openvino(preprocess):
 
     with tempfile.TemporaryDirectory() as folder:
         file = write_preparing_graph(preprocess, Path(folder), "openvino")
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(file), "CPU")
+        core, settings = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = core.compile_model(core.read_model(file), "CPU", settings)
     return lambda batch: compiled({"image": batch})[0].copy()
 
 
