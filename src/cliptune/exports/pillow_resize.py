@@ -132,11 +132,19 @@ def _scale(
         ends = [graph.node("Concat", *both, axis=0) for both in zip(*spans, strict=True)]
         seen = _float(graph, graph.node("Slice", levels, *ends, axes))
         own = graph.node("Gather", turned, graph.index(block))
-        blocks.append(graph.matmul(own, seen) if axis == 2 else graph.matmul(seen, own))
+        product = (_for_each(graph, own, seen), seen) if axis == 2 else (seen, own)
+        blocks.append(graph.matmul(*product))
     joined = graph.node("Concat", *blocks, axis=axis)
     kept = graph.node("Slice", joined, graph.whole(0), weights.kept, graph.whole(axis))
     least, half, most = (graph.constant(np.array(value)) for value in (0.0, 0.5, 255.0))
     return graph.node("Clip", graph.node("Floor", graph.add(kept, half)), least, most)
+
+
+def _for_each(graph: OnnxGraph, weights: str, levels: str) -> str:
+    """Repeat weights for each picture and channel: older runtimes do not do so for no picture."""
+    shape = graph.node("Shape", levels, start=0, end=2)
+    shape = graph.node("Concat", shape, graph.whole(1, 1), axis=0)
+    return graph.node("Expand", weights, shape)
 
 
 def _weigh(graph: OnnxGraph, side: ScaledSide, interpolation: str) -> _Weights:
