@@ -2,10 +2,10 @@
 
     python bench/graph.py [DATA] [--runs 3] [--quick]
 
-Photographs of many sizes; the run by what ``ct.load_classifier`` opens, without its cache, the graph
-by the ``predict.py`` that every export brings, each in a process of its own, in alternating order.
-``lite`` and a ViT-B/32 with random weights, prototype heads. Graphs compute in float32, and the run
-does here; where a processor has bf16, the run's own choice is printed too.
+Photographs of many sizes; the run by what ``ct.load_classifier`` opens, without its cache, which
+gives one image one core; the graph by the ``predict.py`` that every export brings, on all cores;
+each in a process of its own, in alternating order. ``lite`` and a ViT-B/32 with random weights,
+prototype heads. Both compute in float32; the run as its engine chooses is printed too.
 """
 
 import json
@@ -42,7 +42,7 @@ def main():
     targets, rows = [], []
     for name, shown in NAMES.items():
         run, export = prepare(name, options.data, "onnx")
-        ways = [Answering("run", run), Answering("run, own format", run), Answering("graph", export)]
+        ways = [Answering(way, run) for way in WAYS] + [Answering("graph", export)]
         for way in ways:
             way.ask("answer", files=files[:10])
         seconds = alternate(ways, 1 if options.quick else options.runs, "answer", files=files)

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 __all__ = ["OPSET", "OnnxGraph"]
 
-OPSET = 18  # the first whose Resize can filter as Pillow does
+OPSET = 18
 _IR_VERSION = 9
 
 
@@ -58,6 +58,10 @@ class OnnxGraph:
         """Return int64 numbers (n,) as a value."""
         return self.constant(np.array(numbers, dtype=np.int64))
 
+    def index(self, number: int) -> str:
+        """Return an int64 number of no axis as a value."""
+        return self.constant(np.array(number, dtype=np.int64))
+
     def splice(self, model: onnx.ModelProto, source: str, prefix: str) -> str:
         """Put another graph of one input and one output behind a value.
 
@@ -91,9 +95,9 @@ class OnnxGraph:
     # What heads are written with; see ``Operators``.
 
     def constant(self, array: NDArray[Any]) -> str:  # Any: floats or integers
-        """Return an array as a value; floats become float32, but for doubles of no axis."""
+        """Return an array as a value; floats become float32; see ``double``."""
         kind = np.float32 if array.dtype.kind == "f" else array.dtype
-        return self._keep(numpy_helper.from_array(np.ascontiguousarray(array, dtype=kind)), "")
+        return self._keep(numpy_helper.from_array(np.asarray(array, dtype=kind, order="C")), "")
 
     def double(self, number: float) -> str:
         """Return a number of double precision as a value."""

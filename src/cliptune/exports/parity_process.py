@@ -96,7 +96,7 @@ def main(job_file: str) -> None:
     for number, graph in enumerate(job["graphs"]):
         opened = _OPENERS[graph["engine"]](graph["file"])
         if graph["input"] == "image":
-            inputs = (read_image(file) for file in job["images"][: graph["most"]])
+            inputs = (read_image(file) for file in job["images"])
         else:
             inputs = np.load(job["pixels"], mmap_mode="r")
         outputs, seconds = _answer(opened, inputs)

@@ -83,7 +83,7 @@ def compare_pixels(
     shares = counts / counts.sum()
     return ResizeParity(
         n=len(found),
-        n_sizes=len(set(sizes[: len(found)])),
+        n_sizes=len(set(sizes)),
         equal=float(shares[0]),
         within_one=float(shares[:2].sum()),
         mean_difference=float(shares @ np.arange(256)),

@@ -1,7 +1,7 @@
 """A model's input transform as nodes of a graph: resize, crop, pad, for images of any size.
 
-It says what ``Preprocess`` does, but for one thing: of a picture so thin that ``Preprocess`` scales
-only what it cuts out, the graph scales all.
+It says what ``Preprocess`` does, but for one thing: of a picture so thin that ``Preprocess`` has
+Pillow scale only what it cuts out, Pillow may begin with the other direction.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from onnx import TensorProto
 
 from cliptune.encoders.picture_crops import SIDE_KEPT, cuts_of
+from cliptune.exports.pillow_resize import ScaledSide, add_resize
 
 if TYPE_CHECKING:
     from cliptune.encoders.preprocess import Preprocess
@@ -48,12 +49,15 @@ def _cut_out(graph: OnnxGraph, pixels: str) -> list[str]:
 
 
 def _prepare(graph: OnnxGraph, pixels: str, preprocess: Preprocess) -> str:
-    """Resize and crop pictures, or one cut of each, uint8 (B, 3, H, W)."""
-    sides = _sides(graph, pixels)
-    target = _target(graph, sides, preprocess)
-    resized = _resize(graph, pixels, target, preprocess.interpolation)
+    """Resize and crop pictures, or one cut of each: uint8 (B, 3, H, W) to (B, 3, h, w)."""
+    given = _sides(graph, pixels)
+    target = _target(graph, given, preprocess)
+    starts, kept = [graph.whole(0)] * 2, target
     if preprocess.resize_mode == "shortest":
-        return _crop(graph, resized, target, preprocess.size)
+        starts = _crop_starts(graph, target, preprocess.size)
+        kept = graph.whole(preprocess.size[0]), graph.whole(preprocess.size[1])
+    height, width = map(ScaledSide, given, target, starts, kept)
+    resized = add_resize(graph, pixels, height, width, preprocess.interpolation)
     if preprocess.resize_mode == "longest":
         return _pad(graph, resized, target, preprocess)
     return resized
@@ -103,31 +107,14 @@ def _round(graph: OnnxGraph, value: str) -> str:
     return graph.node("Cast", graph.node("Round", value), to=TensorProto.INT64)
 
 
-def _resize(graph: OnnxGraph, pixels: str, target: tuple[str, str], interpolation: str) -> str:
-    """Scale as Pillow does: filtered over the pixels that are left out, and rounded to bytes.
-
-    ONNX's own cubic has another coefficient, -0.75.
-    """
-    batch = graph.part(graph.node("Shape", pixels), 0, 0, 2)
-    sizes = graph.node("Concat", batch, *target, axis=0)
-    cubic = {"mode": "cubic", "cubic_coeff_a": -0.5}
-    kind = cubic if interpolation == "bicubic" else {"mode": "linear"}
-    return graph.node(
-        "Resize", pixels, "", "", sizes, antialias=1,
-        coordinate_transformation_mode="half_pixel", **kind,
-    )  # fmt: skip
-
-
-def _crop(graph: OnnxGraph, resized: str, target: tuple[str, str], size: tuple[int, int]) -> str:
-    """Cut out the centre."""
+def _crop_starts(graph: OnnxGraph, target: tuple[str, str], size: tuple[int, int]) -> list[str]:
+    """Return the first row and column of the centre."""
     starts = []
     for side, length in zip(target, size, strict=True):
         spare = graph.node("Sub", side, graph.whole(length))
         half = graph.divide(_wide(graph, spare), graph.double(2.0))
         starts.append(_round(graph, half))
-    start = graph.node("Concat", *starts, axis=0)
-    stop = graph.add(start, graph.whole(*size))
-    return graph.node("Slice", resized, start, stop, graph.whole(2, 3))
+    return starts
 
 
 def _pad(graph: OnnxGraph, resized: str, target: tuple[str, str], preprocess: Preprocess) -> str:
