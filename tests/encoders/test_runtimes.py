@@ -30,16 +30,17 @@ means = ops.reduce_mean(cells, ops.constant(np.array([2, 3])), False)
 openvino.save_model(openvino.Model([means], [inputs], "tiny"), sys.argv[1])
 pixels = np.ones((8, 3, 32, 32), np.float32)
 for _ in range(20):
-    run = open_graph("openvino", sys.argv[1], precision="fp32")
+    run = open_graph("openvino", sys.argv[1], precision="fp32", of_threads=sys.argv[2] == "True")
     assert np.allclose(run(pixels), 1, atol=1e-2)  # weights are kept in 16 bits
     del run
 print("left")
 """
 
 
-def test_a_graph_that_is_left_at_once_does_not_end_the_process(tmp_path):
+@pytest.mark.parametrize("of_threads", [False, True])
+def test_a_graph_that_is_left_at_once_does_not_end_the_process(tmp_path, of_threads):
     pytest.importorskip("openvino", reason="needs the extra 'fast'")
-    command = [sys.executable, "-c", OPEN_AND_LEAVE, str(tmp_path / "tiny.xml")]
+    command = [sys.executable, "-c", OPEN_AND_LEAVE, str(tmp_path / "tiny.xml"), str(of_threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
 
@@ -79,10 +80,11 @@ def _save_onnx(path, weights):
     onnx.save(model, path)
 
 
-@pytest.fixture(params=["openvino", "onnx"])
+@pytest.fixture(params=["openvino", "onnx", "openvino of threads", "onnx of threads"])
 def tiny_graph(request, tmp_path):
     """Three convolutions whose output is as large as what comes in."""
-    package = {"openvino": "openvino", "onnx": "onnxruntime"}[request.param]
+    engine, _, of_threads = request.param.partition(" ")
+    package = {"openvino": "openvino", "onnx": "onnxruntime"}[engine]
     pytest.importorskip(package, reason="needs the extras 'fast' and 'onnx'")
     rng = np.random.default_rng(0)
     channels = [3, 8, 8, 3]
@@ -90,9 +92,9 @@ def tiny_graph(request, tmp_path):
         rng.standard_normal((outer, inner, 3, 3)).astype(np.float32)
         for inner, outer in pairwise(channels)
     ]
-    path = tmp_path / {"openvino": "tiny.xml", "onnx": "tiny.onnx"}[request.param]
-    {"openvino": _save_openvino, "onnx": _save_onnx}[request.param](path, weights)
-    return open_graph(request.param, path, precision="fp32")
+    path = tmp_path / {"openvino": "tiny.xml", "onnx": "tiny.onnx"}[engine]
+    {"openvino": _save_openvino, "onnx": _save_onnx}[engine](path, weights)
+    return open_graph(engine, path, precision="fp32", of_threads=bool(of_threads))
 
 
 def _pictures(n):

@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders.engines.runtimes import calls_at_once, onnx_session, openvino_settings
+from cliptune.encoders.engines.runtimes import (
+    calls_at_once,
+    hold_a_while,
+    onnx_session,
+    openvino_settings,
+)
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import CliptuneError, RunError
 from cliptune.serving.pace import Pace
@@ -113,14 +118,16 @@ def _open_openvino(graph: Path) -> _Opened:
     }
     compiled = core.compile_model(model, "CPU", openvino_settings("fp32", calls_at_once()))
     names = [output.get_any_name() for output in compiled.outputs]
-    own = threading.local()  # a request holds buffers: one a thread, used again and again
+    requests: dict[int, Any] = {}  # by thread: each holds buffers, used again and again
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        found = own.request.infer({"pixels": pixels})
+        own = threading.get_ident()
+        if own not in requests:
+            requests[own] = compiled.create_infer_request()
+        found = requests[own].infer({"pixels": pixels})
         return {name: found[name].copy() for name in names}
 
+    hold_a_while(run, (compiled, requests))
     return run, facts
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock, Timer, local
+from threading import Lock, Timer, get_ident
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "IMAGES_AT_ONCE",
     "Run",
     "calls_at_once",
+    "hold_a_while",
     "is_installed",
     "onnx_session",
     "open_graph",
@@ -43,6 +44,9 @@ _PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 IMAGES_AT_ONCE, _TOKENS_AT_ONCE = 8, 512
 _CORES_FOR_ONE = 4
 _SECONDS_TO_LEAVE = 30.0  # a busy machine may not let a thread run for more than one
+
+
+_One = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 class Run(Protocol):
@@ -88,7 +92,7 @@ def open_graph(
         precision: ``fp32``, or with OpenVINO ``bf16`` (``int8`` stands in the graph itself).
         n_images: How many images one request takes, or texts of about as many tokens; with 1 each
             text has one of its own too.
-        of_threads: Each call is one request of the thread that calls, ``calls_at_once`` of them
+        of_threads: A call's requests follow each other, so that ``calls_at_once`` threads can call
             side by side; otherwise a call fills all cores with several requests.
 
     Raises:
@@ -96,7 +100,8 @@ def open_graph(
     """
     cores = usable_cores()
     if of_threads:
-        return _OpenVinoOfThreads(path, precision) if engine == "openvino" else _OnnxOfThreads(path)
+        one = _open_vino_alone(path, precision) if engine == "openvino" else _onnx_alone(path)
+        return _OfThreads(one, n_images)
     if engine == "openvino":
         return _OpenVino(path, precision, cores, n_images)
     return _Onnx(path, cores, n_images)
@@ -146,7 +151,7 @@ class _OpenVino:
         self._held: dict[str, Any] = {"model": self._compiled}
         self._held["queue"] = self._new_queue(self._compiled, cores)
         self._turn = Lock()  # a queue has one callback, which belongs to one batch
-        weakref.finalize(self, _let_go_later, self._held).atexit = False
+        hold_a_while(self, self._held)
 
     def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
         rows: dict[int, NDArray[np.float32]] = {}
@@ -201,24 +206,53 @@ def _let_go_later(held: object) -> None:
     timer.start()
 
 
-class _OpenVinoOfThreads:
-    """A compiled graph and a request for each thread that asks."""
+def hold_a_while(owner: object, held: object) -> None:
+    """Hold what OpenVINO made for some time beyond the life of its owner; see ``_let_go_later``."""
+    weakref.finalize(owner, _let_go_later, held).atexit = False
 
-    def __init__(self, path: Path, precision: str) -> None:
-        settings = openvino_settings(precision, calls_at_once())
-        self._compiled = import_openvino().Core().compile_model(path, "CPU", settings)
-        self._output = self._compiled.output(0)
-        self._own = local()
+
+class _OfThreads:
+    """A graph that threads run side by side, one request after the other each."""
+
+    def __init__(self, one: _One, n_images: int) -> None:
+        self._one, self._n_images = one, n_images
 
     def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        request = self._own.request
-        request.infer({0: np.ascontiguousarray(inputs)}, share_inputs=False)
-        rows: NDArray[np.float32] = request.get_tensor(self._output).data.copy()
+        return np.concatenate([self._one(part) for _, part in _parts(inputs, self._n_images)])
+
+    def alone(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
+        return self._one(np.array(inputs, order="C", copy=True))
+
+
+def _open_vino_alone(path: Path, precision: str) -> _One:
+    """Compile a model; return what runs one request of the thread that calls."""
+    settings = openvino_settings(precision, calls_at_once())
+    compiled = import_openvino().Core().compile_model(path, "CPU", settings)
+    output = compiled.output(0)
+    requests: dict[int, Any] = {}  # by thread; Any: OpenVINO's types come from compiled code
+
+    def one(inputs: NDArray[Any]) -> NDArray[np.float32]:
+        own = get_ident()
+        if own not in requests:
+            requests[own] = compiled.create_infer_request()
+        requests[own].infer({0: inputs}, share_inputs=False)
+        rows: NDArray[np.float32] = requests[own].get_tensor(output).data.copy()
         return rows
 
-    alone = __call__
+    hold_a_while(one, (compiled, requests))
+    return one
+
+
+def _onnx_alone(path: Path) -> _One:
+    """Open a session; return what runs one request of the thread that calls."""
+    session = onnx_session(path, calls_at_once())
+    name = session.get_inputs()[0].name
+
+    def one(inputs: NDArray[Any]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = session.run(None, {name: inputs})[0]
+        return rows
+
+    return one
 
 
 class _Onnx:
@@ -240,20 +274,6 @@ class _Onnx:
     def _infer(self, part: NDArray[Any]) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self._session.run(None, {self._name: part})[0]
         return rows
-
-
-class _OnnxOfThreads:
-    """A session that threads share, each with requests of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = onnx_session(path, calls_at_once())
-        self._name = self._session.get_inputs()[0].name
-
-    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = self._session.run(None, {self._name: inputs})[0]
-        return rows
-
-    alone = __call__
 
 
 def _parts(inputs: NDArray[Any], n_images: int) -> list[tuple[int, NDArray[Any]]]:
