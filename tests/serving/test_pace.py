@@ -78,14 +78,28 @@ def measured(costs, monkeypatch):
 
 def test_every_size_is_run_before_it_is_measured(monkeypatch):
     pace, sizes = measured({1: 0.01, 2: 0.005, 4: 0.0025, 8: 0.001, 16: 0.0005}, monkeypatch)
-    assert sizes == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16]
+    assert sizes == [size for size in (1, 2, 4, 8, 16) for _ in range(4)]
     assert pace.size_for(16) == 16
 
 
 def test_sizes_that_gain_nothing_are_never_run(monkeypatch):
     pace, sizes = measured({1: 0.01, 2: 0.008, 4: 0.008}, monkeypatch)
-    assert sizes == [1, 1, 2, 2, 4, 4]
+    assert sizes == [1] * 4 + [2] * 4 + [4] * 4
     assert pace.size_for(16) == 2
+
+
+def test_a_batch_that_other_work_held_up_does_not_make_larger_ones_look_cheaper(monkeypatch):
+    clock, pace = Clock({1: 0.01, 2: 0.01}), Pace(16)
+    monkeypatch.setattr("cliptune.serving.pace.time.perf_counter", lambda: clock.now)
+
+    def run(size):
+        clock(size)
+        if len(clock.sizes) == 2:
+            clock.now += 0.03
+
+    pace.measure(run)
+    assert clock.sizes == [1] * 4 + [2] * 4
+    assert pace.size_for(16) == 1
 
 
 def test_a_slow_tower_is_not_measured_for_long(monkeypatch):

@@ -87,7 +87,7 @@ def open_served(
         threshold=threshold,
         preprocess=encoder.preprocess,
         min_side=encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None,
-        tower=_tower(encoder, classifier.needs, Pace(settings.max_batch)),
+        tower=_tower(encoder, classifier.needs, settings.max_batch),
         answer=partial(_answer, classifier),
         text_rows=partial(encoder.encode_texts, truncate=True),
         templates=classifier.templates,
@@ -97,15 +97,18 @@ def open_served(
     )
 
 
-def _tower(encoder: DualEncoder, needs: str, pace: Pace) -> Tower:
+def _tower(encoder: DualEncoder, needs: str, max_batch: int) -> Tower:
     key = (encoder.fingerprint, encoder.precision, needs)
     runs: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]]] = {
         "tokens": partial(_pooled_and_tokens, encoder),
         "trunk": encoder.encode_trunk,
         "pooled": encoder.encode_images,
     }
-    on_cores = isinstance(encoder, EngineEncoder)
-    return Tower(key, runs[needs], pace, calls_at_once() if on_cores else 1, on_cores)
+    if not isinstance(encoder, EngineEncoder):
+        return Tower(key, runs[needs], Pace(max_batch), at_once=1, on_cores=False)
+    most = encoder.at_once("image" if needs == "pooled" else needs)  # more are taken in parts
+    pace = Pace(min(max_batch, most))
+    return Tower(key, runs[needs], pace, calls_at_once(), on_cores=True)
 
 
 def _pooled_and_tokens(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["Pace"]
 
@@ -16,6 +17,7 @@ __all__ = ["Pace"]
 _AS_GOOD, _WORTH_NO_WAIT = 1.05, 1.5
 _NEWEST = 0.2  # how much the last batch counts
 _SECONDS_TO_MEASURE = 1.0
+_TIMES, _SECONDS_OF_A_QUICK_BATCH = 3, 0.05
 
 
 class Pace:
@@ -34,9 +36,10 @@ class Pace:
         self._seconds: dict[int, float] = {}
 
     def measure(self, run: Callable[[int], object]) -> None:
-        """Let a tower run a batch of each size twice, and keep the second's time.
+        """Let a tower run batches of each size, one to set it up, and keep the least time.
 
-        Sizes beyond the first that costs no less an image are not used at all: they take memory
+        Other work on the machine makes a batch slower and never faster, so quick ones are timed
+        three times. Sizes beyond the first that costs no less an image are not used at all: they take memory
         and gain nothing. A slow tower is not measured at sizes that would take longer than a
         second altogether; these are tried when so many images wait.
 
@@ -46,15 +49,12 @@ class Pace:
         begin, cheapest = time.perf_counter(), math.inf
         for size in self._sizes:
             run(size)
-            start = time.perf_counter()
-            run(size)
-            now = time.perf_counter()
-            self._seconds[size] = (now - start) / size
+            self._seconds[size] = _least_seconds(partial(run, size)) / size
             if self._seconds[size] * _AS_GOOD > cheapest:
                 self._sizes = [one for one in self._sizes if one <= size]
                 return
             cheapest = self._seconds[size]
-            if now - begin > _SECONDS_TO_MEASURE / 2:  # the next size takes as long as all before
+            if time.perf_counter() - begin > _SECONDS_TO_MEASURE / 2:  # the next size takes as long as all before
                 return
 
     def note(self, size: int, seconds: float) -> None:
@@ -82,3 +82,15 @@ class Pace:
         known = {size: cost for size, cost in sorted(self._seconds.items()) if size <= largest}
         limit = as_good * min(known.values(), default=0.0)
         return next((size for size, cost in known.items() if cost <= limit), 1)
+
+
+def _least_seconds(run: Callable[[], object]) -> float:
+    """Return the least time of a few runs, of one where it is slow."""
+    least = math.inf
+    for _ in range(_TIMES):
+        start = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - start)
+        if least > _SECONDS_OF_A_QUICK_BATCH:
+            break
+    return least

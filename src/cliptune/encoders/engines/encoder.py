@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineEncoder", "Reference"]
 
+# What a request of a server's thread takes of a convolutional tower, whose layers hold several
+# megabytes an image and cost an image the same at any number: lite's 6, on each thread.
+_CONVOLUTIONAL_AT_ONCE = 4
+
 Reference = Callable[[], "TorchEncoder"]
 
 
@@ -145,6 +149,20 @@ class EngineEncoder:
         self._of_threads = True
         self._runs.clear()
 
+    def at_once(self, tower: str) -> int:
+        """Return how many pictures one request takes; their crops are about as many images.
+
+        Args:
+            tower: ``image``, ``tokens``, ``trunk`` or ``text``.
+        """
+        if self._singly(tower):
+            return 1
+        most = IMAGES_AT_ONCE
+        if self._of_threads and self.facts.convolutional:
+            most = _CONVOLUTIONAL_AT_ONCE
+        crops = 1 if tower == "text" else self.preprocess.crops
+        return max(1, most // crops)
+
     def computed_by(self, kind: str) -> tuple[str, str]:
         """Return engine and number format behind an output, for the key of what is kept.
 
@@ -235,7 +253,7 @@ class EngineEncoder:
                 self.engine,
                 path,
                 precision=precision,
-                n_images=self._at_once(tower),
+                n_images=self.at_once(tower),
                 of_threads=self._of_threads,
             )
         except RuntimeError as error:
@@ -244,13 +262,6 @@ class EngineEncoder:
                 f"{self.name}: {self.engine} cannot run the graph of the {tower} tower ({reason}); "
                 f"use --engine torch"
             ) from error
-
-    def _at_once(self, tower: str) -> int:
-        """Return how many pictures one request takes; their crops are about as many images."""
-        if self._singly(tower):
-            return 1
-        crops = 1 if tower == "text" else self.preprocess.crops
-        return max(1, IMAGES_AT_ONCE // crops)
 
     def _singly(self, tower: str) -> bool:
         """Say whether each image needs a request of its own.
