@@ -210,3 +210,18 @@ def test_photographs_fill_their_patches(data_root):
             counts.append(np.prod(native_grid(picture.height, picture.width, 256, 16)))
     assert len(counts) == 396
     assert (min(counts), max(counts)) == (240, 256)
+
+
+def test_a_family_is_exported_as_graphs_alone(small_family, small_data, compute, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="needs cliptune[export]")
+    pytest.importorskip("onnx", reason="needs cliptune[export]")
+    run, shared = tmp_path / "run", ["--cache-dir", str(compute.cache_dir)]
+    words = ["--model", str(small_family("siglip").folder), "--method", "linear", *shared]
+    assert run_command_line(["fit", str(small_data), *words, "--out", str(run)]) == 0
+    export = ["export", str(run), *shared, "--images", "4", "--out"]
+    capsys.readouterr()
+    assert run_command_line([*export, str(tmp_path / "hub"), "--format", "hub"]) == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if "cliptune:" in one]
+    assert "do not leave in the hub's format; use --format onnx" in line
+    assert not (tmp_path / "hub").exists()
+    assert run_command_line([*export, str(tmp_path / "onnx"), "--format", "onnx"]) == 0

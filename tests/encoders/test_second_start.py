@@ -13,7 +13,7 @@ CODE = """
 import sys
 from cliptune.cli import run_command_line
 code = run_command_line(sys.argv[1:])
-heavy = {"torchvision", "open_clip", "timm", "transformers"}
+heavy = {"torch", "torchvision", "open_clip", "timm", "transformers"}
 sys.stderr.write("loaded: " + " ".join(sorted(heavy & set(sys.modules))))
 sys.exit(code)
 """
@@ -23,10 +23,7 @@ sys.exit(code)
 def test_a_new_picture_and_a_new_label_need_no_model_library(
     small_family, small_open_clip, data_root, tmp_path, monkeypatch, name
 ):
-    """One family of transformers, one of timm's towers, one with a Hugging Face text tower.
-
-    torch itself may be loaded: transformers' processors resize by its function, and so do we.
-    """
+    """One family of transformers, one of timm's towers, one with a Hugging Face text tower."""
     monkeypatch.setattr(file_state, "_SETTLED_NS", 0)  # the files were made just now
     made = small_family(name) if name == "siglip" else small_open_clip(name)
     pictures = sorted((data_root / "hymenoptera_data" / "val" / "ants").glob("*.jpg"))[:2]

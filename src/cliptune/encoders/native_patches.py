@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cliptune.encoders.torch_resize import resize_in_torch
+from cliptune.encoders.torch_resize import resize_as_torch
 
 __all__ = ["grid_of", "native_grid", "pack_patches", "packed_size"]
 
@@ -56,7 +56,7 @@ def pack_patches(image: Image.Image, max_patches: int, patch_size: int) -> NDArr
         uint8, shape (3, max_patches + 1, patch_size**2).
     """
     rows, columns = native_grid(image.height, image.width, max_patches, patch_size)
-    resized = resize_in_torch(image, (rows * patch_size, columns * patch_size), "bilinear")
+    resized = resize_as_torch(image, (rows * patch_size, columns * patch_size), "bilinear")
     tiles = resized.reshape(3, rows, patch_size, columns, patch_size).transpose(0, 1, 3, 2, 4)
     packed = np.zeros((3, *packed_size(max_patches, patch_size)), np.uint8)
     packed[0, 0, :4] = [*divmod(rows, 256), *divmod(columns, 256)]

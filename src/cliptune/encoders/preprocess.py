@@ -15,7 +15,7 @@ from PIL import Image
 
 from cliptune.encoders.native_patches import pack_patches
 from cliptune.encoders.picture_crops import CROPS, SIDE_KEPT, cut_out, cuts_of
-from cliptune.encoders.torch_resize import resize_in_torch
+from cliptune.encoders.torch_resize import expect_pictures, resize_as_torch
 from cliptune.system.typed import require_types
 
 __all__ = ["Preprocess"]
@@ -83,10 +83,15 @@ class Preprocess:
             return np.concatenate([self._prepare(crop) for crop in cut_out(image)], axis=1)
         return self._prepare(image)
 
+    def expect(self, n: int) -> None:
+        """Get ready for so many pictures, where something has to be loaded that pays for many."""
+        if self.resampler == "torch":
+            expect_pictures(n)
+
     def _prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one picture, or one cut of it."""
         if self.resampler == "torch":
-            return self._resize_in_torch(image)
+            return self._resize_as_torch(image)
         resized = self._resize(image)
         return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
 
@@ -183,13 +188,13 @@ class Preprocess:
         height, width = (int(side / self.crop_fraction + 1e-6) for side in self.size)
         return height, width
 
-    def _resize_in_torch(self, image: Image.Image) -> NDArray[np.uint8]:
+    def _resize_as_torch(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize with torch's own kernel for bytes, as transformers does, and crop."""
         cover = self._cover()
         if self.resize_mode == "shortest":
             width, height = _covering_size(image, cover)
             cover = (height, width)
-        resized = resize_in_torch(image, cover, self.interpolation)
+        resized = resize_as_torch(image, cover, self.interpolation)
         margins = [whole - part for whole, part in zip(cover, self.size, strict=True)]
         round_half = round if self.crop_rounding == "nearest" else int
         top, left = (round_half(margin / 2) for margin in margins)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.exports.source import ExportSource
 
-__all__ = ["write_hub_folder"]
+__all__ = ["processor_config", "write_hub_folder"]
 
-_CODE = Path(__file__).parent / "consumer" / "modeling_cliptune.py"
+_CODE = Path(__file__).parent / "consumer"
+_MODEL, _PROCESSOR = "modeling_cliptune", "image_processing_cliptune"
 _RESAMPLE = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
 Json = dict[str, Any]  # Any: plain JSON values
 
@@ -34,22 +35,46 @@ def write_hub_folder(source: ExportSource, folder: Path) -> tuple[ExportedGraph,
     """Write the folder.
 
     Raises:
-        InputError: The head is no linear layer, or the tower or its input transform is one that
-            the other libraries do not have.
+        InputError: The head is no linear layer, or the tower is not lite's or open_clip's.
     """
     encoder = source.reference()
     classifier = source.classifier
     head = calibrated_form(classifier)
     _require_tower(encoder, classifier.needs)
-    _write(folder / "preprocessor_config.json", _processor(source.preprocess))
+    _write(folder / "preprocessor_config.json", processor_config(source.preprocess))
     _write(folder / "config.json", _config(source, encoder, head.weight.shape[1]))
     _write_weights(folder, encoder, head)
-    shutil.copyfile(_CODE, folder / _CODE.name)
+    for module in (_MODEL, _PROCESSOR):
+        shutil.copyfile(_CODE / f"{module}.py", folder / f"{module}.py")
     if _blueprint(encoder)["kind"] == "open_clip":
         _write_open_clip(folder, encoder, source.preprocess)
     card = _card(source, encoder)
     (folder / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
     return (ExportedGraph(folder / "model.safetensors", "transformers", "image"),)
+
+
+def processor_config(preprocess: Preprocess) -> Json:
+    """Return what the folder's own code is told to do.
+
+    transformers' code scales otherwise, and crops a pixel farther left or up where half a pixel is
+    left over.
+
+    Args:
+        preprocess: Of a tower of lite or open_clip.
+    """
+    height, width = preprocess.size
+    return {
+        "image_processor_type": "CliptuneImageProcessor",
+        "auto_map": {"AutoImageProcessor": f"{_PROCESSOR}.CliptuneImageProcessor"},
+        "size": {"height": height, "width": width},
+        "resize_mode": preprocess.resize_mode,
+        "resample": _RESAMPLE[preprocess.interpolation],
+        "crop_fraction": preprocess.crop_fraction,
+        "fill": preprocess.fill,
+        "crops": preprocess.crops,
+        "image_mean": list(preprocess.mean),
+        "image_std": list(preprocess.std),
+    }
 
 
 def _write(file: Path, values: Json) -> None:
@@ -65,46 +90,18 @@ def _blueprint(encoder: TorchEncoder) -> Json:
 def _require_tower(encoder: TorchEncoder, needs: str) -> None:
     from open_clip.transformer import VisionTransformer
 
-    known = _blueprint(encoder)["kind"] == "lite" or isinstance(
-        encoder.model.visual, VisionTransformer
-    )
+    kind = _blueprint(encoder)["kind"]
+    if kind == "transformers":  # its own files hold no classifier
+        raise InputError(
+            f"towers of transformers' families, as {encoder.name!r}, do not leave in the hub's "
+            "format; use --format onnx"
+        )
+    known = kind == "lite" or isinstance(encoder.model.visual, VisionTransformer)
     if needs == "trunk" and not known:
         raise InputError(
             f"the features before the projection of {encoder.name!r} do not leave in the hub's "
             "format; use --format onnx, or fit with --features embedding"
         )
-
-
-def _processor(preprocess: Preprocess) -> Json:
-    height, width = preprocess.size
-    if preprocess.crops > 1:
-        raise InputError(
-            f"transformers has no input transform of several crops, and this classifier averages "
-            f"{preprocess.crops}; use --format onnx"
-        )
-    if preprocess.resize_mode == "longest" or (
-        preprocess.resize_mode == "shortest" and height != width
-    ):
-        raise InputError(
-            f"transformers has no input transform like this encoder's ({preprocess.resize_mode}, "
-            f"{height} x {width}); use --format onnx"
-        )
-    cover = int(height / preprocess.crop_fraction)
-    squash = preprocess.resize_mode == "squash"
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": {"height": height, "width": width} if squash else {"shortest_edge": cover},
-        "resample": _RESAMPLE[preprocess.interpolation],
-        "do_center_crop": not squash,
-        "crop_size": {"height": height, "width": width},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(preprocess.mean),
-        "image_std": list(preprocess.std),
-    }
 
 
 def _config(source: ExportSource, encoder: TorchEncoder, n_features: int) -> Json:
@@ -116,14 +113,15 @@ def _config(source: ExportSource, encoder: TorchEncoder, n_features: int) -> Jso
         "model_type": "cliptune",
         "architectures": ["CliptuneForImageClassification"],
         "auto_map": {
-            "AutoConfig": "modeling_cliptune.CliptuneConfig",
-            "AutoModelForImageClassification": "modeling_cliptune.CliptuneForImageClassification",
+            "AutoConfig": f"{_MODEL}.CliptuneConfig",
+            "AutoModelForImageClassification": f"{_MODEL}.CliptuneForImageClassification",
         },
         "id2label": {str(c): name for c, name in enumerate(names)},
         "label2id": {name: c for c, name in enumerate(names)},
         "tower": {"kind": "lite"} if lite else {"kind": "open_clip", "config": kept},
         "features": source.classifier.needs,
         "n_features": n_features,
+        "crops": source.preprocess.crops,
         **_answering(source.classifier),
         "dtype": "float32",
     }
@@ -186,8 +184,8 @@ tags: [image-classification, cliptune]
 {written}
 ## With transformers
 
-`pip install torch transformers pillow {needed}`; the folder's own code, `modeling_cliptune.py`, is
-run, so read it first.
+`pip install torch transformers pillow {needed}`; the folder's own code, `modeling_cliptune.py` and
+`image_processing_cliptune.py`, is run, so read it first.
 
 ```python
 from transformers import pipeline

@@ -91,6 +91,7 @@ def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
     done, embedded, waited, worked = len(lacking) - int(lacking.sum()), 0, 0.0, 0.0
     job.report(done, embedded, (waited, worked))
     ids, load = job.table.ids, _loader(job)
+    job.encoder.preprocess.expect(len(rows))
     chosen = rows[job.guard.choose(job.encoder, "images", len(rows), batch_size)]
     ahead = read_ahead(
         load, rows, ids=ids, preprocess=job.encoder.preprocess, batch_size=batch_size,

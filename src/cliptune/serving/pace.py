@@ -39,9 +39,9 @@ class Pace:
         """Let a tower run batches of each size, one to set it up, and keep the least time.
 
         Other work on the machine makes a batch slower and never faster, so quick ones are timed
-        three times. Sizes beyond the first that costs no less an image are not used at all: they take memory
-        and gain nothing. A slow tower is not measured at sizes that would take longer than a
-        second altogether; these are tried when so many images wait.
+        three times. Sizes beyond the first that costs no less an image are not used at all: they
+        take memory and gain nothing. A slow tower is not measured at sizes that would take longer
+        than a second altogether; these are tried when so many images wait.
 
         Args:
             run: Runs a batch of the size that it is given.
@@ -54,7 +54,8 @@ class Pace:
                 self._sizes = [one for one in self._sizes if one <= size]
                 return
             cheapest = self._seconds[size]
-            if time.perf_counter() - begin > _SECONDS_TO_MEASURE / 2:  # the next size takes as long as all before
+            spent = time.perf_counter() - begin
+            if spent > _SECONDS_TO_MEASURE / 2:  # the next size takes as long as all before
                 return
 
     def note(self, size: int, seconds: float) -> None:

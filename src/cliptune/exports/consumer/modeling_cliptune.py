@@ -15,7 +15,7 @@ from transformers.modeling_outputs import ImageClassifierOutput
 
 
 class CliptuneConfig(PretrainedConfig):  # type: ignore[misc]  # transformers has no types
-    """Which tower, which features, and the head's shape."""
+    """Which tower, which features, the head's shape, and how many crops are averaged."""
 
     model_type = "cliptune"
 
@@ -24,11 +24,13 @@ class CliptuneConfig(PretrainedConfig):  # type: ignore[misc]  # transformers ha
         tower: dict[str, Any] | None = None,
         features: str = "pooled",
         n_features: int = 1,
+        crops: int = 1,
         **kwargs: Any,
     ) -> None:
         self.tower = tower or {}
         self.features = features
         self.n_features = n_features
+        self.crops = crops
         super().__init__(**kwargs)
 
 
@@ -86,6 +88,30 @@ def both_features(tower: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor,
     return pooled @ visual.proj, pooled
 
 
+def spread_crops(images: torch.Tensor, crops: int) -> torch.Tensor:
+    """Lay out cuts that came one below the other, and their mirror images, as images of their own.
+
+    Args:
+        images: (B, 3, cuts * H, W).
+        crops: How many each picture has, mirror images included.
+
+    Returns:
+        (B * crops, 3, H, W).
+    """
+    cuts = 6 if crops >= 6 else 1
+    parts = torch.stack(images.chunk(cuts, dim=2), dim=1)
+    if crops > cuts:
+        parts = torch.cat([parts, parts.flip(-1)], dim=1)
+    return parts.flatten(0, 1)
+
+
+def average_crops(rows: torch.Tensor, crops: int) -> torch.Tensor:
+    """Average the rows of each picture's crops, (B * crops, D), brought to norm 1 before."""
+    if crops == 1:
+        return rows
+    return normalize(rows, dim=-1).unflatten(0, (-1, crops)).mean(1)
+
+
 class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # no types
     """An image tower and a linear layer that holds head and temperature."""
 
@@ -105,12 +131,15 @@ class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # 
         self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **_: Any
     ) -> ImageClassifierOutput:
         """Return logits; their softmax is the calibrated probability, or their sigmoid."""
+        crops = self.config.crops
+        images = spread_crops(pixel_values, crops)
         if self.config.features == "pooled":
-            found = self.visual(pixel_values)
-            rows = normalize(found[0] if isinstance(found, tuple) else found, dim=-1)
+            found = self.visual(images)
+            parts = (found[0] if isinstance(found, tuple) else found,)
         else:
-            parts = both_features(self.visual, pixel_values)
-            rows = torch.cat([normalize(part, dim=-1) for part in parts], dim=-1)
+            parts = both_features(self.visual, images)
+        averaged = (average_crops(part, crops) for part in parts)
+        rows = torch.cat([normalize(part, dim=-1) for part in averaged], dim=-1)
         logits = self.head(rows)
         several = self.config.problem_type == "multi_label_classification"
         measure = binary_cross_entropy_with_logits if several else cross_entropy
