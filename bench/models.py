@@ -160,6 +160,7 @@ def started_again(runs):
     rows, targets = [], []
     picture, rng = FOLDER / "new.jpg", np.random.default_rng()
     environment = {**os.environ, "CLIPTUNE_CACHE": str(CACHE)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # elsewhere modules are compiled once
     for name, folder in folders().items():
         seconds, loaded = [], set()
         for run in range(-1, runs):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import threading
 from functools import partial
 
 import numpy as np
@@ -22,6 +23,7 @@ from cliptune.encoders.engines import (
     runtimes,
     storage,
 )
+from cliptune.encoders.engines import encoder as encoder_module
 from cliptune.encoders.engines.agreement import compare_rows, photo_like
 from cliptune.encoders.engines.backends import possible_ways
 from cliptune.encoders.engines.encoder import EngineEncoder
@@ -90,6 +92,43 @@ def test_a_later_start_needs_neither_weights_nor_torch(tiny_folder, cache, monke
     assert later.encode_texts(TEXTS).shape == (3, first.dim)
     assert (later.reason, later.news) == (first.reason, "")
     assert first.news
+
+
+def test_a_graph_is_opened_beside_other_work(tiny_folder, cache, pixels, monkeypatch):
+    named = {"engine": "openvino", "precision": "fp32", "cache_dir": cache}
+    first = open_on_engine(tiny_folder, **named)
+    wanted = first.encode_images(pixels)
+    opened, real = [], encoder_module.open_graph
+
+    def open_graph(engine, path, **given):
+        opened.append((path.stem, threading.current_thread() is threading.main_thread()))
+        return real(engine, path, **given)
+
+    monkeypatch.setattr(encoder_module, "open_graph", open_graph)
+    again = open_on_engine(tiny_folder, **named)
+    again.open_ahead("tokens")  # it was not made: whoever needs it makes it
+    again.open_ahead("image")
+    np.testing.assert_array_equal(again.encode_images(pixels), wanted)
+    assert opened == [("image", False)]
+    again.open_ahead("image")
+    again.encode_texts(TEXTS)
+    assert opened == [("image", False), ("text", True)]
+
+
+def test_a_fault_in_opening_ahead_is_told_to_who_needs_the_graph(
+    tiny_folder, cache, pixels, monkeypatch
+):
+    named = {"engine": "openvino", "precision": "fp32", "cache_dir": cache}
+    open_on_engine(tiny_folder, **named).encode_images(pixels)
+
+    def refuse(*_, **__):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(encoder_module, "open_graph", refuse)
+    again = open_on_engine(tiny_folder, **named)
+    again.open_ahead("image")
+    with pytest.raises(ConversionError, match="no such operation"):
+        again.encode_images(pixels)
 
 
 def test_changed_weights_are_another_encoder(make_folder, tiny_config, cache):

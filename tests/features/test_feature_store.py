@@ -61,8 +61,11 @@ def test_gives_what_extraction_gives_and_embeds_each_image_once(make_table, tmp_
 
 def test_adding_ten_images_embeds_ten(make_table, tmp_path):
     encoder, store = TinyEncoder(), FeatureStore(tmp_path / "cache")
+    assert not store.holds(encoder, make_table(100))
     first = store.features(encoder, make_table(100))
+    assert store.holds(encoder, make_table(100))
     table = make_table(110)
+    assert not store.holds(encoder, table)
     second = store.features(encoder, table)
     assert encoder.n_images == 110
     assert second.key != first.key

@@ -17,6 +17,7 @@ from cliptune.errors import InputError
 __all__ = ["TextEnd", "encode_by_length", "reject_long"]
 
 _TEXTS_AT_ONCE = 128
+_MARKS = 8  # ids that a tokenizer may add to a text, and more
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def reject_long(
 ) -> None:
     """Make sure that no text was cut; only rows that are full are counted again.
 
+    Not those of few characters either: none gives more than an id, marks aside, where it is ASCII.
+
     Args:
         texts: T texts.
         ids: Their ids (T, context), cut where they were too long.
@@ -98,6 +101,8 @@ def reject_long(
     """
     limit = ids.shape[1]
     for row in np.flatnonzero(end.lengths(ids) == limit).tolist():
+        if texts[row].isascii() and len(texts[row]) + _MARKS <= limit:
+            continue
         if (length := count_tokens(texts[row])) > limit:
             raise InputError(
                 f"text of {length} tokens, but {name} takes {limit}: "

@@ -123,14 +123,16 @@ def _weigh(given: int, wanted: int, interpolation: str) -> NDArray[np.float64]:
 
 
 def _triangle(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1 - np.abs(distances), 0)
+    found: NDArray[np.float64] = np.maximum(1 - np.abs(distances), 0)
+    return found
 
 
 def _cubic(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the cubic filter of coefficient -0.5."""
     x = np.abs(distances)
     near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
+    found: NDArray[np.float64] = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return found
 
 
 _KERNELS: dict[str, tuple[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {

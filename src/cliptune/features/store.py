@@ -78,6 +78,13 @@ class FeatureStore:
         self.workers = checked_workers(batch_size, workers)
         self.guard = RowGuard()
 
+    def holds(self, encoder: DualEncoder, table: ImageTable) -> bool:
+        """Say whether the embeddings of all images of a table are there."""
+        contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
+        folder = _open_folder(self.cache_dir, encoder, "pooled")
+        folder.refresh()
+        return not folder.lacks(contents).any()
+
     def features(
         self,
         encoder: DualEncoder,

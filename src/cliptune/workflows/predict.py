@@ -177,6 +177,7 @@ def _zero_shot(
     encoder = session.open_encoder(model, table, labels=names)
     template_set = asked or own_template_set(encoder)
     score = score or score_of(encoder)
+    session.open_ahead(encoder, table)
     rows = ensemble_rows(session.text_encoder(encoder), names, template_set.templates)
     if equal := find_equal_classes(names, rows):
         raise InputError(

@@ -13,7 +13,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from cliptune.errors import InputError
+from cliptune.errors import CliptuneError, InputError
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import Watch
 from cliptune.workflows.prompting import note_equal_classes
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedTable", "Session"]
 
 BadImagePolicy = Literal["fail", "skip"]
+_FEW = 64  # images
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,19 @@ class Session:
             return model
         load = self.engine_loader(table, labels=labels)
         return load(model, device=self.compute.device, precision=self.compute.precision)
+
+    def open_ahead(self, encoder: DualEncoder, table: ImageTable) -> None:
+        """Let the image tower's graph be opened beside what comes first, where images need it.
+
+        Opening takes a second, and so does embedding a first text; of many images that is nothing.
+        """
+        from cliptune.encoders.engines.encoder import EngineEncoder
+
+        if len(table) > _FEW or not isinstance(encoder, EngineEncoder):
+            return
+        with suppress(CliptuneError):  # what cannot be read is said when it is embedded
+            if not self.store.holds(encoder, table):
+                encoder.open_ahead("image")
 
     def engine_loader(
         self, table: ImageTable | None = None, *, labels: Sequence[str] = ()

@@ -6,7 +6,9 @@ It does not know how it came to be chosen, nor how graphs are made beyond asking
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from cliptune.encoders.engines.backends import Backend
 from cliptune.encoders.engines.facts import EncoderFacts
+from cliptune.encoders.engines.intel import import_openvino
 from cliptune.encoders.engines.machine import this_machine
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.runtimes import IMAGES_AT_ONCE, Run, open_graph
@@ -23,7 +26,7 @@ from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.picture_crops import require_one_crop
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
-from cliptune.errors import ConversionError, InputError
+from cliptune.errors import CliptuneError, ConversionError, InputError
 
 if TYPE_CHECKING:
     from cliptune.encoders.torch_encoder import TorchEncoder
@@ -76,6 +79,7 @@ class EngineEncoder:
         self._reference = reference
         self._calibration = calibration
         self._runs: dict[str, Run] = {}
+        self._opening = {tower: Lock() for tower in ("image", "text", "tokens", "trunk")}
         self._of_threads = False
 
     @property
@@ -143,6 +147,23 @@ class EngineEncoder:
         """
         self._open("image")
         self._open("text")
+
+    def open_ahead(self, tower: str) -> None:
+        """Open a tower's graph beside what the caller does next, if it was made before.
+
+        Whoever needs the graph waits for it, and hears of any fault.
+
+        Args:
+            tower: ``image``, ``text``, ``tokens`` or ``trunk``.
+        """
+        if tower not in self._runs and self._store.looks_whole(self.way.graph_kind(tower), tower):
+            if self.engine == "openvino":
+                import_openvino()  # not in two threads at once
+            Thread(target=self._try_to_open, args=(tower,)).start()
+
+    def _try_to_open(self, tower: str) -> None:
+        with suppress(CliptuneError):
+            self._open(tower)
 
     def serve_threads(self) -> None:
         """Let threads call it side by side from now on, with few images; see ``open_graph``."""
@@ -241,15 +262,18 @@ class EngineEncoder:
         return self._runs[tower]
 
     def _open(self, tower: str) -> None:
-        if tower in self._runs:
-            return
+        with self._opening[tower]:
+            if tower not in self._runs:
+                self._runs[tower] = self._open_graph(tower)
+
+    def _open_graph(self, tower: str) -> Run:
         kind = self.way.graph_kind(tower)
         path = find_or_make(
             self._store, kind, tower, reference=self._reference, calibration=self._calibration
         )
         precision = self.way.tower_precision(tower, this_machine())
         try:
-            self._runs[tower] = open_graph(
+            return open_graph(
                 self.engine,
                 path,
                 precision=precision,

@@ -12,6 +12,7 @@ import html
 import json
 import string
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,9 +66,16 @@ class StoredTokenizer:
         self.definition, self.cleaning, self.masked = definition, cleaning, masked
         # Any: tokenizers is compiled and carries no types
         self._padded: Any = Tokenizer.from_str(definition)
-        self._whole: Any = Tokenizer.from_str(definition)
-        self._whole.no_truncation()
-        self._whole.no_padding()
+
+    @cached_property
+    def _whole(self) -> Any:  # Any: as above
+        """The tokenizer without cut and padding, which few texts need; reading it takes a while."""
+        from tokenizers import Tokenizer
+
+        whole: Any = Tokenizer.from_str(self.definition)
+        whole.no_truncation()
+        whole.no_padding()
+        return whole
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Give int64 ids (T, context), padded; what is too long is cut."""

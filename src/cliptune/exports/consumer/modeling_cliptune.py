@@ -109,7 +109,7 @@ def average_crops(rows: torch.Tensor, crops: int) -> torch.Tensor:
     """Average the rows of each picture's crops, (B * crops, D), brought to norm 1 before."""
     if crops == 1:
         return rows
-    return normalize(rows, dim=-1).unflatten(0, (-1, crops)).mean(1)
+    return normalize(rows, dim=-1).reshape(-1, crops, rows.shape[-1]).mean(1)
 
 
 class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # no types
@@ -135,9 +135,9 @@ class CliptuneForImageClassification(PreTrainedModel):  # type: ignore[misc]  # 
         images = spread_crops(pixel_values, crops)
         if self.config.features == "pooled":
             found = self.visual(images)
-            parts = (found[0] if isinstance(found, tuple) else found,)
+            parts = [found[0] if isinstance(found, tuple) else found]
         else:
-            parts = both_features(self.visual, images)
+            parts = [*both_features(self.visual, images)]
         averaged = (average_crops(part, crops) for part in parts)
         rows = torch.cat([normalize(part, dim=-1) for part in averaged], dim=-1)
         logits = self.head(rows)
