@@ -34,7 +34,7 @@ from cliptune.encoders.families import Family, families  # noqa: E402
 from cliptune.encoders.refused import REFUSED  # noqa: E402
 
 TEXTS = ["This is a photo of an ant.", "a photo of a bee", "  Two   blue BIRDS!", "it's a cat"]
-MARKS = ("<!-- families -->", "<!-- refused -->", "<!-- end -->")
+MARKS, END = ("<!-- families -->", "<!-- refused -->"), "<!-- end -->"
 
 
 def main() -> None:
@@ -42,9 +42,9 @@ def main() -> None:
     page = ROOT / "docs" / "models.md"
     text = page.read_text(encoding="utf-8")
     rows = [_row(family) for family in families().values()]
-    text = _replace(text, MARKS[0], [_HEADER, *rows])
+    text = put_table(text, MARKS[0], [_HEADER, *rows])
     refused = [(one.title, one.why, f"`{one.instead}`") for one in REFUSED]
-    text = _replace(text, MARKS[1], [("model", "why", "instead"), *refused])
+    text = put_table(text, MARKS[1], [("model", "why", "instead"), *refused])
     page.write_text(text, encoding="utf-8")
 
 
@@ -64,13 +64,13 @@ def _row(family: Family) -> tuple[str, ...]:
             family.special)  # fmt: skip
 
 
-def _replace(text: str, mark: str, rows: list[tuple[str, ...]]) -> str:
+def put_table(text: str, mark: str, rows: list[tuple[str, ...]]) -> str:
     """Put a table behind a mark, in the place of what stands there up to the end mark."""
     before, _, rest = text.partition(f"{mark}\n")
-    _, _, after = rest.partition(f"{MARKS[2]}\n")
+    _, _, after = rest.partition(f"{END}\n")
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
-    return "\n".join([f"{before}{mark}", *lines, f"{MARKS[2]}", ""]) + after
+    return "\n".join([f"{before}{mark}", *lines, f"{END}", ""]) + after
 
 
 def _measure(name: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -89,12 +90,15 @@ def make(
     scale: float = 10.0,
     bias: float = -2.0,
     context: int | None = None,
+    true_size: bool = False,
 ) -> Small:
-    """Save a small random model of a family with its processor."""
+    """Save a random model of a family with its processor: small, or at transformers' own size."""
     import transformers
 
     build = _BUILDERS[name]
     tokenizer, config, image_processor, padding = build(folder)
+    if true_size:
+        config, image_processor = _at_true_size(name, config, image_processor)
     if context is not None:
         config.text_config.max_position_embeddings = context
         padding["max_length"] = context
@@ -114,6 +118,8 @@ def make(
         torch.manual_seed(seed)
         model = getattr(transformers, kinds[name])(config).eval()
         spread(model)
+        if true_size:
+            settle(model, partial(_see_pictures, model, image_processor))
         with torch.no_grad():
             if hasattr(model, "logit_scale"):
                 model.logit_scale.fill_(torch.tensor(scale).log())
@@ -125,6 +131,43 @@ def make(
     processor = getattr(transformers, processors[name])
     processor(image_processor=image_processor, tokenizer=tokenizer).save_pretrained(folder)
     return Small(name, folder, padding)
+
+
+def _at_true_size(name, config, image_processor):
+    """Return transformers' own configuration with the ids of the small tokenizer's marks."""
+    marks = ("bos_token_id", "eos_token_id", "pad_token_id")
+    ids = {key: getattr(config.text_config, key, None) for key in marks}
+    whole = type(config)(text_config={key: value for key, value in ids.items() if value is not None})
+    side = {"tipsv2": 448, "align": 289}.get(name, 224)
+    square = {"height": side, "width": side}
+    sizes = {"size": square, "crop_size": square}
+    if name == "siglip2":
+        sizes = {"patch_size": 16, "max_num_patches": 256}
+    elif name == "align":
+        sizes["size"] = {"height": 346, "width": 346}
+    elif "shortest_edge" in image_processor.size:
+        sizes["size"] = {"shortest_edge": side}
+    return whole, type(image_processor)(**{**image_processor.to_dict(), **sizes})
+
+
+def _see_pictures(model, image_processor):
+    from cliptune.encoders.engines.agreement import photo_like
+
+    pictures = list(photo_like(8, (300, 300)).transpose(0, 2, 3, 1))
+    model.get_image_features(**image_processor(pictures, return_tensors="pt"))
+
+
+def settle(model, see):
+    """Give batch norms the statistics of what is seen; else values grow block by block."""
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    if norms:
+        with torch.no_grad():
+            see()
+    model.eval()
 
 
 def spread(model):

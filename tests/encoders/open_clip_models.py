@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from family_models import BLOCK, bert_tokenizer, gemma_tokenizer, spread, unigram_tokenizer
+from family_models import BLOCK, bert_tokenizer, gemma_tokenizer, settle, spread, unigram_tokenizer
 
 VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
@@ -203,6 +203,47 @@ _TOWERS = {"nllb": _m2m_100, "biomedclip": _bert}
 _BIOMED = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
 
 
+def _true_m2m_100(vocabulary):
+    sizes = {"d_model": 1024, "encoder_layers": 12, "encoder_ffn_dim": 4096}
+    heads = {"encoder_attention_heads": 16, "max_position_embeddings": 1024}
+    return {**_m2m_100(256_206), **sizes, **heads}
+
+
+def _true_bert(vocabulary):
+    return {"model_type": "bert", "vocab_size": 30_522, "pad_token_id": 0}
+
+
+_TRUE_TOWERS = {"nllb": _true_m2m_100, "biomedclip": _true_bert}
+# Where the example is larger than memory allows, or no architecture of open_clip's list.
+_TRUE_SIZES = {
+    "bioclip": "ViT-B-16", "metaclip_2-open_clip": "ViT-L-14-worldwide", "vitamin": "ViTamin-S",
+}  # fmt: skip
+
+
+def true_size_of(name):
+    """Return the architecture that a family has at its true size."""
+    from cliptune.encoders.families import families
+
+    if name == "biomedclip":
+        return "timm's vit_base_patch16_224 and BERT"
+    return _TRUE_SIZES.get(name) or families()[name].examples[0].split("/")[0]
+
+
+def _at_true_size(name, small):
+    """Return open_clip's own description, with the small one's tokenizer."""
+    from open_clip import get_model_config
+
+    if name == "biomedclip":
+        vision = _timm("vit_base_patch16_224", 224, timm_pool="", timm_proj="linear")
+        return {**small, "embed_dim": 512, "vision_cfg": vision}
+    config = get_model_config(true_size_of(name))
+    kept = ("hf_tokenizer_name", "hf_model_name", "eos_id")
+    config["text_cfg"] |= {key: small["text_cfg"][key] for key in kept if key in small["text_cfg"]}
+    if "timm_model_name" in config["vision_cfg"]:
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    return config
+
+
 def preprocess_of(name):
     """Return the preprocessing that a family's example is published with."""
     from cliptune.encoders.families import families
@@ -212,8 +253,10 @@ def preprocess_of(name):
     return _BIOMED if example.startswith("hf-hub:") else parse_name(example).preprocess
 
 
-def make_open_clip(name: str, place: Path, *, seed: int = 0) -> SmallOpenClip:
-    """Save a small random model of a family by open_clip's own functions."""
+def make_open_clip(
+    name: str, place: Path, *, seed: int = 0, true_size: bool = False
+) -> SmallOpenClip:
+    """Save a random model of a family, small or not, by open_clip's own functions."""
     import open_clip
     from open_clip.push_to_hf_hub import save_config_for_hf, save_for_hf
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
@@ -222,12 +265,15 @@ def make_open_clip(name: str, place: Path, *, seed: int = 0) -> SmallOpenClip:
 
     register_small_towers()
     config, words = _describe(name)
+    towers = _TOWERS
+    if true_size:
+        config, towers = _at_true_size(name, config), _TRUE_TOWERS
     folder, original = place / "ours", place / "theirs"
     for made in (folder, original):
         made.mkdir(parents=True)
     theirs = json.loads(json.dumps(config))
     if name in _TOWERS:
-        (folder / "config.json").write_text(json.dumps(_TOWERS[name](len(words))))
+        (folder / "config.json").write_text(json.dumps(towers[name](len(words))))
         theirs["text_cfg"] |= {"hf_model_name": str(folder), "hf_model_pretrained": False}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -236,7 +282,7 @@ def make_open_clip(name: str, place: Path, *, seed: int = 0) -> SmallOpenClip:
         for part in model.modules():  # as after training: else they hide what they scale
             if type(part).__name__.startswith("LayerScale") or isinstance(part, LayerScale):
                 part.gamma.data.uniform_(0.5, 1.0)
-        _settle(model)
+        settle(model, partial(_see_noise, model))
     fields = {**preprocess_of(name)}
     fields["size"] = model.visual.image_size
     cfg = merge_preprocess_dict(PreprocessCfg(), fields)
@@ -254,17 +300,8 @@ def make_open_clip(name: str, place: Path, *, seed: int = 0) -> SmallOpenClip:
     return SmallOpenClip(name, folder, original)
 
 
-def _settle(model):
-    """Give batch norms the statistics of noise; others would let values grow block by block."""
-    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    if norms:
-        with torch.no_grad():
-            model.encode_image(torch.rand(4, 3, *model.visual.image_size))
-    model.eval()
+def _see_noise(model):
+    model.encode_image(torch.rand(4, 3, *model.visual.image_size))
 
 
 def _build(config):

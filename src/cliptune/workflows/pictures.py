@@ -30,10 +30,15 @@ _ENCODABLE = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 @dataclass(frozen=True, slots=True)
 class _MemorySource:
-    """A picture that is not in a file, as a file without loss."""
+    """A picture that is not in a file, as a file without loss.
+
+    Attributes:
+        id: What it is called.
+        picture: Upright, of a mode that a file can hold.
+    """
 
     id: str
-    encoded: bytes
+    picture: Image.Image
 
     @property
     def location(self) -> str:
@@ -41,8 +46,13 @@ class _MemorySource:
         return self.id
 
     def read(self) -> bytes:
-        """Return it as PNG."""
-        return self.encoded
+        """Return it as PPM, which is quick, or as PNG where PPM would lose something."""
+        picture, buffer = self.picture, io.BytesIO()
+        if picture.mode in ("RGB", "L") and not picture.has_transparency_data:
+            picture.save(buffer, format="PPM")
+        else:
+            picture.save(buffer, format="PNG", compress_level=1)
+        return buffer.getvalue()
 
 
 def gather_pictures(pictures: Pictures) -> ImageTable:
@@ -92,9 +102,9 @@ def _read(picture: object, place: int) -> Sequence[Source]:
         return open_images([str(picture)]).sources
     name = f"image {place}"
     if isinstance(picture, Image.Image):
-        return [_MemorySource(name, _encode(picture))]
+        return [_MemorySource(name, _savable(picture))]
     if isinstance(picture, np.ndarray):
-        return [_MemorySource(name, _encode(_from_array(picture, name)))]
+        return [_MemorySource(name, _savable(_from_array(picture, name)))]
     raise InputError(
         f"{name} is {type(picture).__name__}; expected a path, a PIL image or an array (H, W, 3)"
     )
@@ -113,9 +123,6 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:  # Any: whatever
     return Image.fromarray(np.rint(array * 255).astype(np.uint8))
 
 
-def _encode(image: Image.Image) -> bytes:
+def _savable(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
-    kept = upright if upright.mode in _ENCODABLE else upright.convert("RGB")
-    buffer = io.BytesIO()
-    kept.save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
+    return upright if upright.mode in _ENCODABLE else upright.convert("RGB")
