@@ -1,4 +1,4 @@
-"""Write the table of true sizes in docs/models.md: random models of each family, beside its library.
+"""Write the table of true sizes in docs/models.md: random models of each family and its library.
 
     python scripts/true_sizes.py [FAMILY ...]
 

@@ -137,7 +137,9 @@ def _at_true_size(name, config, image_processor):
     """Return transformers' own configuration with the ids of the small tokenizer's marks."""
     marks = ("bos_token_id", "eos_token_id", "pad_token_id")
     ids = {key: getattr(config.text_config, key, None) for key in marks}
-    whole = type(config)(text_config={key: value for key, value in ids.items() if value is not None})
+    whole = type(config)(
+        text_config={key: value for key, value in ids.items() if value is not None}
+    )
     side = {"tipsv2": 448, "align": 289}.get(name, 224)
     square = {"height": side, "width": side}
     sizes = {"size": square, "crop_size": square}

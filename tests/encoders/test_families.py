@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from cliptune.cli import run_command_line
 from cliptune.encoders import load_encoder
+from cliptune.encoders.engines import open_on_engine
 from cliptune.encoders.engines.agreement import draw_inputs
 from cliptune.encoders.engines.conversion import convert_to_onnx, convert_to_openvino
 from cliptune.encoders.engines.runtimes import open_graph
@@ -21,6 +22,7 @@ from cliptune.encoders.engines.token_ids import write_down
 from cliptune.encoders.families import transformers_families
 from cliptune.encoders.model_config import rebuild_encoder
 from cliptune.encoders.native_patches import grid_of, native_grid, pack_patches
+from cliptune.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,19 @@ def test_a_run_rebuilds_the_model_from_what_it_keeps(small_family, name, tmp_pat
     assert rebuilt.fingerprint == encoder.fingerprint
     assert (rebuilt.score, rebuilt.logit_bias) == (encoder.score, encoder.logit_bias)
     np.testing.assert_array_equal(rebuilt.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_empty_text_has_a_row_or_is_refused(small_family, name, tmp_path):
+    folder = str(small_family(name).folder)
+    for engine in ("torch", "openvino"):
+        encoder = open_on_engine(folder, engine=engine, precision="fp32", cache_dir=tmp_path)
+        if name in ("siglip", "siglip2", "tipsv2"):  # these small tokenizers add no marks
+            with pytest.raises(InputError, match="text '' has no token for"):
+                encoder.encode_texts(["an ant", "", "a bee"])
+            continue
+        rows = encoder.encode_texts(["an ant", "", "a bee"])
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
 
 def test_fewer_patches_are_other_rows_kept_apart(small_family, pictures):

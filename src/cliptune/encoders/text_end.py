@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import InputError
 
-__all__ = ["TextEnd", "encode_by_length", "reject_long"]
+__all__ = ["TextEnd", "encode_by_length", "reject_empty", "reject_long"]
 
 _TEXTS_AT_ONCE = 128
 _MARKS = 8  # ids that a tokenizer may add to a text, and more
@@ -108,6 +108,27 @@ def reject_long(
                 f"text of {length} tokens, but {name} takes {limit}: "
                 f"{_shorten(texts[row])!r}; shorten it or pass truncate=True (--truncate)"
             )
+
+
+def reject_empty(texts: Sequence[str], ids: NDArray[np.int64], *, name: str) -> None:
+    """Make sure that every text has a token, where the tower is told what is padding.
+
+    One that sees padding alone has no row: where the tokenizer adds no marks, as TIPSv2's does not,
+    transformers 5.24 answers an empty text by not-a-number (``findings/tipsv2_empty_text.sh``).
+
+    Args:
+        texts: T texts.
+        ids: Their ids (T, context); padding of which the tower is told is ``-1 - id``.
+        name: What the user calls the model.
+
+    Raises:
+        InputError: A text has none.
+    """
+    for row in np.flatnonzero((ids < 0).all(axis=1)).tolist()[:1]:
+        raise InputError(
+            f"text {texts[row]!r:.60} has no token for {name}, and so no embedding; leave it out, "
+            "or write what is seen"
+        )
 
 
 def _shorten(text: str) -> str:

@@ -30,7 +30,7 @@ from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.picture_crops import require_one_crop
 from cliptune.encoders.precision import choose_device, choose_precision
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
+from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_empty, reject_long
 from cliptune.errors import InputError
 
 __all__ = ["DualModel", "Tokenizer", "TorchEncoder", "is_convolutional", "join_unit_rows"]
@@ -173,7 +173,7 @@ class TorchEncoder:
     @cached_property
     def dim(self) -> int:
         """Length of an embedding."""
-        return int(self.encode_texts([""]).shape[1])
+        return int(self.encode_texts(["a"]).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -222,11 +222,13 @@ class TorchEncoder:
         """Embed texts; see ``DualEncoder``.
 
         Raises:
-            InputError: A text is too long and ``truncate`` is false, or there is no text.
+            InputError: A text is too long and ``truncate`` is false, or has no token, or there is
+                no text.
         """
         if isinstance(texts, str) or not texts:
             raise InputError(f"texts to embed: got {texts!r}, expected a non-empty list of strings")
         ids: NDArray[np.int64] = self.tokenizer(list(texts)).numpy()
+        reject_empty(texts, ids, name=self.name)
         if not truncate:
             count = self.tokenizer.count_tokens
             reject_long(texts, ids, end=self.text_end, count_tokens=count, name=self.name)

@@ -25,7 +25,7 @@ from cliptune.encoders.families.facts import Score
 from cliptune.encoders.out_of_memory import encode_in_parts
 from cliptune.encoders.picture_crops import require_one_crop
 from cliptune.encoders.preprocess import Preprocess
-from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_long
+from cliptune.encoders.text_end import TextEnd, encode_by_length, reject_empty, reject_long
 from cliptune.errors import CliptuneError, ConversionError, InputError
 
 if TYPE_CHECKING:
@@ -219,12 +219,14 @@ class EngineEncoder:
         """Embed texts; see ``DualEncoder``.
 
         Raises:
-            InputError: A text is too long and ``truncate`` is false, or there is no text.
+            InputError: A text is too long and ``truncate`` is false, or has no token, or there is
+                no text.
         """
         if isinstance(texts, str) or not texts:
             raise InputError(f"texts to embed: got {texts!r}, expected a non-empty list of strings")
         tokenize, count_tokens = self._tokenizer
         ids, end = tokenize(list(texts)), self.facts.text_end
+        reject_empty(texts, ids, name=self.name)
         if not truncate:
             reject_long(texts, ids, end=end, count_tokens=count_tokens, name=self.name)
         cut = TextEnd() if self.engine == "onnx" else end  # its graph has the full length

@@ -23,7 +23,8 @@ FAMILY = TransformersFamily(
     std=(1.0, 1.0, 1.0),
     licence="see its repository",
     paper="2410.16512 (TIPS)",
-    special="values stay in [0, 1]: a mean and std of other models ruins it",
+    special="values stay in [0, 1]: a mean and std of other models ruins it; a text without a "
+    "token has no row and is refused",
     model_class="Tipsv2Model",
     config_class="Tipsv2Config",
     top_fields=("temperature_init_value",),
