@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +18,7 @@ __all__ = ["expect_pictures", "resize_as_torch"]
 
 _BLOCK = 16  # rows of what comes out, which look at nearly the same pixels
 _MOST_BITS = 22
-_MANY = 250  # pictures of 500 x 375 that NumPy resizes while torch is being loaded
+_MANY = 400  # pictures of 500 x 375 that NumPy resizes while torch is being loaded
 _MOST_LEVELS = 1 << 22  # that are floats at the same time
 
 
@@ -74,32 +75,51 @@ def _in_numpy(image: Image.Image, size: tuple[int, int], interpolation: str) -> 
     return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
 
-def _scale_rows(levels: NDArray[np.uint8], weights: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Scale along the first axis: (n, m, 3) to (len(weights), m, 3)."""
+@dataclass(frozen=True)
+class _Weights:
+    """What each row that comes out is made of: a stretch of rows.
+
+    Attributes:
+        first: int64 (n,), where its stretch begins.
+        values: float64 (n, k), whole numbers of 16 bits over a power of two; 0 behind the stretch.
+    """
+
+    first: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def block(self, rows: slice) -> tuple[slice, NDArray[np.float64]]:
+        """Return what some rows are made of: a stretch, and its weights (rows, stretch)."""
+        first, values = self.first[rows], self.values[rows]
+        places = first - first[0]
+        found = np.zeros((len(first), places[-1] + values.shape[1]))
+        columns = places[:, None] + np.arange(values.shape[1])
+        np.put_along_axis(found, columns, values, axis=1)
+        return slice(first[0], first[0] + found.shape[1]), found
+
+
+def _scale_rows(levels: NDArray[np.uint8], weights: _Weights) -> NDArray[np.uint8]:
+    """Scale along the first axis: (n, m, 3) to (rows of the weights, m, 3)."""
     n, m, channels = levels.shape
-    found = np.empty((len(weights), m * channels), np.uint8)
     flat = levels.reshape(n, m * channels)
-    for start in range(0, len(weights), _BLOCK):
-        block = weights[start : start + _BLOCK]
-        used = np.flatnonzero(block.any(axis=0))
-        seen = slice(used[0], used[-1] + 1)
-        columns = max(1, _MOST_LEVELS // (seen.stop - seen.start))
-        for left in range(0, m * channels, columns):
-            part = slice(left, left + columns)
-            sums = block[:, seen] @ flat[seen, part].astype(np.float64)
+    found = np.empty((len(weights.first), m * channels), np.uint8)
+    for start in range(0, len(found), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        seen, values = weights.block(rows)
+        values = values[:, : n - seen.start]  # what is beyond the picture counts 0
+        step = max(1, _MOST_LEVELS // values.shape[1])
+        for left in range(0, m * channels, step):
+            part = slice(left, left + step)
+            sums = values @ flat[seen, part].astype(np.float64)
             sums += 0.5
             np.floor(sums, out=sums)
             np.clip(sums, 0, 255, out=sums)
-            found[start : start + _BLOCK, part] = sums
-    return found.reshape(len(weights), m, channels)
+            found[rows, part] = sums
+    return found.reshape(len(found), m, channels)
 
 
 @lru_cache(maxsize=8)
-def _weigh(given: int, wanted: int, interpolation: str) -> NDArray[np.float64]:
-    """Return the weight of each pixel for each that comes out, (wanted, given).
-
-    Each is a whole number of 16 bits over a power of two.
-    """
+def _weigh(given: int, wanted: int, interpolation: str) -> _Weights:
+    """Say how much each of ``given`` rows counts for each of ``wanted``."""
     reach, kernel = _KERNELS[interpolation]
     scale = given / wanted
     support = reach * max(scale, 1.0)
@@ -107,19 +127,15 @@ def _weigh(given: int, wanted: int, interpolation: str) -> NDArray[np.float64]:
     first = np.maximum((centres - support + 0.5).astype(np.int64), 0)
     last = np.minimum((centres + support + 0.5).astype(np.int64), given)
     longest = int(np.ceil(support)) * 2 + 1
-    pixels = first[:, None] + np.arange(longest)
-    inside = pixels < np.minimum(last, first + longest)[:, None]
-    values = kernel((pixels - centres[:, None] + 0.5) / max(scale, 1.0)) * inside
+    rows = first[:, None] + np.arange(longest)
+    inside = rows < np.minimum(last, first + longest)[:, None]
+    values = kernel((rows - centres[:, None] + 0.5) / max(scale, 1.0)) * inside
     values /= values.sum(axis=1, keepdims=True)
     bits = 0
     while bits < _MOST_BITS and int(0.5 + values.max() * (1 << (bits + 1))) < 1 << 15:
         bits += 1
     rounded = np.trunc(values * (1 << bits) + np.copysign(0.5, values)) / (1 << bits)
-    found = np.zeros((wanted, given))
-    rows, places = np.nonzero(inside)
-    found[rows, pixels[rows, places]] = rounded[rows, places]
-    found.flags.writeable = False
-    return found
+    return _Weights(first, rounded * inside)
 
 
 def _triangle(distances: NDArray[np.float64]) -> NDArray[np.float64]:
