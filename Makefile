@@ -40,6 +40,7 @@ demo: $(VENV)/.demo-installed ## a small study of real images, set-up included; 
 
 test: $(VENV)/.dev-installed ## the whole test suite, set-up included
 	if [ ! -d node_modules/axe-core ] && command -v npm > /dev/null; then npm install --no-save --no-package-lock --silent axe-core || echo "axe-core is not to be had; one check is left out"; fi
+	$(BIN)/python -m compileall -q src  # for the processes that tests start, where Python writes none itself
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev-installed ## format, lint, types, layers
