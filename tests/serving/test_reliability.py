@@ -1,6 +1,7 @@
 """A server that is treated badly: broken bodies, a killed worker, runs replaced under load."""
 
 import http.client
+import hashlib
 import json
 import os
 import random
@@ -80,6 +81,16 @@ def test_a_killed_worker_takes_only_its_own_requests(start_server, fitted, bee):
     assert server.stop() == 0
 
 
+def wait_for_digest(server, digest):
+    """Return the digest of the run that is served, once it is this one or after half a minute."""
+    until = time.monotonic() + 30
+    while (found := server.get("/ready").json["runs"]["run"]["digest"]) != digest:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    return found
+
+
 def test_no_request_fails_while_a_run_is_replaced(start_server, fitted, bee, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(fitted.run, folder)
@@ -97,8 +108,9 @@ def test_no_request_fails_while_a_run_is_replaced(start_server, fitted, bee, tmp
             (newer / "manifest.json").write_text(json.dumps(manifest))
             folder.rename(tmp_path / f"older-{number}")
             newer.rename(folder)
+            files = json.dumps(manifest["files"], sort_keys=True).encode()
+            digests.add(wait_for_digest(server, hashlib.sha256(files).hexdigest()))
             load.wait_for(10)
-            digests.add(server.get("/ready").json["runs"]["run"]["digest"])
     assert set(load.statuses) == {200}
     assert load.errors == []
     assert len(digests) == 3
