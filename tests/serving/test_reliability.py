@@ -1,7 +1,7 @@
 """A server that is treated badly: broken bodies, a killed worker, runs replaced under load."""
 
-import http.client
 import hashlib
+import http.client
 import json
 import os
 import random
