@@ -3,9 +3,8 @@
     python scripts/true_sizes.py [FAMILY ...]
 
 Models have the size that transformers' own configuration or open_clip's list gives, random weights
-and small tokenizers; each is saved by its library, loaded by both, and removed. Needs 12 GB of
-memory and 10 GB of disk, and takes a quarter of an hour on two cores. Without all families it
-prints and writes nothing.
+and small tokenizers; each is saved by its library, loaded by both, and removed. Six minutes on two
+cores. With some families only, it prints and writes nothing.
 """
 
 from __future__ import annotations

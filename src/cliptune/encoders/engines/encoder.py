@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["EngineEncoder", "Reference"]
 
 # What a request of a server's thread takes of a convolutional tower, whose layers hold several
-# megabytes an image and cost an image the same at any number: lite's 6, on each thread.
+# megabytes an image and cost an image the same at any number: lite's about 11, on each thread.
 _CONVOLUTIONAL_AT_ONCE = 4
 
 Reference = Callable[[], "TorchEncoder"]
