@@ -15,6 +15,7 @@ import pytest
 from cliptune.cli import run_command_line
 from cliptune.images import ImageTable
 from cliptune.scale.shard import EncoderRecipe, ShardTask, run_shard
+from cliptune.workflows import embed_shards
 
 N_IMAGES, PER_SHARD = 24, 8
 
@@ -231,6 +232,25 @@ def children(parent):
 def wait_for_end_of_workers(out):
     """An orphan ends within a second or two; what it was writing is cleared away."""
     time.sleep(2.5)
+
+
+def test_a_job_keeps_the_pixels_that_it_began_with(insects, embed, tmp_path, monkeypatch):
+    quick, exact = tmp_path / "quick", tmp_path / "exact"
+    assert embed(insects, quick, "--pixels", "quick")[0] == 0
+    assert embed(insects, exact)[0] == 0  # few images
+    facts = [json.loads((job / "job.json").read_text())["facts"] for job in (quick, exact)]
+    assert [one.get("pixels") for one in facts] == ["quick", None]
+    found, wanted = (np.array(rows_of(job)["vector"]) for job in (quick, exact))
+    assert 1e-7 < np.abs(found - wanted).max() < 0.01
+    before = bytes_of(quick)
+    next((quick / "parts").iterdir()).unlink()
+    assert embed(insects, quick)[1]["images_computed"] == PER_SHARD
+    assert bytes_of(quick) == before
+    code, _, said = embed(insects, quick, "--pixels", "exact")
+    assert (code, "it differs in pixels" in said) == (2, True)
+    monkeypatch.setattr(embed_shards, "_QUICK_FROM", N_IMAGES)
+    assert embed(insects, tmp_path / "many")[0] == 0
+    assert bytes_of(tmp_path / "many") == before
 
 
 def test_two_drivers_on_one_folder(finished, insects, embed):

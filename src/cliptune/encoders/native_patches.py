@@ -56,7 +56,8 @@ def pack_patches(image: Image.Image, max_patches: int, patch_size: int) -> NDArr
         uint8, shape (3, max_patches + 1, patch_size**2).
     """
     rows, columns = native_grid(image.height, image.width, max_patches, patch_size)
-    resized = resize_as_torch(image, (rows * patch_size, columns * patch_size), "bilinear")
+    size = rows * patch_size, columns * patch_size
+    resized = resize_as_torch(np.asarray(image, np.uint8), size, "bilinear")
     tiles = resized.reshape(3, rows, patch_size, columns, patch_size).transpose(0, 1, 3, 2, 4)
     packed = np.zeros((3, *packed_size(max_patches, patch_size)), np.uint8)
     packed[0, 0, :4] = [*divmod(rows, 256), *divmod(columns, 256)]

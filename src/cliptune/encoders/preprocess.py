@@ -83,6 +83,29 @@ class Preprocess:
             return np.concatenate([self._prepare(crop) for crop in cut_out(image)], axis=1)
         return self._prepare(image)
 
+    def quickly(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Resize and crop one picture with torch's kernel for bytes, whatever ``resampler`` says.
+
+        It takes a quarter of Pillow's time, and gives other bytes for one value in 300: one apart
+        or, seldom, two.
+
+        Args:
+            levels: RGB, shape (H, W, 3).
+
+        Returns:
+            As a call gives; None where only a call will do: for padding, patches and cuts, and
+            for a picture so thin that it is not made whole.
+        """
+        if cuts_of(self.crops) > 1:
+            return None
+        if self.resize_mode == "squash":
+            return self._resize_as_torch(levels) if self.crop_fraction == 1 else None
+        height, width = self.size
+        whole = _covering_size(levels.shape[1::-1], self._cover())
+        if self.resize_mode != "shortest" or whole[0] * whole[1] > _THIN * height * width:
+            return None
+        return self._resize_as_torch(levels)
+
     def expect(self, n: int) -> None:
         """Get ready for so many pictures, where something has to be loaded that pays for many."""
         if self.resampler == "torch":
@@ -91,7 +114,7 @@ class Preprocess:
     def _prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop one picture, or one cut of it."""
         if self.resampler == "torch":
-            return self._resize_as_torch(image)
+            return self._resize_as_torch(np.asarray(image, np.uint8))
         resized = self._resize(image)
         return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
 
@@ -177,7 +200,7 @@ class Preprocess:
         if self.resize_mode == "shortest":
             return _resize_and_crop(image, self._cover(), (height, width), resampling)
         fitted = image.resize(
-            _scale_down(image, max(image.height / height, image.width / width)), resampling
+            _scale_down(image.size, max(image.height / height, image.width / width)), resampling
         )
         canvas = Image.new("RGB", (width, height), (self.fill,) * 3)
         canvas.paste(fitted, ((width - fitted.width) // 2, (height - fitted.height) // 2))
@@ -188,13 +211,13 @@ class Preprocess:
         height, width = (int(side / self.crop_fraction + 1e-6) for side in self.size)
         return height, width
 
-    def _resize_as_torch(self, image: Image.Image) -> NDArray[np.uint8]:
+    def _resize_as_torch(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize with torch's own kernel for bytes, as transformers does, and crop."""
         cover = self._cover()
         if self.resize_mode == "shortest":
-            width, height = _covering_size(image, cover)
+            width, height = _covering_size(levels.shape[1::-1], cover)
             cover = (height, width)
-        resized = resize_as_torch(image, cover, self.interpolation)
+        resized = resize_as_torch(levels, cover, self.interpolation)
         margins = [whole - part for whole, part in zip(cover, self.size, strict=True)]
         round_half = round if self.crop_rounding == "nearest" else int
         top, left = (round_half(margin / 2) for margin in margins)
@@ -215,7 +238,7 @@ def _resize_and_crop(
     between the two directions.
     """
     height, width = crop
-    whole = _covering_size(image, cover)
+    whole = _covering_size(image.size, cover)
     if whole[0] * whole[1] <= _THIN * height * width:
         resized = image if whole == image.size else image.resize(whole, resampling)
         return _center_crop(resized, height, width)
@@ -225,19 +248,24 @@ def _resize_and_crop(
     return image.resize((width, height), resampling, box=box)
 
 
-def _covering_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the width and height that just cover ``size``, with torchvision's truncation."""
+def _covering_size(given: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the width and height that just cover ``size``, with torchvision's truncation.
+
+    Args:
+        given: Width and height of the picture.
+        size: Height and width to cover.
+    """
     height, width = size
     if height != width:
-        return _scale_down(image, min(image.height / height, image.width / width))
-    if image.width <= image.height:
-        return width, int(width * image.height / image.width)
-    return int(height * image.width / image.height), height
+        return _scale_down(given, min(given[1] / height, given[0] / width))
+    if given[0] <= given[1]:
+        return width, int(width * given[1] / given[0])
+    return int(height * given[0] / given[1]), height
 
 
-def _scale_down(image: Image.Image, ratio: float) -> tuple[int, int]:
+def _scale_down(given: tuple[int, int], ratio: float) -> tuple[int, int]:
     """Divide by a ratio and round; multiplying by its inverse is a pixel off for some sizes."""
-    return max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
+    return max(1, round(given[0] / ratio)), max(1, round(given[1] / ratio))
 
 
 def _center_crop(image: Image.Image, height: int, width: int) -> Image.Image:

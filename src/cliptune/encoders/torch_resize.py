@@ -1,6 +1,6 @@
 """Pictures resized as torch resizes bytes, which transformers' processors use.
 
-It gives other bytes than Pillow for one value in 300, one apart; it knows no model.
+It gives other bytes than Pillow for one value in 300, one apart or, seldom, two. It knows no model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 __all__ = ["expect_pictures", "resize_as_torch"]
 
@@ -23,7 +22,7 @@ _MOST_LEVELS = 1 << 22  # that are floats at the same time
 
 
 def resize_as_torch(
-    image: Image.Image, size: tuple[int, int], interpolation: str
+    levels: NDArray[np.uint8], size: tuple[int, int], interpolation: str
 ) -> NDArray[np.uint8]:
     """Resize an RGB picture as ``torch.nn.functional.interpolate`` does with ``antialias``.
 
@@ -33,17 +32,17 @@ def resize_as_torch(
     fractions that float64 holds exactly.
 
     Args:
-        image: The picture.
+        levels: The picture, uint8, shape (H, W, 3).
         size: Height and width in pixels.
         interpolation: ``bicubic`` or ``bilinear``.
 
     Returns:
         uint8, shape (3, height, width).
     """
-    if image.size == size[::-1]:
-        return np.array(np.asarray(image, np.uint8).transpose(2, 0, 1), order="C")
+    if levels.shape[:2] == size:
+        return np.array(levels.transpose(2, 0, 1), order="C")
     resize = _in_torch if "torch" in sys.modules else _in_numpy
-    return resize(image, size, interpolation)
+    return resize(levels, size, interpolation)
 
 
 def expect_pictures(n: int) -> None:
@@ -54,24 +53,28 @@ def expect_pictures(n: int) -> None:
         assert torch.__version__
 
 
-def _in_torch(image: Image.Image, size: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
+def _in_torch(
+    levels: NDArray[np.uint8], size: tuple[int, int], interpolation: str
+) -> NDArray[np.uint8]:
     import torch
     from torch.nn.functional import interpolate
 
-    whole = torch.from_numpy(np.array(image, dtype=np.uint8).transpose(2, 0, 1))[None]
+    own = levels if levels.flags.writeable else levels.copy()  # torch warns of what is not
+    whole = torch.from_numpy(own.transpose(2, 0, 1))[None]
     resized = interpolate(whole, size=size, mode=interpolation, antialias=True, align_corners=False)
     found: NDArray[np.uint8] = resized[0].numpy()
     return found
 
 
-def _in_numpy(image: Image.Image, size: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
+def _in_numpy(
+    levels: NDArray[np.uint8], size: tuple[int, int], interpolation: str
+) -> NDArray[np.uint8]:
     height, width = size
-    levels = np.asarray(image, dtype=np.uint8)
-    if image.width != width:
-        across = _weigh(image.width, width, interpolation)
+    if levels.shape[1] != width:
+        across = _weigh(levels.shape[1], width, interpolation)
         levels = _scale_rows(levels.transpose(1, 0, 2), across).transpose(1, 0, 2)
-    if image.height != height:
-        levels = _scale_rows(levels, _weigh(image.height, height, interpolation))
+    if levels.shape[0] != height:
+        levels = _scale_rows(levels, _weigh(levels.shape[0], height, interpolation))
     return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
 

@@ -20,6 +20,7 @@ from cliptune.features.extract import read_again, read_ahead, require_finite
 from cliptune.features.folder import ShardFolder
 from cliptune.features.guard import RowGuard
 from cliptune.features.keys import StoreKey, content_digest, reduces_input
+from cliptune.features.reading import RowReader
 from cliptune.features.types import Progress
 from cliptune.images.decode import decode_image
 
@@ -90,19 +91,17 @@ def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
     _, group, copies = np.unique(job.contents, return_inverse=True, return_counts=True)
     done, embedded, waited, worked = len(lacking) - int(lacking.sum()), 0, 0.0, 0.0
     job.report(done, embedded, (waited, worked))
-    ids, load = job.table.ids, _loader(job)
-    job.encoder.preprocess.expect(len(rows))
+    ids, preprocess = job.table.ids, job.encoder.preprocess
+    read = RowReader(_loader(job), preprocess, ids)
+    preprocess.expect(len(rows))
     chosen = rows[job.guard.choose(job.encoder, "images", len(rows), batch_size)]
-    ahead = read_ahead(
-        load, rows, ids=ids, preprocess=job.encoder.preprocess, batch_size=batch_size,
-        workers=workers,
-    )  # fmt: skip
+    ahead = read_ahead(read, rows, shape=preprocess.shape, batch_size=batch_size, workers=workers)
     with closing(ahead):
         for part, pixels, seconds in ahead:
             start = perf_counter()
             computed = _embed_batch(job, part, pixels, ids)
             worked += perf_counter() - start
-            again = read_again(load, part[np.isin(part, chosen)], job.encoder.preprocess)
+            again = read_again(read, part[np.isin(part, chosen)], preprocess.shape)
             waited += seconds + again[2]
             start = perf_counter()
             _check_batch(job, computed, *again[:2])

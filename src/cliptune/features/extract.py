@@ -6,10 +6,9 @@ It knows nothing about caches, labels or heads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,12 @@ from numpy.typing import NDArray
 from cliptune.encoders import DualEncoder, Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
 from cliptune.features.guard import RowGuard
-from cliptune.features.keys import reduces_input
+from cliptune.features.reading import Reader, exact_reader
 from cliptune.features.types import Batch
 from cliptune.system.allocator import keep_freed_memory
 from cliptune.system.processors import usable_cores
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from cliptune.images import ImageTable
 
 __all__ = [
@@ -51,6 +48,7 @@ def extract(
     tokens: bool = False,
     trunk: bool = False,
     guard: RowGuard | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[Batch]:
     """Embed a table, batch by batch, in its order.
 
@@ -65,6 +63,7 @@ def extract(
         tokens: Also give one vector per patch.
         trunk: Also give the embedding with the features before the projection behind it.
         guard: Computes some rows again, and counts them; a new one by default.
+        reader: Gives the pixels of a row; by default as the encoder's transform says.
 
     Yields:
         The embeddings of ``batch_size`` consecutive rows; the last batch may be smaller.
@@ -75,14 +74,10 @@ def extract(
         EngineError: A row is another one when it is computed alone.
         InputError: The encoder does not give what was asked for besides.
     """
-    preprocess, rows = encoder.preprocess, np.arange(len(table))
-    load = partial(
-        table.load_image, min_side=preprocess.min_side if reduces_input(encoder) else None
-    )
+    rows, read = np.arange(len(table)), reader or exact_reader(encoder, table)
     ahead = read_ahead(
-        load, rows, ids=table.ids, preprocess=preprocess, batch_size=batch_size,
-        workers=workers,
-    )  # fmt: skip
+        read, rows, shape=encoder.preprocess.shape, batch_size=batch_size, workers=workers
+    )
     checked_workers(batch_size, workers)
     guard = RowGuard() if guard is None else guard
     chosen = guard.choose(encoder, "images", len(rows), batch_size)
@@ -97,7 +92,7 @@ def extract(
                 for kind, encode in encoders.items()
             }
             model_seconds = perf_counter() - start
-            again, pixels, reading = read_again(load, part[chosen[part]], preprocess)
+            again, pixels, reading = read_again(read, part[chosen[part]], encoder.preprocess.shape)
             start = perf_counter()
             names = [table.ids[row] for row in again]
             for kind, vectors in found.items():
@@ -110,17 +105,17 @@ def extract(
 
 
 def read_again(
-    load: Callable[[int], Image.Image], rows: NDArray[np.int64], preprocess: Preprocess
+    read: Reader, rows: NDArray[np.int64], shape: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], float]:
     """Read the images of a few rows anew.
 
     Returns:
-        The rows, their pixels uint8 (n, 3, H, W), which are shared with nobody, and the seconds
+        The rows, their pixels uint8 (n, *shape), which are shared with nobody, and the seconds
         that this took.
     """
     start = perf_counter()
-    pixels = [preprocess(load(int(row))) for row in rows]
-    stacked = np.stack(pixels) if pixels else np.empty((0, *preprocess.shape), np.uint8)
+    pixels = [read(int(row)) for row in rows]
+    stacked = np.stack(pixels) if pixels else np.empty((0, *shape), np.uint8)
     return rows, stacked, perf_counter() - start
 
 
@@ -181,21 +176,19 @@ def require_finite(
 
 
 def read_ahead(
-    load: Callable[[int], Image.Image],
+    read: Reader,
     rows: NDArray[np.int64],
     *,
-    ids: Sequence[str],
-    preprocess: Preprocess,
+    shape: tuple[int, ...],
     batch_size: int,
     workers: int | None,
 ) -> Generator[tuple[NDArray[np.int64], NDArray[np.uint8], float]]:
     """Decode and resize in threads, at most two batches ahead of the consumer.
 
     Args:
-        load: Gives the RGB image of a row; called from several threads.
+        read: Gives the pixels of a row; called from several threads.
         rows: int64, shape (M,): which rows, in which order.
-        ids: Names of all rows, for messages.
-        preprocess: From an image to the encoder's pixels.
+        shape: Of the pixels, (3, H, W).
         batch_size: B.
         workers: Threads; by default one per usable core.
 
@@ -209,9 +202,9 @@ def read_ahead(
     try:
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            pixels = np.empty((len(part), *preprocess.shape), np.uint8)
+            pixels = np.empty((len(part), *shape), np.uint8)
             tasks = [
-                pool.submit(_fill, pixels, i, part, load, preprocess, ids)
+                pool.submit(_fill, pixels, i, part, read)
                 for i in range(0, len(part), _IMAGES_PER_TASK)
             ]
             pending.append((part, pixels, tasks))
@@ -223,25 +216,10 @@ def read_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fill(
-    pixels: NDArray[np.uint8],
-    start: int,
-    rows: NDArray[np.int64],
-    load: Callable[[int], Image.Image],
-    preprocess: Preprocess,
-    ids: Sequence[str],
-) -> None:
+def _fill(pixels: NDArray[np.uint8], start: int, rows: NDArray[np.int64], read: Reader) -> None:
     """Write the pixels of a few images into their batch."""
     for i in range(start, min(start + _IMAGES_PER_TASK, len(rows))):
-        row = int(rows[i])
-        image = load(row)
-        try:
-            pixels[i] = preprocess(image)
-        except (ValueError, MemoryError) as error:
-            raise BadImageError(
-                f"image {ids[row]!r} of {image.width} x {image.height} pixels cannot be resized "
-                f"({error}); remove it or crop it"
-            ) from error
+        pixels[i] = read(int(rows[i]))
 
 
 def _finished(

@@ -21,7 +21,7 @@ from cliptune.system.json_files import read_object
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["PARTS", "JobPlan", "plan_job", "read_plan"]
+__all__ = ["PARTS", "JobPlan", "has_plan", "plan_job", "read_plan"]
 
 PARTS = "parts"
 _FILE = "job.json"
@@ -89,7 +89,8 @@ class JobPlan:
             return
         facts = found.get("facts")
         theirs = facts if isinstance(facts, dict) else {}
-        other = [name for name in self.facts if theirs.get(name) != self.facts[name]]
+        names = [*self.facts, *theirs]
+        other = [n for n in dict.fromkeys(names) if theirs.get(n) != self.facts.get(n)]
         raise RunError(
             f"{str(folder)!r} holds the parts of another job ({str(found.get('digest'))[:12]}, "
             f"this one is {self.digest[:12]}); it differs in {', '.join(other) or 'its record'}: "
@@ -131,7 +132,14 @@ def plan_job(
         "on_bad_image": on_bad_image,
         "layout": _LAYOUT,
     }
+    if recipe.pixels != "exact":
+        facts["pixels"] = recipe.pixels
     return JobPlan(json.loads(json.dumps(facts)), len(table), rows_per_shard)
+
+
+def has_plan(folder: Path) -> bool:
+    """Say whether a folder holds a job."""
+    return is_file(folder / _FILE)
 
 
 def read_plan(folder: Path) -> JobPlan:
@@ -140,7 +148,7 @@ def read_plan(folder: Path) -> JobPlan:
     Raises:
         RunError: It holds none, or its record is broken.
     """
-    if not is_file(folder / _FILE):
+    if not has_plan(folder):
         raise RunError(
             f"{str(folder)!r} holds no embedding job; make one with 'cliptune embed DATA --out "
             f"{folder} --executor local'"

@@ -46,6 +46,7 @@ class EncoderRecipe:
         precision: What it computes in.
         device: Of torch.
         cache_dir: Where graphs of engines are.
+        pixels: ``exact`` as the encoder's transform says, or ``quick`` (``QuickReader``).
     """
 
     model: str
@@ -54,6 +55,7 @@ class EncoderRecipe:
     precision: str
     device: str
     cache_dir: Path
+    pixels: Literal["exact", "quick"] = "exact"
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,15 @@ def _require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
 def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
     from cliptune.features.extract import extract
     from cliptune.features.guard import RowGuard
+    from cliptune.features.reading import exact_reader, quick_reader
     from cliptune.images import apply_bad_image_policy, scan_images
 
     def vectors_of(table: ImageTable) -> NDArray[np.float32]:
-        batches = extract(encoder, table, batch_size=_BATCH, workers=task.threads, guard=guard)
+        make_reader = quick_reader if task.recipe.pixels == "quick" else exact_reader
+        batches = extract(
+            encoder, table, batch_size=_BATCH, workers=task.threads, guard=guard,
+            reader=make_reader(encoder, table),
+        )  # fmt: skip
         found = [batch.vectors for batch in batches]
         return np.concatenate(found) if found else np.empty((0, encoder.dim), np.float32)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ShardOptions", "embed_shards"]
 
+_QUICK_FROM = 10_000  # images, beside which loading torch in each worker takes no time
 _SHARE = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 
 
@@ -52,6 +53,12 @@ class ShardOptions:
 
     dtype: Literal["float32", "float16"] = "float32"
     """Of the vectors in the files."""
+
+    pixels: Literal["exact", "quick"] | None = None
+    """exact: as the model's transform says; quick: in half of the time, a byte in 300 another.
+
+    Otherwise quick from 10,000 images on where an engine computes, which rounds more than that.
+    """
 
     shard: str = ""
     """i/n, from 0/n: compute every n-th shard only; other processes compute the others."""
@@ -121,7 +128,7 @@ def embed_shards(
     if not len(table):
         raise DataError(f"{data_name(data)!r} has no images to embed")
     encoder = session.open_encoder(model, table)
-    recipe = _recipe(encoder, session)
+    recipe = _recipe(encoder, session, _pixels(options, encoder, len(table), Path(out)))
     plan = plan_job(
         table,
         recipe,
@@ -152,7 +159,23 @@ def _workers(options: ShardOptions) -> tuple[int, int]:
     return n_workers, max(1, cores // n_workers) if options.executor == "local" else 1
 
 
-def _recipe(encoder: DualEncoder, session: Session) -> EncoderRecipe:
+def _pixels(
+    options: ShardOptions, encoder: DualEncoder, n_rows: int, out: Path
+) -> Literal["exact", "quick"]:
+    """Say how pictures become pixels: as asked, as the job in the folder began, or by its size."""
+    from cliptune.features.keys import reduces_input
+    from cliptune.scale.plan import has_plan, read_plan
+
+    if options.pixels is not None:
+        return options.pixels
+    if has_plan(out):
+        return "quick" if read_plan(out).facts.get("pixels") == "quick" else "exact"
+    return "quick" if n_rows >= _QUICK_FROM and reduces_input(encoder) else "exact"
+
+
+def _recipe(
+    encoder: DualEncoder, session: Session, pixels: Literal["exact", "quick"]
+) -> EncoderRecipe:
     from cliptune.scale import EncoderRecipe
 
     return EncoderRecipe(
@@ -162,6 +185,7 @@ def _recipe(encoder: DualEncoder, session: Session) -> EncoderRecipe:
         precision=encoder.precision,
         device=str(getattr(encoder, "device", "cpu")),
         cache_dir=session.store.cache_dir.absolute(),
+        pixels=pixels,
     )
 
 
