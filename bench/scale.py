@@ -126,7 +126,7 @@ def embed(data, way, kind, pixels=""):
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     found = json.loads(said)
-    return {"rows": found["rows"], "seconds": seconds, "peak": max(peaks)}
+    return {"rows": found.get("rows", found.get("n")), "seconds": seconds, "peak": max(peaks)}
 
 
 def watch(pid, peaks):

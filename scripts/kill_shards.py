@@ -4,7 +4,8 @@
 
 Each turn begins a job in a new folder, kills the driver or one process that computes (for Ray one
 of its workers) with signal 9 at a random moment, starts the job again where it ended unfinished,
-and compares every part with the undisturbed job's, bit by bit; rows are counted by name.
+and compares every part with the undisturbed job's, bit by bit; rows are counted by name. One
+moment in three is anywhere from the start on, the others lie between the first part and the last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -36,25 +38,37 @@ def main() -> None:
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole, seconds = {}, {}
+        whole, seconds, work, hits = {}, {}, {}, Counter()
         for executor in arguments.executors:
-            began = time.monotonic()
+            began = time.time()
             subprocess.run(command(arguments.data, folder / executor, executor), check=True)
-            seconds[executor] = time.monotonic() - began
+            seconds[executor] = time.time() - began
             whole[executor] = bytes_of(folder / executor)
-        same = len({json.dumps(sorted(parts)) for parts in whole.values()}) == 1
-        print(f"undisturbed: {seconds}, executors agree: {same and agree(list(whole.values()))}")
+            written = [part.stat().st_mtime for part in (folder / executor / "parts").iterdir()]
+            work[executor] = max(written) - min(written)
+        same = agree(list(whole.values()))
+        print(f"undisturbed: {seconds}, of it with parts: {work}, executors agree: {same}")
         for turn in range(arguments.kills):
             executor = arguments.executors[turn % len(arguments.executors)]
             victim = rng.choice(["driver", "worker"])
-            moment = rng.uniform(0.1, 0.95) * seconds[executor]
-            out = folder / f"kill-{turn}"
-            killed = kill_once(arguments.data, out, executor, victim, moment)
+            out, during = folder / f"kill-{turn}", turn // len(arguments.executors) % 3 > 0
+            moment = rng.random() * (work if during else seconds)[executor]
+            killed, n_parts = kill_once(arguments.data, out, executor, victim, moment, during)
+            hits[executor, victim] += killed != "no worker yet" and 0 < n_parts < len(
+                whole[executor]
+            )
             subprocess.run(command(arguments.data, out, executor), check=True)
             fine = bytes_of(out) == whole[executor] and each_once(out)
             wrong += not fine
             state = "bit-equal" if fine else "WRONG"
-            print(f"{turn + 1}: {executor}, {victim} killed at {moment:.1f} s ({killed}): {state}")
+            after = "the first part" if during else "the start"
+            print(
+                f"{turn + 1}: {executor}, {victim} killed {moment:.1f} s after {after} with "
+                f"{n_parts} parts there ({killed}): {state}",
+                flush=True,
+            )
+    for (executor, victim), count in sorted(hits.items()):
+        print(f"{executor}, {victim}: {count} hit a job between its first part and its last")
     print(f"{arguments.kills - wrong} of {arguments.kills} jobs are bit-equal, each row once")
     sys.exit(1 if wrong else 0)
 
@@ -65,14 +79,23 @@ def command(data: str, out: Path, executor: str) -> list[str]:
     return [sys.executable, "-m", "cliptune", "embed", data, "--out", str(out), *options]
 
 
-def kill_once(data: str, out: Path, executor: str, victim: str, moment: float) -> str:
-    """Kill what was chosen, and wait until the job has ended, one way or the other."""
+def kill_once(
+    data: str, out: Path, executor: str, victim: str, moment: float, during: bool
+) -> tuple[str, int]:
+    """Kill what was chosen, and wait until the job has ended, one way or the other.
+
+    Returns:
+        What became of it, and how many parts there were when it was hit.
+    """
     process = subprocess.Popen(
         command(data, out, executor), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    while during and process.poll() is None and not count_parts(out):
+        time.sleep(0.02)
     time.sleep(moment)
+    n_parts = count_parts(out)
     if process.poll() is not None:
-        return "it had ended"
+        return "it had ended", n_parts
     everybody = psutil.Process(process.pid).children(recursive=True)
     if victim == "driver":
         process.kill()
@@ -82,13 +105,19 @@ def kill_once(data: str, out: Path, executor: str, victim: str, moment: float) -
                 child.wait(timeout=30)
             except psutil.TimeoutExpired:
                 child.kill()
-        return "started again"
-    mark = "ray::" if executor == "ray" else "spawn_main"
-    workers = [one.pid for one in everybody if mark in " ".join(cmdline(one))]
+        return "started again", n_parts
+    marks = ("ray::run_shard", "ray::") if executor == "ray" else ("spawn_main",)
+    named = [[one.pid for one in everybody if mark in " ".join(cmdline(one))] for mark in marks]
+    workers = next(filter(None, named), [])
     if workers:
         os.kill(random.choice(workers), signal.SIGKILL)
     process.wait(timeout=300)
-    return f"ended with {process.returncode}" if workers else "no worker yet"
+    return (f"ended with {process.returncode}" if workers else "no worker yet"), n_parts
+
+
+def count_parts(folder: Path) -> int:
+    """Count the parts that are there."""
+    return len(list((folder / "parts").glob("part-*.parquet")))
 
 
 def cmdline(process: psutil.Process) -> list[str]:
