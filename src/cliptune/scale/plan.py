@@ -21,7 +21,7 @@ from cliptune.system.json_files import read_object
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["PARTS", "JobPlan", "plan_job", "read_plan"]
+__all__ = ["PARTS", "JobPlan", "holds_job", "plan_job", "read_plan"]
 
 PARTS = "parts"
 _FILE = "job.json"
@@ -132,6 +132,11 @@ def plan_job(
         "layout": _LAYOUT,
     }
     return JobPlan(json.loads(json.dumps(facts)), len(table), rows_per_shard)
+
+
+def holds_job(folder: Path) -> bool:
+    """Say whether a folder has the record of a job, be it finished, broken or neither."""
+    return is_file(folder / _FILE)
 
 
 def read_plan(folder: Path) -> JobPlan:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.session import Model
 
-__all__ = ["MAX_DRAWS", "fit"]
+__all__ = ["MAX_DRAWS", "fit", "refuse_training_on_parts"]
 
 MAX_DRAWS = 1000  # for each number of images: beyond, only the time grows
 
@@ -61,7 +61,9 @@ def fit(
     image may have several labels, one answer a class is learned instead.
 
     Args:
-        data: A data set by name, or a table.
+        data: A data set by name, or a table; or the folder of an embedding job, whose parts are
+            read a few times and need not fit in memory (zero-shot, prototype, discriminant and
+            linear).
         method: ``all``: every head is compared by cross-validation and the best recommended; or
             one of ``HEADS``.
         model: Which encoder, by name or loaded.
@@ -120,15 +122,43 @@ def fit(
         model=model,
         seed=seed,
     )
+    if is_job := _holds_parts(data):
+        from cliptune.workflows.fit_parts import refuse_beyond_parts
+
+        refuse_beyond_parts(request, compute)
     session = Session(compute, watching(progress))
     place = None if out is None else Path(out)
     with claim_place(place, "fit", data_name(data)) as claimed:
+        if is_job:
+            from cliptune.workflows.fit_parts import fit_parts
+
+            return fit_parts(request, claimed, session)
         try:
             return fit_heads(request, claimed, session)
         except SeveralLabelsError:
             from cliptune.workflows.fit_labels import fit_labels
 
             return fit_labels(request, claimed, session)
+
+
+def refuse_training_on_parts(data: Data, method: str) -> None:
+    """Make sure that a method which trains the model itself has images to train on.
+
+    Raises:
+        InputError: The data are the folder of an embedding job, which has vectors.
+    """
+    if _holds_parts(data):
+        raise InputError(
+            f"--method {method} trains on images, and {str(data)!r} is a job's vectors; name the "
+            "images, or one of zero-shot, prototype, discriminant and linear"
+        )
+
+
+def _holds_parts(data: Data) -> bool:
+    """Say whether data are the folder of an embedding job, by its ``job.json``."""
+    from cliptune.scale.plan import holds_job
+
+    return isinstance(data, str | Path) and holds_job(Path(data))
 
 
 def _require_numbers(
