@@ -175,7 +175,7 @@ def part_vectors(column: pa.Array, path: Path) -> NDArray[np.float32]:
         column.type.value_type
     ):
         raise spoilt_part(path, f"its vectors are {column.type}")
-    flat: NDArray[np.float32] = np.asarray(
+    flat: NDArray[np.float32] = np.array(  # a copy, so that Arrow's memory goes with its batch
         column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32
     )
     if flat.size != len(column) * column.type.list_size or not np.isfinite(flat).all():
