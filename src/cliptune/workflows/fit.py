@@ -15,7 +15,7 @@ from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.fit_heads import HeadRequest, Shots, fit_heads
 from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
-from cliptune.workflows.progress import ProgressLike, watching
+from cliptune.workflows.progress import ProgressLike, Watch, watching
 from cliptune.workflows.prompting import choose_one_template_set
 from cliptune.workflows.requirements import require_class_names, require_compute
 from cliptune.workflows.session import Session
@@ -96,8 +96,6 @@ def fit(
     Raises:
         CliptuneError: Data, options, model or place do not fit; the message says which.
     """
-    from cliptune.runs.place import claim_place
-
     template_set = choose_one_template_set(read_prompts(prompts), "fit")
     require_class_names(dataset)
     check_criterion(select)
@@ -122,17 +120,23 @@ def fit(
         model=model,
         seed=seed,
     )
-    if is_job := _holds_parts(data):
-        from cliptune.workflows.fit_parts import refuse_beyond_parts
+    return _fit_at(request, None if out is None else Path(out), compute, watching(progress))
+
+
+def _fit_at(
+    request: HeadRequest, place: Path | None, compute: ComputeOptions, watch: Watch
+) -> FitResult | FitLabelsResult:
+    """Take a place for the run, and fit there what the data ask for."""
+    from cliptune.runs.place import claim_place
+
+    name, session = data_name(request.data), Session(compute, watch)
+    if _holds_parts(request.data):
+        from cliptune.workflows.fit_parts import fit_parts, refuse_beyond_parts
 
         refuse_beyond_parts(request, compute)
-    session = Session(compute, watching(progress))
-    place = None if out is None else Path(out)
-    with claim_place(place, "fit", data_name(data)) as claimed:
-        if is_job:
-            from cliptune.workflows.fit_parts import fit_parts
-
+        with claim_place(place, "fit", name) as claimed:
             return fit_parts(request, claimed, session)
+    with claim_place(place, "fit", name) as claimed:
         try:
             return fit_heads(request, claimed, session)
         except SeveralLabelsError:
