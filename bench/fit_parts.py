@@ -195,7 +195,7 @@ def measure(n, n_peer, method):
         return apart("fit", folder, method), apart("peer", folder, min(n, n_peer))
 
 
-def report(ours, theirs, name):
+def report(ours, theirs, kept_as):
     about = (
         f"{ours['rows']:,} invented rows of {DIM} numbers, {CLASSES} classes, float32, one in ten "
         f"the test; {ours['passes']} passes over the vectors, {ours['recommended']} recommended."
@@ -212,7 +212,7 @@ def report(ours, theirs, name):
     rows += [row("one pass", way, theirs["seconds"], "s")]
     rows += [row(scored, way, theirs["test"], "share")]
     targets = [at_most("peak of resident memory", [ours["peak_gb"]], ALLOWED, "GB")]
-    write(name, {"about": about, "ours": ours, "peer": theirs}, targets, rows)
+    write(kept_as, {"about": about, "ours": ours, "peer": theirs}, targets, rows)
 
 
 def main():
