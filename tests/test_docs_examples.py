@@ -15,6 +15,7 @@ ELSEWHERE = {
     "ct.serve(": "it serves until it is interrupted",
     "trust_remote_code=True": "in the tests of export, in a process of its own",
     "ct.export(": "likewise, with what comes out",
+    'ct.fit("DIR")': "in the tests of fitting on parts, where there is a finished job",
 }
 VERB_PAGES = (
     *("api", "app", "checks", "data", "encoders", "engines", "evaluation", "export", "features"),

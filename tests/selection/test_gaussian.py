@@ -68,7 +68,7 @@ def test_answers_are_those_of_the_formula(name, features, monkeypatch):
     if name == "one row a class":
         folds = Folds((np.array([0, 2, 4]), np.array([1, 3, 5])), 6, 2, 1)
     taken = []
-    for way in ("_answers", "_answers_of_few"):
+    for way in ("shrunken_answers", "_answers_of_few"):
         monkeypatch.setattr(gaussian, way, noting(taken, way))
     found = gaussian.discriminants(pool, folds, features, span(pool.columns(features)))
     expected = by_the_formula(pool, folds, features, found.options)
@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_formula(name, features, monkeypatch):
     if name.startswith("few"):
         assert set(taken) == {"_answers_of_few"}
     if name == "many held":
-        assert set(taken) == {"_answers"}
+        assert set(taken) == {"shrunken_answers"}
 
 
 def noting(taken, name):

@@ -23,6 +23,7 @@ from cliptune.finetuning.options import METHODS
 from cliptune.selection.methods import as_criterion
 from cliptune.system.bounds import INNER_SHARE
 from cliptune.workflows.fit import fit as fit_head
+from cliptune.workflows.fit import refuse_training_on_parts
 from cliptune.workflows.options import ComputeOptions, TemplateOptions
 from cliptune.workflows.progress import TerminalWatch
 
@@ -62,7 +63,8 @@ def fit(
     Everything is chosen on held-out images; the test split stays locked until the end.
 
     Args:
-        data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
+        data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'; or
+            the folder of a job of 'cliptune embed --executor', whose rows need not fit in memory.
         method: all: every head is compared by cross-validation and the best recommended; or one
             of zero-shot, prototype, discriminant, linear, blend, linear-sgd, dual-linear, knn,
             cache, attention. They encode each image once. full, lora or head-then-full train the
@@ -108,6 +110,7 @@ def fit(
     }
     rates: dict[str, Any] = {"weight_decay": weight_decay, "epochs": epochs}
     if method in METHODS:
+        refuse_training_on_parts(data, method)
         refuse_for_model(
             method, shots=shots, features=features, seeds=_unless(seeds, 1),
             select=_unless(select, "accuracy"), balance=_unless(balance, "none"),

@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 from cliptune.errors import InputError
 
 __all__ = [
+    "ECE_BINS",
     "MOST_DENSE",
+    "N_RESAMPLES",
+    "ClassCounts",
     "ClassScore",
     "Metrics",
     "Score",
+    "balanced_accuracy_score",
+    "class_scores",
     "compute_metrics",
     "expected_calibration_error",
     "percentile_interval",
@@ -28,7 +33,7 @@ __all__ = [
 
 _LEVEL = 0.95
 N_RESAMPLES = 1000
-_ECE_BINS = 15
+ECE_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -201,25 +206,25 @@ def compute_metrics(
     correct = predicted == labels
     true_probability = scores[np.arange(len(labels)), labels]
     losses = -np.log(np.clip(true_probability, np.finfo(np.float64).tiny, None))
-    counts = _Counts.of(labels, predicted, len(class_names))
+    counts = ClassCounts.of(labels, predicted, len(class_names))
     rng = np.random.default_rng(seed)
     return Metrics(
         n=len(labels),
         accuracy=_accuracy_score(correct),
-        balanced_accuracy=_balanced_accuracy_score(counts, rng),
+        balanced_accuracy=balanced_accuracy_score(counts, rng),
         log_loss=_bootstrap_score(len(labels), lambda rows: float(losses[rows].mean()), rng),
         ece=_bootstrap_score(
             len(labels),
             lambda rows: expected_calibration_error(correct[rows], confidence[rows]),
             rng,
         ),
-        per_class=_class_scores(counts, class_names),
+        per_class=class_scores(counts, class_names),
         cells=_count_cells(labels, predicted),
     )
 
 
 @dataclass(frozen=True)
-class _Counts:
+class ClassCounts:
     """Of each class, (C,): images, images that were called so, and those rightly called so."""
 
     support: NDArray[np.int64]
@@ -227,7 +232,8 @@ class _Counts:
     hits: NDArray[np.int64]
 
     @classmethod
-    def of(cls, labels: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> _Counts:
+    def of(cls, labels: NDArray[np.int64], predicted: NDArray[np.int64], n: int) -> ClassCounts:
+        """Count labels and answers, int64 (N,) each, of n classes."""
         right = labels[labels == predicted]
         return cls(*(np.bincount(part, minlength=n) for part in (labels, predicted, right)))
 
@@ -276,8 +282,8 @@ def expected_calibration_error(
         correct: bool (N,), whether the top class is right.
         confidence: float (N,), the top class's probability.
     """
-    bins = np.clip(np.ceil(confidence * _ECE_BINS).astype(np.int64) - 1, 0, _ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=_ECE_BINS)
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(correct))
 
 
@@ -286,8 +292,11 @@ def _accuracy_score(correct: NDArray[np.bool_]) -> Score:
     return Score(float(correct.mean()), low, high, len(correct), "Wilson")
 
 
-def _balanced_accuracy_score(counts: _Counts, rng: np.random.Generator) -> Score:
-    """Resample within each class: a class's hits are then binomial, so no row is touched."""
+def balanced_accuracy_score(counts: ClassCounts, rng: np.random.Generator) -> Score:
+    """Return the mean recall of the classes that occur.
+
+    Resample within each class: a class's hits are then binomial, so no row is touched.
+    """
     support = counts.support
     present = support > 0
     recall = counts.hits[present] / support[present]
@@ -313,7 +322,7 @@ def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _class_scores(counts: _Counts, class_names: Sequence[str]) -> tuple[ClassScore, ...]:
+def class_scores(counts: ClassCounts, class_names: Sequence[str]) -> tuple[ClassScore, ...]:
     """Read precision, recall and F1 off the counts; an empty share counts as 0."""
     hits, support, predicted = counts.hits, counts.support, counts.predicted
     scores = []

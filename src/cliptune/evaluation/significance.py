@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cliptune.errors import InputError
 from cliptune.evaluation.metrics import N_RESAMPLES, percentile_interval
 
-__all__ = ["Comparison", "compare_correct"]
+__all__ = ["Comparison", "compare_correct", "compare_counts"]
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,25 @@ def compare_correct(
     Raises:
         InputError: The two are not of the same images.
     """
-    from scipy.stats import binomtest
-
     if first.shape != second.shape or len(first) == 0:
         raise InputError(
             f"cannot pair results on {len(first)} and {len(second)} images; use the same images"
         )
-    n = len(first)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    return compare_counts(only_first, only_second, len(first), seed=seed)
+
+
+def compare_counts(only_first: int, only_second: int, n: int, *, seed: int = 0) -> Comparison:
+    """Compare two classifiers of which it was counted where they differ; see ``compare_correct``.
+
+    Args:
+        only_first: Images that only the first gets right.
+        only_second: Images that only the second gets right.
+        n: Images in all, one or more.
+        seed: Seed of the bootstrap.
+    """
+    from scipy.stats import binomtest
+
     discordant = only_first + only_second
     p_value = binomtest(only_first, discordant).pvalue if discordant else 1.0
     # Resampling images and differencing is a trinomial draw over the three kinds of image.

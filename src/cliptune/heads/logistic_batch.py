@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from cliptune.heads.products import summed_products
 
-__all__ = ["Problems", "Solutions", "solve_batch"]
+__all__ = [
+    "Minima",
+    "Objective",
+    "Problems",
+    "Solutions",
+    "join_points",
+    "minimise",
+    "solve_batch",
+]
 
 _MAX_ITERATIONS = 200
 _HISTORY = 8
@@ -91,12 +100,68 @@ def solve_batch(
         The minima; their objectives are within about 1e-5 of the exact ones.
     """
     batch = _Batch(problems, penalty)
-    state = _State.begin(batch, start)
+    n_problems, dim = len(problems.weights), problems.rows.shape[1]
+    points = torch.zeros(n_problems, problems.n_classes, dim + 1)
+    if start is not None:
+        points = join_points(start.weight, start.bias, batch.scale, batch.bias_unit)
+    found = minimise(batch, points)
+    weight, bias = batch.split(found.points, torch.arange(n_problems))
+    return Solutions(weight, bias, found.values, found.n_evaluations)
+
+
+def join_points(
+    weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, bias_unit: float
+) -> torch.Tensor:
+    """Return weights (P, C, m) and biases (P, C) in preconditioned coordinates (P, C, m + 1)."""
+    return torch.cat([weight / scale[:, None], (bias / bias_unit)[:, :, None]], dim=2)
+
+
+@dataclass(frozen=True)
+class Minima:
+    """Where a descent ended.
+
+    Attributes:
+        points: float32 (P, C, m + 1), in the coordinates of the objective.
+        values: float64 (P,), the objectives there.
+        n_evaluations: How often they were evaluated.
+    """
+
+    points: torch.Tensor
+    values: torch.Tensor
+    n_evaluations: int
+
+
+class Objective(Protocol):
+    """P functions of points (C, m + 1), evaluated together."""
+
+    def __call__(
+        self, points: torch.Tensor, active: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return values, float64 (p,), and gradients (p, C, m + 1).
+
+        Args:
+            points: float32 (p, C, m + 1), one for each active problem.
+            active: int64 (p,), which these are.
+        """
+        ...
+
+
+def minimise(
+    objective: Objective, points: torch.Tensor, *, tolerance: float = _RELATIVE_TOLERANCE
+) -> Minima:
+    """Minimise P functions at once by L-BFGS; see ``solve_batch``.
+
+    Args:
+        objective: The functions, in coordinates where their Hessians are near the identity.
+        points: float32 (P, C, m + 1), where to start.
+        tolerance: A problem has settled whose step lowers its objective by a smaller share.
+    """
+    state = _State(objective, points, tolerance)
     for _ in range(_MAX_ITERATIONS):
         if not len(state.active):
             break
         state.step()
-    return state.solutions()
+    return state.ended()
 
 
 class _Batch:
@@ -152,31 +217,20 @@ class _Batch:
 class _State:
     """Where L-BFGS stands with the problems that have not settled."""
 
-    def __init__(self, batch: _Batch, points: torch.Tensor) -> None:
-        self.batch = batch
+    def __init__(self, objective: Objective, points: torch.Tensor, tolerance: float) -> None:
+        self.objective, self.tolerance = objective, tolerance
         self.active = torch.arange(len(points))
         self.points = points
-        self.values, self.gradients = batch(points, self.active)
+        self.values, self.gradients = objective(points, self.active)
         self.n_evaluations = 1
         self._ended = points.clone()
-        self._objective = self.values.clone()
+        self._value = self.values.clone()
         self._pairs: deque[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = deque(maxlen=_HISTORY)
 
-    @classmethod
-    def begin(cls, batch: _Batch, start: Solutions | None) -> _State:
-        problems = batch.problems
-        shape = (len(problems.weights), problems.n_classes, problems.rows.shape[1] + 1)
-        points = torch.zeros(shape)
-        if start is not None:
-            points[:, :, :-1] = start.weight / batch.scale[:, None]
-            points[:, :, -1] = start.bias / batch.bias_unit
-        return cls(batch, points)
-
-    def solutions(self) -> Solutions:
+    def ended(self) -> Minima:
         """Return where every problem ended or stands."""
         self._keep(torch.ones(len(self.active), dtype=torch.bool))
-        weight, bias = self.batch.split(self._ended, torch.arange(len(self._ended)))
-        return Solutions(weight, bias, self._objective, self.n_evaluations)
+        return Minima(self._ended, self._value, self.n_evaluations)
 
     def step(self) -> None:
         """Take one step with every problem, and let go of those that have settled."""
@@ -184,7 +238,7 @@ class _State:
         length = torch.ones(len(self.active))
         for _ in range(_MOST_HALVINGS):
             points = self.points + length[:, None, None] * direction
-            values, gradients = self.batch(points, self.active)
+            values, gradients = self.objective(points, self.active)
             self.n_evaluations += 1
             bound = self.values + _ARMIJO * length * descent + 1e-7 * self.values.abs()
             lower = values <= bound
@@ -201,7 +255,7 @@ class _State:
         product = _dot(moved, change)
         inverse = torch.where(product > 1e-12, 1 / product.clamp_min(1e-12), 0.0)
         self._pairs.append((moved, change, inverse))
-        self._let_go((gain < _RELATIVE_TOLERANCE) | ~lower)
+        self._let_go((gain < self.tolerance) | ~lower)
 
     def _direction(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the quasi-Newton direction and the slope along it; downhill in any case."""
@@ -235,7 +289,7 @@ class _State:
 
     def _keep(self, which: torch.Tensor) -> None:
         self._ended[self.active[which]] = self.points[which]
-        self._objective[self.active[which]] = self.values[which]
+        self._value[self.active[which]] = self.values[which]
 
 
 def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

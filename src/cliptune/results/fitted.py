@@ -38,6 +38,7 @@ __all__ = [
     "FitResult",
     "LabelErrorCount",
     "MethodResult",
+    "PartsRead",
 ]
 
 _FEATURES = {
@@ -223,6 +224,37 @@ class CropsCompared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartsRead:
+    """What was read where heads were fitted on the parts of an embedding job.
+
+    Attributes:
+        rows: Rows of the job.
+        without_label: Of these, rows that have no label.
+        learned_from: Labelled rows outside the test.
+        held_out: Of these, rows that methods were compared on.
+        passes: How often vectors were read in all.
+        passes_of: The same by method; the first pass serves all of them.
+    """
+
+    rows: int
+    without_label: int
+    learned_from: int
+    held_out: int
+    passes: int
+    passes_of: Mapping[str, int]
+
+    @property
+    def sentence(self) -> str:
+        """What was read, in words."""
+        linear = self.passes_of.get("linear")
+        own = "" if linear is None else f", {linear} of them for linear"
+        return (
+            f"{count(self.rows)} rows were read from their parts in {self.passes} passes{own}; "
+            f"{count(self.held_out)} of them were held out to compare on."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitResult(Result):
     """Heads that were compared on one data set, and the classifier that came of it.
 
@@ -250,8 +282,9 @@ class FitResult(Result):
         compared: Where all methods were compared, what each gave and the rule's answer.
         few_shot: The learning curve of a few-shot run.
         crops: How several crops of each image compare with one look, where that was asked.
+        parts: What was read, where the rows came from the parts of an embedding job.
         encoder_in_run: The run holds the encoder's weights.
-        label_errors: None where a class has a single image.
+        label_errors: None where a class has a single image, or no image was at hand.
         seconds_total: From the command to its end.
     """
 
@@ -278,6 +311,7 @@ class FitResult(Result):
     compared: Compared | None = field(metadata=FLAT)
     few_shot: FewShot | None = field(default=None, metadata=ABSENT)
     crops: CropsCompared | None = field(default=None, metadata=ABSENT)
+    parts: PartsRead | None = field(default=None, metadata=ABSENT)
     encoder_in_run: bool
     label_errors: LabelErrorCount | None
     seconds_total: float | None = field(default=None, metadata=ABSENT)
@@ -291,6 +325,16 @@ class FitResult(Result):
     def recommended(self) -> str | None:
         """The method to ship: the one asked for, or the rule's; None where nothing can be said."""
         return self.compared.recommended if self.compared else self.shipped.method
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the parts that were read; None where images were embedded here."""
+        return None if self.parts is None else self.parts.rows
+
+    @property
+    def passes(self) -> int | None:
+        """How often vectors were read from parts; None where they fitted in memory."""
+        return None if self.parts is None else self.parts.passes
 
     @property
     def test(self) -> Metrics:
@@ -311,6 +355,7 @@ class FitResult(Result):
             *(_feature_choice(n, one) for n, one in methods.items() if one.feature_losses),
             *((self.few_shot.table(),) if self.few_shot else ()),
             *((self.crops.sentence,) if self.crops else ()),
+            *((self.parts.sentence,) if self.parts else ()),
             self.compared.recommendation
             if self.compared
             else f"Zero-shot reaches {percent(self.zero_shot.accuracy.value)} on the same test.",

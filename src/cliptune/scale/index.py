@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import MissingExtraError, RunError
-from cliptune.scale.job import MANIFEST
+from cliptune.scale.manifest import read_manifest, require_unaltered, spoilt_part
 from cliptune.scale.parts import file_digest, read_part
-from cliptune.scale.plan import read_plan
-from cliptune.system.atomic import atomic_path, os_reason
+from cliptune.scale.reading import part_vectors
+from cliptune.system.atomic import atomic_path
 from cliptune.system.file_kinds import is_file
 from cliptune.system.json_files import read_object
-from cliptune.system.typed import require_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,26 +46,17 @@ class Neighbour:
     similarity: float
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What the manifest says of a part."""
-
-    file: str
-    rows: int
-    sha256: str
-
-
 def iterate_vectors(folder: Path) -> Iterator[NDArray[np.float32]]:
     """Give the vectors of a finished job, part by part: float32 (n, D).
 
     Raises:
         RunError: The job is not finished, or a part is broken.
     """
-    for part in _manifest(folder)["parts"]:
+    for part in read_manifest(folder)["parts"]:
         path = folder / part["file"]
-        _require_unaltered(path, part["sha256"])
+        require_unaltered(path, part["sha256"])
         column = _read(path, ["vector"], part["rows"]).column("vector").combine_chunks()
-        yield _vectors(column, path)
+        yield part_vectors(column, path)
 
 
 def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Path, int, int]:
@@ -84,7 +74,7 @@ def build_index(folder: Path, progress: Callable[[int, int], None]) -> tuple[Pat
         RunError: The job is not finished.
     """
     usearch = _usearch()
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     total, done, index = manifest["rows"], 0, None
     for vectors in iterate_vectors(folder):
         if index is None:
@@ -118,7 +108,7 @@ def search_index(folder: Path, vector: NDArray[np.float32], n: int) -> list[Neig
         RunError: There is no index, or it is of another job or another length.
     """
     usearch = _usearch()
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     if not (is_file(folder / _INDEX) and is_file(folder / _FACTS)):
         raise RunError(f"{str(folder)!r} has no index; make one with 'cliptune index {folder}'")
     facts = read_object(folder / _FACTS)
@@ -195,44 +185,6 @@ def _rows(
     return known
 
 
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    """Read the manifest of a finished job.
-
-    Raises:
-        RunError: There is none, or it is broken.
-    """
-    plan = read_plan(folder)
-    if not is_file(folder / MANIFEST):
-        raise RunError(
-            f"the job in {str(folder)!r} is not finished; repeat the 'cliptune embed' that began it"
-        )
-    found = read_object(folder / MANIFEST)
-    try:
-        require_types(found.get("rows"), int, "rows")
-        require_types(found.get("parts"), list[dict[str, str | int]], "parts")
-        parts = [_Part(**part) for part in found["parts"]]
-        require_types(parts, list[_Part], "parts")
-        counts = [part.rows for part in parts]
-    except TypeError as error:
-        raise _broken(folder, str(error)) from error
-    if (
-        found.get("job") != plan.digest
-        or min(counts, default=0) < 0
-        or sum(counts) != found["rows"]
-    ):
-        raise _broken(folder, "its counts or its job do not fit")
-    names = [plan.part(Path(), number).as_posix() for number in range(plan.n_shards)]
-    if [part["file"] for part in found["parts"]] != names:
-        raise RunError(f"the manifest in {str(folder)!r} names other files than the job's")
-    return found
-
-
-def _broken(folder: Path, reason: str) -> RunError:
-    return RunError(
-        f"the manifest in {str(folder)!r} is broken ({reason}); repeat the 'cliptune embed'"
-    )
-
-
 def _read(path: Path, columns: list[str], rows: int) -> pa.Table:
     """Read columns of a part that has so many rows.
 
@@ -244,46 +196,10 @@ def _read(path: Path, columns: list[str], rows: int) -> pa.Table:
     try:
         table = read_part(path, columns)
     except (OSError, pa.ArrowException) as error:
-        raise _spoilt(path, str(error)) from error
+        raise spoilt_part(path, str(error)) from error
     if len(table) != rows or set(table.column_names) != set(columns):
-        raise _spoilt(path, f"it holds {len(table)} rows of {table.column_names}")
+        raise spoilt_part(path, f"it holds {len(table)} rows of {table.column_names}")
     return table
-
-
-def _vectors(column: pa.Array, path: Path) -> NDArray[np.float32]:
-    import pyarrow as pa
-
-    if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_floating(
-        column.type.value_type
-    ):
-        raise _spoilt(path, f"its vectors are {column.type}")
-    flat: NDArray[np.float32] = np.asarray(
-        column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32
-    )
-    if flat.size != len(column) * column.type.list_size or not np.isfinite(flat).all():
-        raise _spoilt(path, "its vectors hold something else than numbers")
-    return flat.reshape(len(column), -1)
-
-
-def _require_unaltered(path: Path, digest: str) -> None:
-    """Compare a part with what its manifest says.
-
-    Raises:
-        RunError: It is another, or cannot be read.
-    """
-    try:
-        found = file_digest(path)
-    except OSError as error:
-        raise _spoilt(path, os_reason(error)) from error
-    if found != digest:
-        raise _spoilt(path, "it was altered since it was embedded")
-
-
-def _spoilt(path: Path, reason: str) -> RunError:
-    return RunError(
-        f"the part {str(path)!r} cannot be read ({reason:.300}); remove it and repeat the "
-        "'cliptune embed'"
-    )
 
 
 def _usearch() -> Any:  # Any: usearch has no types

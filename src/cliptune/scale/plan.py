@@ -21,7 +21,7 @@ from cliptune.system.json_files import read_object
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["PARTS", "JobPlan", "has_plan", "plan_job", "read_plan"]
+__all__ = ["PARTS", "JobPlan", "holds_job", "plan_job", "read_plan"]
 
 PARTS = "parts"
 _FILE = "job.json"
@@ -137,8 +137,8 @@ def plan_job(
     return JobPlan(json.loads(json.dumps(facts)), len(table), rows_per_shard)
 
 
-def has_plan(folder: Path) -> bool:
-    """Say whether a folder holds a job."""
+def holds_job(folder: Path) -> bool:
+    """Say whether a folder has the record of a job, be it finished, broken or neither."""
     return is_file(folder / _FILE)
 
 
@@ -148,7 +148,7 @@ def read_plan(folder: Path) -> JobPlan:
     Raises:
         RunError: It holds none, or its record is broken.
     """
-    if not has_plan(folder):
+    if not holds_job(folder):
         raise RunError(
             f"{str(folder)!r} holds no embedding job; make one with 'cliptune embed DATA --out "
             f"{folder} --executor local'"

@@ -19,9 +19,9 @@ from cliptune.selection.candidates import Pool, Setting, best_setting, scanned
 from cliptune.selection.folds import Folds
 from cliptune.selection.subspace import Subspace
 
-__all__ = ["discriminants", "prototypes"]
+__all__ = ["SHRINKAGES", "discriminants", "prototypes", "shrunken_answers", "with_texts"]
 
-_SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 0.98)
+SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 0.98)
 _IN_FEW = 2  # coordinates for each held row and class, from which on these are fewer to solve for
 _LEAST_SIZE = 1e-3  # rows of a class whose labels are not certain, without those held out
 _LEAST_TEXT = 1e-4  # weight of the texts against the Gaussian part, below which they are left out
@@ -52,13 +52,13 @@ def discriminants(pool: Pool, folds: Folds, features: str, subspace: Subspace) -
     texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)[folds.rows]
     parts = _gaussian_parts(pool, folds, subspace)
     settings = (
-        _with_texts(texts, part, labels, {"features": features, "shrinkage": shrinkage})
-        for shrinkage, part in zip(_SHRINKAGES, parts, strict=True)
+        with_texts(texts, part, labels, {"features": features, "shrinkage": shrinkage})
+        for shrinkage, part in zip(SHRINKAGES, parts, strict=True)
     )
     return best_setting(settings, labels)
 
 
-def _with_texts(
+def with_texts(
     texts: NDArray[np.float32],
     gaussian: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -75,7 +75,7 @@ def _with_texts(
 
 def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[NDArray[np.float32]]:
     """Give the logits of the Gaussian part, float32 (H, C), for each shrinkage."""
-    found = np.empty((len(_SHRINKAGES), len(folds.rows), pool.n_classes), np.float32)
+    found = np.empty((len(SHRINKAGES), len(folds.rows), pool.n_classes), np.float32)
     rows = subspace.rows.numpy()
     everything, least = np.arange(len(rows)), 1.0 if pool.soft is None else _LEAST_SIZE
     squares = np.square(rows, dtype=np.float64).sum(axis=0)  # in an eigenbasis these are all
@@ -93,17 +93,25 @@ def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[ND
         within = -_product(rows[held]) - (means * left_counts[:, None]).T @ means
         within[np.diag_indices(len(within))] += squares
         within /= len(rows) - len(held)
-        found[:, place] = _answers(rows[held], within, means, subspace.dim)
+        found[:, place] = shrunken_answers(rows[held], within, means, subspace.dim)
     yield from found
 
 
-def _answers(
+def shrunken_answers(
     held: NDArray[np.float32], within: NDArray[np.float64], means: NDArray[np.float64], dim: int
 ) -> NDArray[np.float32]:
+    """Return the logits of the Gaussian part for each shrinkage, float32 (S, H, C).
+
+    Args:
+        held: float32 (H, m), rows to answer for.
+        within: float64 (m, m), the covariance within classes.
+        means: float64 (C, m), the class means.
+        dim: D, the length of the rows themselves.
+    """
     from scipy.linalg import cho_factor, cho_solve
 
-    answers = np.empty((len(_SHRINKAGES), len(held), len(means)), np.float32)
-    for number, shrinkage in enumerate(_SHRINKAGES):
+    answers = np.empty((len(SHRINKAGES), len(held), len(means)), np.float32)
+    for number, shrinkage in enumerate(SHRINKAGES):
         factor = cho_factor(shrink(within, means, shrinkage, dim), overwrite_a=True)
         weight = cho_solve(factor, means.T).T
         bias = -0.5 * (weight * means).sum(axis=1)
@@ -139,8 +147,8 @@ def _answers_of_few(
     columns = np.concatenate([held, means * roots[:, None]]) / np.sqrt(n)
     spread = float(squares.sum() / n - np.square(columns).sum())
     of_means = np.eye(len(columns))[:, len(held) :]
-    answers = np.empty((len(_SHRINKAGES), len(held), len(means)), np.float32)
-    for number, shrinkage in enumerate(_SHRINKAGES):
+    answers = np.empty((len(SHRINKAGES), len(held), len(means)), np.float32)
+    for number, shrinkage in enumerate(SHRINKAGES):
         kept, ridge = shrinking(spread, means, shrinkage, dim)
         if kept == 0:  # nothing varies within classes
             weight = means / ridge

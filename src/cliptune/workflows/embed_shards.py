@@ -164,11 +164,11 @@ def _pixels(
 ) -> Literal["exact", "quick"]:
     """Say how pictures become pixels: as asked, as the job in the folder began, or by its size."""
     from cliptune.features.keys import reduces_input
-    from cliptune.scale.plan import has_plan, read_plan
+    from cliptune.scale.plan import holds_job, read_plan
 
     if options.pixels is not None:
         return options.pixels
-    if has_plan(out):
+    if holds_job(out):
         return "quick" if read_plan(out).facts.get("pixels") == "quick" else "exact"
     return "quick" if n_rows >= _QUICK_FROM and reduces_input(encoder) else "exact"
 

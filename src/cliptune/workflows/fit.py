@@ -15,7 +15,7 @@ from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.fit_heads import HeadRequest, Shots, fit_heads
 from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
-from cliptune.workflows.progress import ProgressLike, watching
+from cliptune.workflows.progress import ProgressLike, Watch, watching
 from cliptune.workflows.prompting import choose_one_template_set
 from cliptune.workflows.requirements import require_class_names, require_compute
 from cliptune.workflows.session import Session
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.session import Model
 
-__all__ = ["MAX_DRAWS", "fit"]
+__all__ = ["MAX_DRAWS", "fit", "refuse_training_on_parts"]
 
 MAX_DRAWS = 1000  # for each number of images: beyond, only the time grows
 
@@ -61,7 +61,9 @@ def fit(
     image may have several labels, one answer a class is learned instead.
 
     Args:
-        data: A data set by name, or a table.
+        data: A data set by name, or a table; or the folder of an embedding job, whose parts are
+            read a few times and need not fit in memory (zero-shot, prototype, discriminant and
+            linear).
         method: ``all``: every head is compared by cross-validation and the best recommended; or
             one of ``HEADS``.
         model: Which encoder, by name or loaded.
@@ -94,8 +96,6 @@ def fit(
     Raises:
         CliptuneError: Data, options, model or place do not fit; the message says which.
     """
-    from cliptune.runs.place import claim_place
-
     template_set = choose_one_template_set(read_prompts(prompts), "fit")
     require_class_names(dataset)
     check_criterion(select)
@@ -120,15 +120,49 @@ def fit(
         model=model,
         seed=seed,
     )
-    session = Session(compute, watching(progress))
-    place = None if out is None else Path(out)
-    with claim_place(place, "fit", data_name(data)) as claimed:
+    return _fit_at(request, None if out is None else Path(out), compute, watching(progress))
+
+
+def _fit_at(
+    request: HeadRequest, place: Path | None, compute: ComputeOptions, watch: Watch
+) -> FitResult | FitLabelsResult:
+    """Take a place for the run, and fit there what the data ask for."""
+    from cliptune.runs.place import claim_place
+
+    name, session = data_name(request.data), Session(compute, watch)
+    if _holds_parts(request.data):
+        from cliptune.workflows.fit_parts import fit_parts, refuse_beyond_parts
+
+        refuse_beyond_parts(request, compute)
+        with claim_place(place, "fit", name) as claimed:
+            return fit_parts(request, claimed, session)
+    with claim_place(place, "fit", name) as claimed:
         try:
             return fit_heads(request, claimed, session)
         except SeveralLabelsError:
             from cliptune.workflows.fit_labels import fit_labels
 
             return fit_labels(request, claimed, session)
+
+
+def refuse_training_on_parts(data: Data, method: str) -> None:
+    """Make sure that a method which trains the model itself has images to train on.
+
+    Raises:
+        InputError: The data are the folder of an embedding job, which has vectors.
+    """
+    if _holds_parts(data):
+        raise InputError(
+            f"--method {method} trains on images, and {str(data)!r} is a job's vectors; name the "
+            "images, or one of zero-shot, prototype, discriminant and linear"
+        )
+
+
+def _holds_parts(data: Data) -> bool:
+    """Say whether data are the folder of an embedding job, by its ``job.json``."""
+    from cliptune.scale.plan import holds_job
+
+    return isinstance(data, str | Path) and holds_job(Path(data))
 
 
 def _require_numbers(

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptune.errors import InputError
 from cliptune.system.bounds import require_count
+from cliptune.workflows.job_encoder import open_job_encoder
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import require_compute
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from cliptune.encoders import DualEncoder
     from cliptune.results.embedded_shards import IndexResult, SearchResult
-    from cliptune.scale import EncoderRecipe, JobPlan
 
 __all__ = ["index_job", "search_job"]
 
@@ -72,19 +71,13 @@ def search_job(
     from cliptune.results.embedded_shards import Found, SearchResult
     from cliptune.scale.index import search_index
     from cliptune.scale.plan import read_plan
-    from cliptune.scale.shard import open_recipe
     from cliptune.system.file_kinds import is_file
 
     require_count("--n", n)
     require_compute(compute, [])
     plan = read_plan(Path(folder))
     session = Session(compute, watching(progress))
-    encoder = open_recipe(_recipe(plan, session))
-    if encoder.fingerprint != plan.facts.get("fingerprint"):
-        raise InputError(
-            f"{encoder.name!r} has other weights than when {str(folder)!r} was embedded; name the "
-            "model as it was then"
-        )
+    encoder = open_job_encoder(Path(folder), plan, session)
     kind = "image" if is_file(Path(query)) else "text"
     vector = _embed_query(encoder, query, kind)
     began = time.perf_counter()
@@ -116,16 +109,3 @@ def _embed_query(encoder: DualEncoder, query: str, kind: str) -> NDArray[np.floa
     pixels = encoder.preprocess(decode_image(read_regular(query), name=query))
     images: NDArray[np.float32] = encoder.encode_images(pixels[None])
     return np.asarray(images[0])
-
-
-def _recipe(plan: JobPlan, session: Session) -> EncoderRecipe:
-    from cliptune.scale import EncoderRecipe
-
-    return EncoderRecipe(
-        model=str(plan.facts.get("model")),
-        fingerprint=str(plan.facts.get("fingerprint")),
-        engine=str(plan.facts.get("engine")),
-        precision=str(plan.facts.get("precision")),
-        device=session.compute.device,
-        cache_dir=session.store.cache_dir,
-    )
