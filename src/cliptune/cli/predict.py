@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cliptune.cli.console import print_result
 from cliptune.cli.numbers import whole
-from cliptune.cli.options import Compute, ModelName, Output, Templates
+from cliptune.cli.options import (
+    Compute,
+    ModelName,
+    Output,
+    Shards,
+    SharedShardOptions,
+    Templates,
+)
 from cliptune.errors import InputError
 from cliptune.system.escaping import for_csv, for_terminal
 from cliptune.workflows.options import ComputeOptions, TemplateOptions
@@ -34,6 +41,7 @@ def predict(
     model: ModelName = "lite",
     prompts: Templates = TemplateOptions(),
     compute: Compute = ComputeOptions(),
+    shards: Shards = SharedShardOptions(),
     output: Output = Output(),
 ) -> None:
     """Classify images: without training by --labels, or with a classifier that was fitted.
@@ -52,6 +60,7 @@ def predict(
             or a local path.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.
+        shards: Who embeds the images that the cache lacks; a killed job goes on.
         output: How results are shown.
     """
     if csv and output.json:
@@ -66,6 +75,7 @@ def predict(
         score=score,
         on_bad_image=on_bad_image,
         compute=compute,
+        shards=shards,
         progress=TerminalWatch(),
     )
     if csv:

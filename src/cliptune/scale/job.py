@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from cliptune.errors import RunError, UnavailableError
 from cliptune.scale.parts import PartFacts, file_digest, read_part_facts
 from cliptune.scale.plan import PARTS, JobPlan
-from cliptune.scale.shard import EncoderRecipe, ShardOutcome, ShardTask, changed_since
+from cliptune.scale.shard import EncoderRecipe, ShardTask, changed_since
+from cliptune.scale.tasks import ShardOutcome, Task
 from cliptune.system.atomic import TEMPORARY, atomic_path, os_reason
 from cliptune.system.file_kinds import is_file
 from cliptune.system.json_files import read_object
@@ -32,7 +33,7 @@ __all__ = ["MANIFEST", "Job", "JobSummary", "run_job"]
 
 MANIFEST = "manifest.json"
 _FAILED = "failed.json"
-Execute = Callable[[Iterable[ShardTask]], Iterator[ShardOutcome]]
+Execute = Callable[[Iterable[Task]], Iterator[ShardOutcome]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import BadImageError, CheckpointError, CliptuneError, DataError
 from cliptune.scale.parts import write_part
+from cliptune.scale.tasks import ShardOutcome
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncoderRecipe",
-    "ShardOutcome",
     "ShardTask",
     "changed_since",
     "open_recipe",
+    "require_planned",
     "run_shard",
 ]
 
@@ -46,6 +47,7 @@ class EncoderRecipe:
         precision: What it computes in.
         device: Of torch.
         cache_dir: Where graphs of engines are.
+        run: The run whose own weights it has; None where they are those of its name.
     """
 
     model: str
@@ -54,6 +56,7 @@ class EncoderRecipe:
     precision: str
     device: str
     cache_dir: Path
+    run: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,26 +83,9 @@ class ShardTask:
     on_bad_image: Literal["fail", "skip"]
     threads: int
 
-
-@dataclass(frozen=True)
-class ShardOutcome:
-    """How a shard ended.
-
-    Attributes:
-        number: Of the shard.
-        rows: In its part.
-        seconds: What it took, without loading the encoder.
-        error: Why there is no part; empty where there is one.
-        checked: Rows that were computed twice, and the largest difference.
-        skipped: Images that could not be read, and why.
-    """
-
-    number: int
-    rows: int
-    seconds: float
-    error: str = ""
-    checked: tuple[int, float] = (0, 0.0)
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+    def run(self) -> ShardOutcome:
+        """Compute the shard; see ``run_shard``."""
+        return run_shard(self)
 
 
 def run_shard(task: ShardTask) -> ShardOutcome:
@@ -107,7 +93,7 @@ def run_shard(task: ShardTask) -> ShardOutcome:
     began = time.perf_counter()
     try:
         encoder = open_recipe(task.recipe)
-        _require_planned(encoder, task.recipe)
+        require_planned(encoder, task.recipe)
         began = time.perf_counter()
         return _embed(task, encoder, began)
     except CliptuneError as error:
@@ -120,12 +106,16 @@ def open_recipe(recipe: EncoderRecipe) -> DualEncoder:
     from cliptune.encoders import load_encoder
     from cliptune.encoders.engines import open_recorded
 
+    if recipe.run is not None:
+        from cliptune.classifiers.run_encoder import load_run_encoder
+
+        return load_run_encoder(str(recipe.run), device=recipe.device, precision=recipe.precision)
     if recipe.engine == "torch":
         return load_encoder(recipe.model, device=recipe.device, precision=recipe.precision)
     return open_recorded(recipe.model, recipe.engine, recipe.precision, cache_dir=recipe.cache_dir)
 
 
-def _require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
+def require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
     """Make sure that a name means the same encoder here as where the job was planned.
 
     Raises:

@@ -18,6 +18,7 @@ __all__ = [
     "ComputeOptions",
     "DataOptions",
     "Prompts",
+    "ShardOptions",
     "TemplateOptions",
     "option_words",
     "read_prompts",
@@ -156,6 +157,48 @@ class TemplateOptions:
     def __post_init__(self) -> None:
         _set(self, "templates", _as_tuple(self.templates))
         _set(self, "template", _as_tuple(self.template))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardOptions:
+    """Who computes a job shard by shard, and how large shards are."""
+
+    executor: Literal["local", "ray"] | None = None
+    """Compute shards in processes of this machine (local) or as tasks of Ray (ray)."""
+
+    workers: int | None = None
+    """Shards computed at once; as many as cores otherwise."""
+
+    address: str | None = None
+    """Of a Ray cluster, HOST:PORT or auto; Ray is started here otherwise."""
+
+    rows_per_shard: int | None = None
+    """Images of a shard; 4096 otherwise, 10000 of a tar."""
+
+    retry: bool = False
+    """Compute shards again that failed before."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "rows_per_shard"):
+            if getattr(self, name) is not None:
+                require_count(_option(name), getattr(self, name))
+        given = [
+            _option(field.name)
+            for field in fields(ShardOptions)
+            if field.name != "executor" and getattr(self, field.name) not in (None, False)
+        ]
+        if self.executor is None and given:
+            raise InputError(
+                f"{', '.join(given)} came without --executor; add --executor local or ray"
+            )
+        if self.executor not in (None, "local", "ray"):
+            raise InputError(f"--executor {self.executor!r} came; expected local or ray")
+        if self.address is not None and self.executor != "ray":
+            raise InputError(f"--address came with --executor {self.executor}; it is ray's")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _set(options: object, name: str, value: object) -> None:
