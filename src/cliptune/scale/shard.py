@@ -132,6 +132,7 @@ def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
     from cliptune.features.extract import extract
     from cliptune.features.guard import RowGuard
     from cliptune.images import apply_bad_image_policy, scan_images
+    from cliptune.images.scan import drop_bad
 
     def vectors_of(table: ImageTable) -> NDArray[np.float32]:
         batches = extract(encoder, table, batch_size=_BATCH, workers=task.threads, guard=guard)
@@ -145,7 +146,9 @@ def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
         vectors = vectors_of(table)
     except BadImageError:
         report = scan_images(table)
-        table = apply_bad_image_policy(table, report, policy=task.on_bad_image)
+        if task.on_bad_image == "fail":
+            apply_bad_image_policy(table, report, policy="fail")
+        table = drop_bad(table, report)  # whether a class has lost all, no shard can tell
         skipped = tuple((bad.id, bad.reason) for bad in report.bad)
         guard = RowGuard()
         vectors = vectors_of(table)

@@ -22,7 +22,7 @@ from cliptune.workflows.shard_workers import find_workers, recipe_of
 
 if TYPE_CHECKING:
     from cliptune.results.embedded_shards import EmbedShardsResult
-    from cliptune.scale.job import Job, JobSummary
+    from cliptune.scale.job import EmbedJob, JobSummary
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.shard_workers import ShardWorkers
 
@@ -88,7 +88,7 @@ def embed_shards(
         CliptuneError: Data, model, options or place do not fit; the message says which.
     """
     from cliptune.scale import plan_job
-    from cliptune.scale.job import Job, run_job
+    from cliptune.scale.job import EmbedJob, run_job
     from cliptune.system.places import require_writable
 
     require_class_names(dataset)
@@ -113,7 +113,15 @@ def embed_shards(
         dtype=parts.dtype,
         on_bad_image=dataset.on_bad_image,
     )
-    job = Job(plan, table, recipe, Path(out), workers.threads, parts.share, shards.retry)
+    job = EmbedJob(
+        plan=plan,
+        table=table,
+        folder=Path(out),
+        share=parts.share,
+        retry=shards.retry,
+        recipe=recipe,
+        threads=workers.threads,
+    )
     with session.watch.stage(f"embedding with {model}") as show:
         summary = run_job(job, partial(workers.execute, device=recipe.device), show)
     seconds = time.perf_counter() - began
@@ -121,7 +129,7 @@ def embed_shards(
 
 
 def _result(
-    job: Job, summary: JobSummary, workers: ShardWorkers, data: str, seconds: float
+    job: EmbedJob, summary: JobSummary, workers: ShardWorkers, data: str, seconds: float
 ) -> EmbedShardsResult:
     from cliptune.features.guard import RowsChecked
     from cliptune.results.base import Unreadable
