@@ -21,7 +21,7 @@ from cliptune.workflows.options import (
     ComputeOptions,
     DataOptions,
     Prompts,
-    ShardOptions,
+    Shards,
     read_prompts,
 )
 from cliptune.workflows.progress import ProgressLike, watching
@@ -62,7 +62,7 @@ def evaluate(
     out: str | Path | None = None,
     dataset: DataOptions = DataOptions(),
     compute: ComputeOptions = ComputeOptions(),
-    shards: ShardOptions | None = None,
+    shards: Shards | None = None,
     seed: int = 0,
     progress: ProgressLike = None,
 ) -> Scored:

@@ -5,7 +5,7 @@ It imports nothing of the library, so that a command line can read it quickly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -19,9 +19,11 @@ __all__ = [
     "DataOptions",
     "Prompts",
     "ShardOptions",
+    "Shards",
     "TemplateOptions",
     "option_words",
     "read_prompts",
+    "read_shards",
 ]
 
 _SHAPES_ANSWERS = ("device", "precision", "engine", "truncate", "max_patches")
@@ -212,6 +214,27 @@ def _as_path(value: str | Path | None) -> Path | None:
 
 def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+Shards = ShardOptions | Mapping[str, str | int | bool]
+"""Who computes shards: options, or these by name: ``{"executor": "local", "workers": 4}``."""
+
+
+def read_shards(shards: Shards | None) -> ShardOptions:
+    """Return options of shards; without any there is no executor.
+
+    Raises:
+        InputError: An option is unknown, or does not fit.
+    """
+    if isinstance(shards, ShardOptions):
+        return shards
+    given = dict(shards or {})
+    known = [field.name for field in fields(ShardOptions)]
+    if unknown := [name for name in given if name not in known]:
+        raise InputError(f"shards have no option {unknown[0]!r}; expected {', '.join(known)}")
+    if given and "executor" not in given:
+        raise InputError("shards came without an executor; expected 'local' or 'ray'")
+    return ShardOptions(**given)  # type: ignore[arg-type]  # each is looked at there
 
 
 Prompts = TemplateOptions | str | Sequence[str]

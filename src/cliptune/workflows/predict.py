@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import InputError
-from cliptune.workflows.options import ComputeOptions, Prompts, ShardOptions, read_prompts
+from cliptune.workflows.options import ComputeOptions, Prompts, Shards, read_prompts
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.prompting import choose_one_template_set, own_template_set
 from cliptune.workflows.requirements import refuse_beside_run, require_compute, require_runs
@@ -48,7 +48,7 @@ def predict(
     score: Literal["softmax", "sigmoid"] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     compute: ComputeOptions = ComputeOptions(),
-    shards: ShardOptions | None = None,
+    shards: Shards | None = None,
     progress: ProgressLike = None,
 ) -> PredictResult | PredictLabelsResult:
     """Classify images: without training by their labels, or with a classifier that was fitted.

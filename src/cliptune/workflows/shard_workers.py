@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptune.errors import InputError
-from cliptune.workflows.options import ShardOptions
+from cliptune.workflows.options import ShardOptions, Shards, read_shards
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -61,19 +61,20 @@ class ShardWorkers:
         return run_local(tasks, self.n, n_gpus=_count_gpus(device))
 
 
-def find_workers(options: ShardOptions | None) -> ShardWorkers | None:
+def find_workers(shards: Shards | None) -> ShardWorkers | None:
     """Return who computes shards; None where no executor was asked for.
 
     Nothing is started, but a cluster that does not answer is found here, before anything else.
 
     Raises:
-        InputError: There are more workers than cores, or the address is none.
+        InputError: An option or the address does not fit, or there are more workers than cores.
         MissingExtraError: Ray is not installed.
         UnavailableError: Nothing answers at the address.
     """
     from cliptune.system.processors import usable_cores
 
-    if options is None or options.executor is None:
+    options = read_shards(shards)
+    if options.executor is None:
         return None
     cores = usable_cores()
     n = options.workers or cores
