@@ -41,9 +41,9 @@ def embed(
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
-        out: Folder for features.parquet: id, path, label, class name, split and vector; with
-            --executor for one such file a shard and a manifest, without the cache.
-        dtype: Of the vectors in the files of --executor; float32 otherwise.
+        out: Folder for features.parquet: id, path, label, class name, split and vector; with an
+            executor for one such file a shard and a manifest, without the cache.
+        dtype: Of the vectors in the files of shards; float32 otherwise.
         shard: i/n, from 0/n: every n-th shard only, others are computed by other processes.
         shards: Who computes parts; a killed job goes on, and its parts are the same.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
