@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from cliptune.cli.console import print_result
-from cliptune.cli.numbers import whole
-from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output
+from cliptune.cli.options import (
+    Compute,
+    Dataset,
+    DatasetOptions,
+    ModelName,
+    Output,
+    Shards,
+    SharedShardOptions,
+)
 from cliptune.errors import InputError, ShardsFailedError
 from cliptune.workflows.embed import embed as embed_data
-from cliptune.workflows.embed_shards import ShardOptions, embed_shards
+from cliptune.workflows.embed_shards import PartOptions, embed_shards
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import TerminalWatch
 
@@ -22,14 +29,10 @@ def embed(
     /,
     *,
     out: Path,
-    executor: Literal["local", "ray"] | None = None,
-    workers: Annotated[int | None, whole(1)] = None,
-    address: str | None = None,
-    rows_per_shard: Annotated[int | None, whole(1)] = None,
     dtype: Literal["float32", "float16"] | None = None,
     pixels: Literal["exact", "quick"] | None = None,
     shard: str | None = None,
-    retry: bool = False,
+    shards: Shards = SharedShardOptions(),
     model: ModelName = "lite",
     dataset: Dataset = DatasetOptions(),
     compute: Compute = ComputeOptions(),
@@ -40,37 +43,25 @@ def embed(
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
         out: Folder for features.parquet: id, path, label, class name, split and vector; with an
-            executor for one such file a shard and a manifest.
-        executor: Compute shards in processes of this machine (local) or as tasks of Ray (ray),
-            without the cache; a killed job goes on, and its parts are the same.
-        workers: Shards computed at once; as many as cores otherwise.
-        address: Of a Ray cluster, HOST:PORT or auto; Ray is started here otherwise.
-        rows_per_shard: Images of a shard; 4096 otherwise.
+            executor for one such file a shard and a manifest, without the cache.
         dtype: Of the vectors in the files of shards; float32 otherwise.
         pixels: exact: as the model's transform says; quick: in half of the time, one byte in 300
             another; quick otherwise for 10,000 images and more where an engine computes.
         shard: i/n, from 0/n: every n-th shard only, others are computed by other processes.
-        retry: Compute shards again that failed before.
+        shards: Who computes parts; a killed job goes on, and its parts are the same.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
             or a local path.
         dataset: How to read the data set; without --split all splits are embedded.
         compute: Where and how the encoder computes.
         output: How results are shown.
     """
-    given = {
-        "executor": executor,
-        "workers": workers,
-        "address": address,
-        "rows_per_shard": rows_per_shard,
-        "dtype": dtype,
-        "pixels": pixels,
-        "shard": shard,
-        "retry": retry or None,
-    }
-    asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if asked:
-        _embed_shards(data, out, asked, model, dataset, compute, output)
+    if shards.executor is not None:
+        parts = PartOptions(dtype=dtype or "float32", pixels=pixels, shard=shard or "")
+        _embed_shards(data, out, shards, parts, model, dataset, compute, output)
         return
+    own = {"--dtype": dtype, "--pixels": pixels, "--shard": shard}
+    if given := [name for name, value in own.items() if value is not None]:
+        raise InputError(f"{', '.join(given)} came without --executor; add --executor local or ray")
     result = embed_data(
         data, model=model, out=out, dataset=dataset, compute=compute, progress=TerminalWatch()
     )
@@ -80,7 +71,8 @@ def embed(
 def _embed_shards(
     data: str,
     out: Path,
-    asked: dict[str, Any],  # Any: options of several types
+    shards: SharedShardOptions,
+    parts: PartOptions,
     model: str,
     dataset: DatasetOptions,
     compute: ComputeOptions,
@@ -89,16 +81,12 @@ def _embed_shards(
     """Run a job, and leave with code 1 where a shard failed.
 
     Raises:
-        InputError: Options of jobs came without an executor.
         ShardsFailedError: A shard failed; the others are done.
     """
-    if "executor" not in asked:
-        names = ", ".join("--" + name.replace("_", "-") for name in asked)
-        raise InputError(f"{names} came without --executor; add --executor local or ray")
-    options = ShardOptions(**asked)
     result = embed_shards(
-        data, out, options, model=model, dataset=dataset, compute=compute, progress=TerminalWatch()
-    )
+        data, out, shards, parts=parts, model=model, dataset=dataset, compute=compute,
+        progress=TerminalWatch(),
+    )  # fmt: skip
     print_result(result, as_json=output.json)
     if result.failed:
         first = result.failures[0]

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from cliptune.cli.console import print_result
-from cliptune.cli.options import Compute, Dataset, DatasetOptions, ModelName, Output, Templates
+from cliptune.cli.options import (
+    Compute,
+    Dataset,
+    DatasetOptions,
+    ModelName,
+    Output,
+    Shards,
+    SharedShardOptions,
+    Templates,
+)
 from cliptune.workflows.evaluate import evaluate as evaluate_data
 from cliptune.workflows.options import ComputeOptions, TemplateOptions
 from cliptune.workflows.progress import TerminalWatch
@@ -25,6 +34,7 @@ def evaluate(
     dataset: Dataset = DatasetOptions(),
     prompts: Templates = TemplateOptions(),
     compute: Compute = ComputeOptions(),
+    shards: Shards = SharedShardOptions(),
     output: Output = Output(),
 ) -> None:
     """Score zero-shot classification, a fitted classifier or retrieval, with intervals.
@@ -41,6 +51,7 @@ def evaluate(
         dataset: How to read the data set.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.
+        shards: Who embeds the images that the cache lacks; a killed job goes on.
         output: How results are shown.
     """
     result = evaluate_data(
@@ -52,6 +63,7 @@ def evaluate(
         out=out,
         dataset=dataset,
         compute=compute,
+        shards=shards,
         seed=output.seed,
         progress=TerminalWatch(),
     )

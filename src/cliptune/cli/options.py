@@ -14,7 +14,12 @@ from cyclopts import Parameter
 from cliptune.cli.help_pages import further
 from cliptune.cli.numbers import whole
 from cliptune.system.bounds import MAX_SEED
-from cliptune.workflows.options import ComputeOptions, DataOptions, TemplateOptions
+from cliptune.workflows.options import (
+    ComputeOptions,
+    DataOptions,
+    ShardOptions,
+    TemplateOptions,
+)
 
 __all__ = [
     "Compute",
@@ -23,6 +28,8 @@ __all__ = [
     "ModelName",
     "ModelNames",
     "Output",
+    "Shards",
+    "SharedShardOptions",
     "ShownDataset",
     "Templates",
 ]
@@ -38,9 +45,23 @@ class DatasetOptions(DataOptions):
     """How many levels below DATA the folders of classes are; found by the folders otherwise."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SharedShardOptions(ShardOptions):
+    """Who computes shards; its numbers are read strictly."""
+
+    workers: Annotated[int | None, whole(1)] = None
+    """Shards computed at once; as many as cores otherwise."""
+
+    rows_per_shard: Annotated[int | None, whole(1)] = None
+    """Images of a shard; 4096 otherwise, 10000 of a tar."""
+
+
 ShownDataset = Annotated[DatasetOptions, _FLAT]
 Dataset = Annotated[DatasetOptions, Parameter(name="*", group=further("How data are read"))]
 Compute = Annotated[ComputeOptions, Parameter(name="*", group=further("How the encoder computes"))]
+Shards = Annotated[
+    SharedShardOptions, Parameter(name="*", group=further("On many processes or machines"))
+]
 Templates = Annotated[TemplateOptions, _FLAT]
 
 ModelName = Annotated[str, Parameter(alias="-m")]

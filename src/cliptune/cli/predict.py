@@ -5,13 +5,22 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
-from cliptune.cli.console import print_result
+from cliptune.cli.console import print_result, print_text
 from cliptune.cli.numbers import whole
-from cliptune.cli.options import Compute, ModelName, Output, Templates
+from cliptune.cli.options import (
+    Compute,
+    ModelName,
+    Output,
+    Shards,
+    SharedShardOptions,
+    Templates,
+)
 from cliptune.errors import InputError
+from cliptune.system.atomic import atomic_path
 from cliptune.system.escaping import for_csv, for_terminal
+from cliptune.system.places import require_writable
 from cliptune.workflows.options import ComputeOptions, TemplateOptions
 from cliptune.workflows.predict import predict as predict_images
 from cliptune.workflows.progress import TerminalWatch
@@ -29,11 +38,13 @@ def predict(
     run: Path | None = None,
     top: Annotated[int, whole()] = 5,
     csv: bool = False,
+    out: Path | None = None,
     score: Literal["softmax", "sigmoid"] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     model: ModelName = "lite",
     prompts: Templates = TemplateOptions(),
     compute: Compute = ComputeOptions(),
+    shards: Shards = SharedShardOptions(),
     output: Output = Output(),
 ) -> None:
     """Classify images: without training by --labels, or with a classifier that was fitted.
@@ -45,6 +56,7 @@ def predict(
         run: A classifier that 'cliptune fit' wrote; it brings its labels, texts and encoder.
         top: How many labels to show for each image.
         csv: Comma-separated values on standard output.
+        out: A file for the answers instead, NAME.csv or NAME.json, whole or not at all.
         score: softmax over the labels, or sigmoid of each label on its own; what the model was
             trained for otherwise.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
@@ -52,10 +64,13 @@ def predict(
             or a local path.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.
+        shards: Who embeds the images that the cache lacks; a killed job goes on.
         output: How results are shown.
     """
     if csv and output.json:
         raise InputError("--csv and --json came together; standard output takes one of them")
+    if out is not None:
+        _require_file(out, "--csv" if csv else "--json" if output.json else "")
     result = predict_images(
         _read_arguments(images),
         labels=labels,
@@ -66,10 +81,14 @@ def predict(
         score=score,
         on_bad_image=on_bad_image,
         compute=compute,
+        shards=shards,
         progress=TerminalWatch(),
     )
-    if csv:
-        _print_csv(result)
+    if out is not None:
+        _write(result, out)
+        print_text(f"answers on {len(result.predictions)} images: {for_terminal(str(out))}")
+    elif csv:
+        _write_csv(result, sys.stdout)
     else:
         print_result(result, as_json=output.json)
 
@@ -88,9 +107,32 @@ def _read_arguments(images: tuple[str, ...]) -> list[str]:
     return [name for name in named if name]
 
 
-def _print_csv(result: PredictResult | PredictLabelsResult) -> None:
-    on_terminal = sys.stdout.isatty()  # whatever reads a pipe wants the names as they are
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+def _require_file(out: Path, beside: str) -> None:
+    """Look at the place of answers before anything is computed.
+
+    Raises:
+        InputError: Its name says no format, it is there already, or output is asked for besides.
+    """
+    if beside:
+        raise InputError(f"--out and {beside} came together; answers go to one place")
+    if out.suffix.lower() not in (".csv", ".json"):
+        raise InputError(f"--out {str(out)!r} came; expected a name that ends in .csv or .json")
+    if out.exists():
+        raise InputError(f"--out {str(out)!r} is there already; name a new file")
+    require_writable(out, "another file")
+
+
+def _write(result: PredictResult | PredictLabelsResult, out: Path) -> None:
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        if out.suffix.lower() == ".csv":
+            _write_csv(result, file)
+        else:
+            file.write(result.to_json() + "\n")
+
+
+def _write_csv(result: PredictResult | PredictLabelsResult, file: TextIO) -> None:
+    on_terminal = file.isatty()  # whatever reads a pipe wants the names as they are
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["image", "rank", "label", "probability"])
     for prediction in result.predictions:
         for rank, one in enumerate(prediction.labels, 1):

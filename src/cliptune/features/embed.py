@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
 from cliptune.features.extract import read_again, read_ahead, require_finite
-from cliptune.features.folder import ShardFolder
 from cliptune.features.guard import RowGuard
 from cliptune.features.keys import StoreKey, content_digest, reduces_input
 from cliptune.features.reading import RowReader
@@ -29,7 +28,20 @@ if TYPE_CHECKING:
 
     from cliptune.images import ImageTable
 
-__all__ = ["Job", "embed_missing", "first_of_each"]
+__all__ = ["Job", "Vectors", "embed_missing", "first_of_each"]
+
+
+class Vectors(Protocol):
+    """Where the vectors of one kind go; ``ShardFolder`` is one."""
+
+    def refresh(self) -> None:
+        """Take up what is there now."""
+
+    def lacks(self, contents: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Tell for each digest (N,) whether a vector is wanted."""
+
+    def append(self, contents: NDArray[np.bytes_], vectors: NDArray[np.float32]) -> None:
+        """Take vectors (n, ...)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Job:
     encoder: DualEncoder
     table: ImageTable
     contents: NDArray[np.bytes_]
-    folders: Mapping[str, ShardFolder]
+    folders: Mapping[str, Vectors]
     guard: RowGuard
     progress: Callable[[Progress], None] | None
 

@@ -27,7 +27,13 @@ from numpy.typing import NDArray
 from cliptune.errors import CheckpointError, UnavailableError
 from cliptune.features.gather import cache_errors, gather_rows, pieces_of
 from cliptune.features.keys import CONTENT_BYTES
-from cliptune.features.shards import Shard, open_shard, remove_unfinished, write_shard
+from cliptune.features.shards import (
+    Shard,
+    open_shard,
+    remove_unfinished,
+    shard_is_intact,
+    write_shard,
+)
 
 __all__ = ["ShardFolder", "is_busy", "quarantine", "shard_files"]
 
@@ -93,6 +99,24 @@ class ShardFolder:
         with self.locked():
             last = max((_sequence(p) for p in shard_files(self.path)), default=-1)
             write_shard(self.path, last + 1, contents, parts=[vectors], row_shape=vectors.shape[1:])
+
+    def adopt(self, path: Path) -> bool:
+        """Take up a shard that was written elsewhere on this disk, and tell whether it is whole.
+
+        It is moved, so that it takes no memory and no second copy. One that is torn is removed.
+
+        Raises:
+            UnavailableError: It cannot be moved; all that was there still is.
+        """
+        with cache_errors(self.path):
+            if not shard_is_intact(path):
+                path.unlink(missing_ok=True)
+                return False
+        with self.locked():
+            last = max((_sequence(p) for p in shard_files(self.path)), default=-1)
+            digest = path.stem.partition("-")[2]
+            path.replace(self.path / f"{last + 1:08d}-{digest}{path.suffix}")
+        return True
 
     def merge(self) -> None:
         """Rewrite the newest shards as one, so that a table's vectors lie in one piece.

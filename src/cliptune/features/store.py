@@ -119,17 +119,14 @@ class FeatureStore:
         if not len(table):
             raise DataError("the table holds no images (expected at least one)")
         kinds = ["pooled", *(["tokens"] if tokens else []), *(["trunk"] if trunk else [])]
-        folders = {kind: _open_folder(self.cache_dir, encoder, kind) for kind in kinds}
-        contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
+        contents, folders = self.open(encoder, table, kinds)
         name = table_digest(contents)
         job = Job(encoder, table, contents, folders, self.guard, progress)
         if job.refresh().any():
             with ExitStack() as claims:
                 for folder in folders.values():
                     claims.enter_context(folder.claim(name))
-                lacking = np.flatnonzero(job.refresh())
-                sources = (table.sources[row] for row in lacking.tolist())
-                record_images(self.cache_dir / MEMO_NAME, contents[lacking], sources)
+                self.record(table, contents, np.flatnonzero(job.refresh()))
                 embed_missing(job, batch_size=self.batch_size, workers=self.workers)
         else:
             job.report(len(table), 0, (0.0, 0.0))
@@ -145,6 +142,30 @@ class FeatureStore:
             trunk=gathered.get("trunk"),
             contents=contents,
         )
+
+    def open(
+        self, encoder: DualEncoder, table: ImageTable, kinds: Sequence[str]
+    ) -> tuple[NDArray[np.bytes_], dict[str, ShardFolder]]:
+        """Return the digest of each image (N,), and the folders of the kinds of vectors.
+
+        Args:
+            encoder: What embeds.
+            table: N images.
+            kinds: Of ``pooled``, ``tokens`` and ``trunk``.
+
+        Raises:
+            BadImageError: A file cannot be read; the message names it.
+        """
+        folders = {kind: _open_folder(self.cache_dir, encoder, kind) for kind in kinds}
+        contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
+        return contents, folders
+
+    def record(
+        self, table: ImageTable, contents: NDArray[np.bytes_], rows: NDArray[np.int64]
+    ) -> None:
+        """Write down where the images of some rows are, for whoever computes them again."""
+        sources = (table.sources[row] for row in rows.tolist())
+        record_images(self.cache_dir / MEMO_NAME, contents[rows], sources)
 
     def identify(self, table: ImageTable, roles: Sequence[str] | NDArray[np.str_]) -> DataIdentity:
         """Describe the images of a table: names, contents, labels, and what each is for.

@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 
 from cliptune.errors import InputError
-from cliptune.scale.shard import ShardOutcome, ShardTask, run_shard
+from cliptune.scale.tasks import ShardOutcome, Task, run_task
 from cliptune.system.processors import usable_cores
 
 __all__ = ["run_local"]
@@ -25,9 +25,7 @@ _ATTEMPTS = 3
 _SECONDS_TO_LOOK = 1.0
 
 
-def run_local(
-    tasks: Iterable[ShardTask], n_workers: int, *, n_gpus: int = 0
-) -> Iterator[ShardOutcome]:
+def run_local(tasks: Iterable[Task], n_workers: int, *, n_gpus: int = 0) -> Iterator[ShardOutcome]:
     """Compute shards in processes of this machine, each on its share of the cores.
 
     A process that is killed takes its shard with it; the shard is computed again, at most three
@@ -48,10 +46,10 @@ def run_local(
         )
     upcoming = iter(tasks)
     attempts: dict[int, int] = {}
-    lost: list[ShardTask] = []
+    lost: list[Task] = []
     while True:
         with _pool(n_workers, n_gpus) as pool:
-            running: dict[Future[ShardOutcome], ShardTask] = {}
+            running: dict[Future[ShardOutcome], Task] = {}
             broken = yield from _drain(pool, running, upcoming, lost, n_workers)
         if not broken:
             return
@@ -68,9 +66,9 @@ def run_local(
 
 def _drain(
     pool: ProcessPoolExecutor,
-    running: dict[Future[ShardOutcome], ShardTask],
-    upcoming: Iterator[ShardTask],
-    lost: list[ShardTask],
+    running: dict[Future[ShardOutcome], Task],
+    upcoming: Iterator[Task],
+    lost: list[Task],
     n_workers: int,
 ) -> Generator[ShardOutcome, None, bool]:
     """Keep a pool busy until there is no task left, or it broke; tell which."""
@@ -80,7 +78,7 @@ def _drain(
                 task = lost.pop() if lost else next(upcoming, None)
                 if task is None:
                     break
-                running[pool.submit(run_shard, task)] = task
+                running[pool.submit(run_task, task)] = task
             if not running:
                 return False
             done, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from cliptune.errors import RunError, UnavailableError
 from cliptune.scale.parts import PartFacts, file_digest, read_part_facts
-from cliptune.scale.plan import PARTS, JobPlan
-from cliptune.scale.shard import EncoderRecipe, ShardOutcome, ShardTask, changed_since
+from cliptune.scale.plan import JobPlan
+from cliptune.scale.shard import EncoderRecipe, ShardTask, changed_since
+from cliptune.scale.tasks import ShardOutcome, Task
 from cliptune.system.atomic import TEMPORARY, atomic_path, os_reason
 from cliptune.system.file_kinds import is_file
 from cliptune.system.json_files import read_object
@@ -28,23 +29,21 @@ from cliptune.system.json_files import read_object
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["MANIFEST", "Job", "JobSummary", "run_job"]
+__all__ = ["MANIFEST", "EmbedJob", "Job", "JobSummary", "run_job"]
 
 MANIFEST = "manifest.json"
 _FAILED = "failed.json"
-Execute = Callable[[Iterable[ShardTask]], Iterator[ShardOutcome]]
+Execute = Callable[[Iterable[Task]], Iterator[ShardOutcome]]
 
 
-@dataclass(frozen=True)
-class Job:
-    """A plan, its images and its folder.
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """A plan, its images and its folder; what a part is, is said below.
 
     Attributes:
         plan: What it consists of.
         table: Its images.
-        recipe: What embeds them.
         folder: Where parts go.
-        threads: That decode within a worker.
         share: (i, n): every n-th shard from the i-th on, from 0, is this process's; the others
             are computed elsewhere.
         retry: Compute shards again that failed before.
@@ -52,11 +51,53 @@ class Job:
 
     plan: JobPlan
     table: ImageTable
-    recipe: EncoderRecipe
     folder: Path
-    threads: int
     share: tuple[int, int] = (0, 1)
     retry: bool = False
+
+    @abstractmethod
+    def task(self, number: int) -> Task:
+        """Return what computes a shard."""
+
+    @abstractmethod
+    def facts(self, number: int) -> PartFacts | None:
+        """Read what a shard's part says of itself; None where it is absent or another's."""
+
+    def verify(self) -> None:  # noqa: B027  most jobs have nothing to see
+        """Look at all parts together before the job is closed; here there is nothing to see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedJob(Job):
+    """A job whose parts are vectors in Parquet files.
+
+    Attributes:
+        recipe: What embeds.
+        threads: That decode within a worker.
+    """
+
+    recipe: EncoderRecipe
+    threads: int
+
+    def task(self, number: int) -> Task:
+        """Return what embeds a shard."""
+        policy: Literal["fail", "skip"] = "fail"
+        if self.plan.facts["on_bad_image"] == "skip":
+            policy = "skip"
+        return ShardTask(
+            number=number,
+            table=self.table.select(self.plan.rows(number)),
+            path=self.plan.part(self.folder, number),
+            recipe=self.recipe,
+            job=self.plan.digest,
+            dtype=str(self.plan.facts["dtype"]),
+            on_bad_image=policy,
+            threads=self.threads,
+        )
+
+    def facts(self, number: int) -> PartFacts | None:
+        """Read what a Parquet file says of itself."""
+        return read_part_facts(self.plan.part(self.folder, number), self.plan.digest)
 
 
 @dataclass(frozen=True)
@@ -147,7 +188,7 @@ def _held(job: Job) -> Iterator[None]:
 def _clear(job: Job) -> None:
     """Remove what killed writers had begun; nobody else writes these shards now."""
     if job.share[1] == 1:
-        for leftover in (job.folder / PARTS).glob(f"{TEMPORARY}*"):
+        for leftover in job.plan.part(job.folder, 0).parent.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
 
 
@@ -157,7 +198,7 @@ def _look(job: Job) -> _State:
     digests = _read_digests(job)
     for number in _own(job):
         path = job.plan.part(job.folder, number)
-        facts = read_part_facts(path, job.plan.digest)
+        facts = job.facts(number)
         if facts is not None and digests.get(number, "") not in ("", file_digest(path)):
             facts = None  # somebody altered it since the job was finished
         if facts is not None and facts.rows + len(facts.skipped) == len(job.plan.rows(number)):
@@ -167,23 +208,10 @@ def _look(job: Job) -> _State:
     return state
 
 
-def _tasks(job: Job, state: _State) -> Iterator[ShardTask]:
-    policy: Literal["fail", "skip"] = "fail"
-    if job.plan.facts["on_bad_image"] == "skip":
-        policy = "skip"
+def _tasks(job: Job, state: _State) -> Iterator[Task]:
     for number in _own(job):
-        if number in state.done or number in state.failed:
-            continue
-        yield ShardTask(
-            number=number,
-            table=job.table.select(np.asarray(job.plan.rows(number))),
-            path=job.plan.part(job.folder, number),
-            recipe=job.recipe,
-            job=job.plan.digest,
-            dtype=str(job.plan.facts["dtype"]),
-            on_bad_image=policy,
-            threads=job.threads,
-        )
+        if number not in state.done and number not in state.failed:
+            yield job.task(number)
 
 
 def _take(job: Job, state: _State, outcome: ShardOutcome) -> None:
@@ -191,7 +219,9 @@ def _take(job: Job, state: _State, outcome: ShardOutcome) -> None:
         state.failed[outcome.number] = outcome.error
         _write_json(job.folder / _FAILED, {str(n): e for n, e in sorted(state.failed.items())})
         return
-    state.done[outcome.number] = PartFacts(outcome.rows, outcome.skipped)
+    state.done[outcome.number] = job.facts(outcome.number) or PartFacts(
+        outcome.rows, outcome.skipped
+    )
     state.computed += outcome.rows
     n, largest = outcome.checked
     state.checked = (state.checked[0] + n, max(state.checked[1], largest))
@@ -201,13 +231,14 @@ def _close(job: Job, state: _State) -> JobSummary:
     """Write the manifest where every part is there, those of other processes too."""
     done = dict(state.done)
     for number in set(range(job.plan.n_shards)) - set(_own(job)):
-        facts = read_part_facts(job.plan.part(job.folder, number), job.plan.digest)
+        facts = job.facts(number)
         if facts is not None:
             done[number] = facts
     if not state.failed and job.share[1] == 1:
         with suppress(OSError):
             (job.folder / _FAILED).unlink()
     if len(done) == job.plan.n_shards:
+        job.verify()
         _write_json(job.folder / MANIFEST, _manifest(job, done))
     changed = tuple(path for number in sorted(done) for path in _changed(job, number))
     return JobSummary(
@@ -224,9 +255,9 @@ def _close(job: Job, state: _State) -> JobSummary:
 def _manifest(job: Job, done: Mapping[int, PartFacts]) -> dict[str, Any]:  # Any: plain JSON
     parts = [
         {
-            "file": f"{PARTS}/{job.plan.part(job.folder, number).name}",
+            "file": job.plan.part(Path(), number).as_posix(),
             "rows": done[number].rows,
-            "sha256": file_digest(job.plan.part(job.folder, number)),
+            "sha256": done[number].sha256 or file_digest(job.plan.part(job.folder, number)),
         }
         for number in range(job.plan.n_shards)
     ]
@@ -236,7 +267,7 @@ def _manifest(job: Job, done: Mapping[int, PartFacts]) -> dict[str, Any]:  # Any
 
 def _changed(job: Job, number: int) -> list[str]:
     written = os.stat(job.plan.part(job.folder, number)).st_mtime  # noqa: PTH116
-    return changed_since(job.table.select(np.asarray(job.plan.rows(number))), written)
+    return changed_since(job.table.select(job.plan.rows(number)), written)
 
 
 def _read_digests(job: Job) -> dict[int, str]:

@@ -10,20 +10,24 @@ import logging
 import os
 import socket
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from cliptune.errors import InputError, MissingExtraError, UnavailableError
-from cliptune.scale.shard import ShardOutcome, ShardTask, run_shard
+from cliptune.scale.tasks import ShardOutcome, Task, run_task
 
-__all__ = ["run_on_ray"]
+__all__ = ["require_ray", "run_on_ray"]
 
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 4.0
+# What opens HTTP/2 (RFC 9113, 3.4), which a cluster's gRPC speaks: a preface, empty settings.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = 4  # the kind of frame that answers it; at the fourth byte
 _RETRIES = 3
 _LOOK_SECONDS = 0.5
 
 
 def run_on_ray(
-    tasks: Iterable[ShardTask], n_workers: int, *, address: str | None, threads: int
+    tasks: Iterable[Task], n_workers: int, *, address: str | None, threads: int
 ) -> Iterator[ShardOutcome]:
     """Compute shards as Ray tasks, ``n_workers`` at a time.
 
@@ -41,9 +45,9 @@ def run_on_ray(
     ray = _connect(address)
     try:
         _require_cores(ray, n_workers, threads)
-        remote = ray.remote(num_cpus=threads, max_retries=_RETRIES)(run_shard)
+        remote = ray.remote(num_cpus=threads, max_retries=_RETRIES)(run_task)
         upcoming = iter(tasks)
-        running: dict[Any, ShardTask] = {}  # Any: Ray has no types
+        running: dict[Any, Task] = {}  # Any: Ray has no types
         while True:
             while len(running) < n_workers:
                 task = next(upcoming, None)
@@ -59,7 +63,7 @@ def run_on_ray(
         ray.shutdown()
 
 
-def _outcome(ray: Any, reference: Any, task: ShardTask) -> ShardOutcome:  # Any: Ray has no types
+def _outcome(ray: Any, reference: Any, task: Task) -> ShardOutcome:  # Any: Ray has no types
     try:
         outcome: ShardOutcome = ray.get(reference)
     except ray.exceptions.RayError as error:
@@ -92,20 +96,51 @@ def _connect(address: str | None) -> Any:  # Any: Ray has no types
     return ray
 
 
+def require_ray(address: str | None) -> None:
+    """Make sure that Ray is here and that something answers at an address; nothing is started.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        InputError: The address is none.
+        UnavailableError: Nothing answers there, or something else than a cluster.
+    """
+    if find_spec("ray") is None:
+        raise MissingExtraError("scale", "--executor ray")
+    if address is not None:
+        _require_answer(address)
+
+
 def _require_answer(address: str) -> None:
-    """Knock at a cluster's door first: Ray itself waits for a minute."""
+    """Knock at a cluster's door first: Ray itself waits for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if address == "auto":
         return
     if not host or not port.isdecimal():
         raise InputError(f"--address {address!r} came; expected HOST:PORT, or auto")
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS) as door:
+            _require_grpc(door)
     except (OSError, OverflowError) as error:
         raise UnavailableError(
             f"nothing answers at --address {address} ({error}); start a cluster there with 'ray "
             "start --head', or leave --address out"
         ) from error
+
+
+def _require_grpc(door: socket.socket) -> None:
+    """Greet whoever listens, unless it wants encryption.
+
+    Raises:
+        OSError: It says nothing, or something else than a server of gRPC.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return
+    door.sendall(_HELLO)
+    answer = b""
+    while len(answer) < 4 and (more := door.recv(9)):
+        answer += more
+    if len(answer) < 4 or answer[3] != _SETTINGS:
+        raise ConnectionError("what listens there is no Ray cluster")
 
 
 def _require_cores(ray: Any, n_workers: int, threads: int) -> None:

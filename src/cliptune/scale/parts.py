@@ -33,10 +33,12 @@ class PartFacts:
     Attributes:
         rows: Rows in it.
         skipped: Images of the shard that could not be read, and why.
+        sha256: Of the file, where that was written down; hex, else empty.
     """
 
     rows: int
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    sha256: str = ""
 
 
 def write_part(

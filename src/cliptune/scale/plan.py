@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cliptune.errors import RunError
 from cliptune.scale.shard import EncoderRecipe
 from cliptune.system.atomic import atomic_path
@@ -53,10 +56,10 @@ class JobPlan:
         """How many shards there are."""
         return -(-self.n_rows // self.rows_per_shard)
 
-    def rows(self, number: int) -> range:
+    def rows(self, number: int) -> NDArray[np.int64]:
         """Return the rows of a shard."""
         start = number * self.rows_per_shard
-        return range(start, min(start + self.rows_per_shard, self.n_rows))
+        return np.arange(start, min(start + self.rows_per_shard, self.n_rows))
 
     def part(self, folder: Path, number: int) -> Path:
         """Return a shard's file."""

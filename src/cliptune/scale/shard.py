@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import BadImageError, CheckpointError, CliptuneError, DataError
 from cliptune.scale.parts import write_part
+from cliptune.scale.tasks import ShardOutcome
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncoderRecipe",
-    "ShardOutcome",
     "ShardTask",
     "changed_since",
     "open_recipe",
+    "require_planned",
     "run_shard",
 ]
 
@@ -47,6 +48,7 @@ class EncoderRecipe:
         device: Of torch.
         cache_dir: Where graphs of engines are.
         pixels: ``exact`` as the encoder's transform says, or ``quick`` (``QuickReader``).
+        run: The run whose own weights it has; None where they are those of its name.
     """
 
     model: str
@@ -56,6 +58,7 @@ class EncoderRecipe:
     device: str
     cache_dir: Path
     pixels: Literal["exact", "quick"] = "exact"
+    run: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,26 +85,9 @@ class ShardTask:
     on_bad_image: Literal["fail", "skip"]
     threads: int
 
-
-@dataclass(frozen=True)
-class ShardOutcome:
-    """How a shard ended.
-
-    Attributes:
-        number: Of the shard.
-        rows: In its part.
-        seconds: What it took, without loading the encoder.
-        error: Why there is no part; empty where there is one.
-        checked: Rows that were computed twice, and the largest difference.
-        skipped: Images that could not be read, and why.
-    """
-
-    number: int
-    rows: int
-    seconds: float
-    error: str = ""
-    checked: tuple[int, float] = (0, 0.0)
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+    def run(self) -> ShardOutcome:
+        """Compute the shard; see ``run_shard``."""
+        return run_shard(self)
 
 
 def run_shard(task: ShardTask) -> ShardOutcome:
@@ -109,7 +95,7 @@ def run_shard(task: ShardTask) -> ShardOutcome:
     began = time.perf_counter()
     try:
         encoder = open_recipe(task.recipe)
-        _require_planned(encoder, task.recipe)
+        require_planned(encoder, task.recipe)
         began = time.perf_counter()
         return _embed(task, encoder, began)
     except CliptuneError as error:
@@ -122,12 +108,16 @@ def open_recipe(recipe: EncoderRecipe) -> DualEncoder:
     from cliptune.encoders import load_encoder
     from cliptune.encoders.engines import open_recorded
 
+    if recipe.run is not None:
+        from cliptune.classifiers.run_encoder import load_run_encoder
+
+        return load_run_encoder(str(recipe.run), device=recipe.device, precision=recipe.precision)
     if recipe.engine == "torch":
         return load_encoder(recipe.model, device=recipe.device, precision=recipe.precision)
     return open_recorded(recipe.model, recipe.engine, recipe.precision, cache_dir=recipe.cache_dir)
 
 
-def _require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
+def require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
     """Make sure that a name means the same encoder here as where the job was planned.
 
     Raises:
@@ -145,6 +135,7 @@ def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
     from cliptune.features.guard import RowGuard
     from cliptune.features.reading import exact_reader, quick_reader
     from cliptune.images import apply_bad_image_policy, scan_images
+    from cliptune.images.scan import drop_bad
 
     def vectors_of(table: ImageTable) -> NDArray[np.float32]:
         make_reader = quick_reader if task.recipe.pixels == "quick" else exact_reader
@@ -162,7 +153,9 @@ def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
         vectors = vectors_of(table)
     except BadImageError:
         report = scan_images(table)
-        table = apply_bad_image_policy(table, report, policy=task.on_bad_image)
+        if task.on_bad_image == "fail":
+            apply_bad_image_policy(table, report, policy="fail")
+        table = drop_bad(table, report)  # whether a class has lost all, no shard can tell
         skipped = tuple((bad.id, bad.reason) for bad in report.bad)
         guard = RowGuard()
         vectors = vectors_of(table)

@@ -175,10 +175,11 @@ class Classifier:
             table,
             on_bad_image=on_bad_image,
             trunk="must" if needs == "trunk" else "no",
+            run=self.run,
         )
         X: NDArray[np.floating[Any]] = embedded.features.vectors
         if needs == "tokens":
-            tokens = self.session.embed_tokens(self.encoder, embedded.table)
+            tokens = self.session.embed_tokens(self.encoder, embedded.table, run=self.run)
             X = join_tokens(embedded.features.vectors, tokens)
         elif embedded.features.trunk is not None:
             X = embedded.features.trunk

@@ -7,49 +7,36 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import DataError, InputError
-from cliptune.system.bounds import require_count
 from cliptune.workflows.dataset import data_name, open_whole_table
-from cliptune.workflows.options import ComputeOptions, DataOptions
+from cliptune.workflows.options import ComputeOptions, DataOptions, ShardOptions
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import require_class_names, require_compute
 from cliptune.workflows.session import Session
+from cliptune.workflows.shard_workers import find_workers, recipe_of
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.results.embedded_shards import EmbedShardsResult
-    from cliptune.scale import EncoderRecipe
-    from cliptune.scale.job import Job, JobSummary
-    from cliptune.scale.shard import ShardOutcome, ShardTask
+    from cliptune.scale.job import EmbedJob, JobSummary
     from cliptune.workflows.dataset import Data
+    from cliptune.workflows.shard_workers import ShardWorkers
 
-__all__ = ["ShardOptions", "embed_shards"]
+__all__ = ["PartOptions", "embed_shards"]
 
 _QUICK_FROM = 10_000  # images, beside which loading torch in each worker takes no time
+_ROWS_PER_SHARD = 4096
 _SHARE = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardOptions:
-    """How the shards of a job are made and who computes them."""
-
-    executor: Literal["local", "ray"] = "local"
-    """local: processes of this machine; ray: tasks on a Ray cluster."""
-
-    workers: int | None = None
-    """Shards computed at once; as many as cores otherwise."""
-
-    address: str | None = None
-    """Of a Ray cluster, HOST:PORT or auto; Ray is started here for the job otherwise."""
-
-    rows_per_shard: int = 4096
-    """Images of a shard."""
+class PartOptions:
+    """What the files of an embedding job hold, and which of them are this process's."""
 
     dtype: Literal["float32", "float16"] = "float32"
     """Of the vectors in the files."""
@@ -63,15 +50,7 @@ class ShardOptions:
     shard: str = ""
     """i/n, from 0/n: compute every n-th shard only; other processes compute the others."""
 
-    retry: bool = False
-    """Compute shards again that failed before."""
-
     def __post_init__(self) -> None:
-        if self.workers is not None:
-            require_count("--workers", self.workers)
-        require_count("--rows-per-shard", self.rows_per_shard)
-        if self.address is not None and self.executor != "ray":
-            raise InputError(f"--address came with --executor {self.executor}; it is ray's")
         self.share  # noqa: B018  looked at now
 
     @property
@@ -93,8 +72,9 @@ class ShardOptions:
 def embed_shards(
     data: Data,
     out: str | Path,
-    options: ShardOptions,
+    shards: ShardOptions,
     *,
+    parts: PartOptions = PartOptions(),
     model: str = "lite",
     dataset: DataOptions = DataOptions(),
     compute: ComputeOptions = ComputeOptions(),
@@ -105,7 +85,8 @@ def embed_shards(
     Args:
         data: A data set by name, or a table.
         out: Folder of the parts (Parquet), the record of the job and, at its end, the manifest.
-        options: How shards are made, and who computes them.
+        shards: How shards are made, and who computes them.
+        parts: What they hold, and which of them are this process's.
         model: Which encoder, by name.
         dataset: How to read the data set; without ``split`` all splits are embedded.
         compute: Where and how the encoder computes.
@@ -115,7 +96,7 @@ def embed_shards(
         CliptuneError: Data, model, options or place do not fit; the message says which.
     """
     from cliptune.scale import plan_job
-    from cliptune.scale.job import Job, run_job
+    from cliptune.scale.job import EmbedJob, run_job
     from cliptune.system.places import require_writable
 
     require_class_names(dataset)
@@ -123,98 +104,55 @@ def embed_shards(
     require_writable(Path(out), "--out")
     began = time.perf_counter()
     session = Session(compute, watching(progress))
-    n_workers, threads = _workers(options)
+    workers = find_workers(shards)
+    if workers is None:
+        raise InputError("shards came without an executor; expected local or ray")
     table = open_whole_table(data, dataset, session.watch)
     if not len(table):
         raise DataError(f"{data_name(data)!r} has no images to embed")
     encoder = session.open_encoder(model, table)
-    recipe = _recipe(encoder, session, _pixels(options, encoder, len(table), Path(out)))
+    pixels = _pixels(parts, encoder, len(table), Path(out))
+    recipe = replace(recipe_of(encoder, session.store.cache_dir), pixels=pixels)
     plan = plan_job(
         table,
         recipe,
         fingerprint=encoder.fingerprint,
         preprocess=encoder.preprocess.to_dict(),
-        rows_per_shard=options.rows_per_shard,
-        dtype=options.dtype,
+        rows_per_shard=workers.rows_per_shard(_ROWS_PER_SHARD),
+        dtype=parts.dtype,
         on_bad_image=dataset.on_bad_image,
     )
-    job = Job(plan, table, recipe, Path(out), threads, options.share, options.retry)
+    job = EmbedJob(
+        plan=plan,
+        table=table,
+        folder=Path(out),
+        share=parts.share,
+        retry=shards.retry,
+        recipe=recipe,
+        threads=workers.threads,
+    )
     with session.watch.stage(f"embedding with {model}") as show:
-        summary = run_job(job, partial(_execute, options, n_workers, threads, recipe), show)
+        summary = run_job(job, partial(workers.execute, device=recipe.device), show)
     seconds = time.perf_counter() - began
-    return _result(job, summary, options, n_workers, data_name(data), seconds)
-
-
-def _workers(options: ShardOptions) -> tuple[int, int]:
-    """Return how many compute at once, and with how many threads each."""
-    from cliptune.system.processors import usable_cores
-
-    cores = usable_cores()
-    n_workers = options.workers or cores
-    if options.executor == "local" and n_workers > cores:
-        raise InputError(
-            f"--workers {n_workers} came, but this process may use {cores} cores; use {cores} or "
-            "fewer"
-        )
-    return n_workers, max(1, cores // n_workers) if options.executor == "local" else 1
+    return _result(job, summary, workers, data_name(data), seconds)
 
 
 def _pixels(
-    options: ShardOptions, encoder: DualEncoder, n_rows: int, out: Path
+    parts: PartOptions, encoder: DualEncoder, n_rows: int, out: Path
 ) -> Literal["exact", "quick"]:
     """Say how pictures become pixels: as asked, as the job in the folder began, or by its size."""
     from cliptune.features.keys import reduces_input
     from cliptune.scale.plan import holds_job, read_plan
 
-    if options.pixels is not None:
-        return options.pixels
+    if parts.pixels is not None:
+        return parts.pixels
     if holds_job(out):
         return "quick" if read_plan(out).facts.get("pixels") == "quick" else "exact"
     return "quick" if n_rows >= _QUICK_FROM and reduces_input(encoder) else "exact"
 
 
-def _recipe(
-    encoder: DualEncoder, session: Session, pixels: Literal["exact", "quick"]
-) -> EncoderRecipe:
-    from cliptune.scale import EncoderRecipe
-
-    return EncoderRecipe(
-        model=encoder.name,
-        fingerprint=encoder.fingerprint,
-        engine=str(getattr(encoder, "engine", "torch")),
-        precision=encoder.precision,
-        device=str(getattr(encoder, "device", "cpu")),
-        cache_dir=session.store.cache_dir.absolute(),
-        pixels=pixels,
-    )
-
-
-def _execute(
-    options: ShardOptions,
-    n_workers: int,
-    threads: int,
-    recipe: EncoderRecipe,
-    tasks: Iterable[ShardTask],
-) -> Iterator[ShardOutcome]:
-    if options.executor == "ray":
-        from cliptune.scale.on_ray import run_on_ray
-
-        return run_on_ray(tasks, n_workers, address=options.address, threads=threads)
-    from cliptune.scale.executors import run_local
-
-    return run_local(tasks, n_workers, n_gpus=_count_gpus(recipe))
-
-
-def _count_gpus(recipe: EncoderRecipe) -> int:
-    if not recipe.device.startswith("cuda"):
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
-
-
 def _result(
-    job: Job, summary: JobSummary, options: ShardOptions, n_workers: int, data: str, seconds: float
+    job: EmbedJob, summary: JobSummary, workers: ShardWorkers, data: str, seconds: float
 ) -> EmbedShardsResult:
     from cliptune.features.guard import RowsChecked
     from cliptune.results.base import Unreadable
@@ -226,8 +164,8 @@ def _result(
         model=job.recipe.model,
         engine=job.recipe.engine,
         precision=job.recipe.precision,
-        executor=options.executor,
-        workers=n_workers,
+        executor=workers.executor,
+        workers=workers.n,
         out=str(job.folder),
         rows=summary.rows,
         shards=job.plan.n_shards,

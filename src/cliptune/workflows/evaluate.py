@@ -17,7 +17,13 @@ from cliptune.workflows.dataset import (
     open_labelled,
     open_table,
 )
-from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
+from cliptune.workflows.options import (
+    ComputeOptions,
+    DataOptions,
+    Prompts,
+    Shards,
+    read_prompts,
+)
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.prompting import choose_template_sets, note_equal_classes
 from cliptune.workflows.requirements import (
@@ -27,6 +33,7 @@ from cliptune.workflows.requirements import (
     require_runs,
 )
 from cliptune.workflows.session import EmbeddedTable, Session
+from cliptune.workflows.shard_workers import find_workers
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
@@ -55,6 +62,7 @@ def evaluate(
     out: str | Path | None = None,
     dataset: DataOptions = DataOptions(),
     compute: ComputeOptions = ComputeOptions(),
+    shards: Shards | None = None,
     seed: int = 0,
     progress: ProgressLike = None,
 ) -> Scored:
@@ -71,11 +79,13 @@ def evaluate(
         out: Folder for predictions and scores; ``runs/evaluate-...`` otherwise.
         dataset: How to read the data set.
         compute: Where and how the encoder computes.
+        shards: Who embeds the images that the cache lacks, shard by shard; this process otherwise.
         seed: Of the bootstraps.
         progress: A callback, or True for bars.
 
     Raises:
         CliptuneError: Data, model, run or place do not fit; the message says which.
+        ShardsFailedError: Shards failed, each of which is told; the others are kept.
     """
     from cliptune.runs.place import claim_place
     from cliptune.system.bounds import MAX_SEED, require_count
@@ -89,7 +99,7 @@ def evaluate(
         refuse_beside_run(options, model)
         if isinstance(run, str | Path):
             require_runs([Path(run)])
-    session = Session(compute, watching(progress))
+    session = Session(compute, watching(progress), find_workers(shards))
     place = None if out is None else Path(out)
     with claim_place(place, "evaluate", data_name(data)) as claimed:
         if isinstance(run, str | Path) and (labels := _label_run(run)) is not None:

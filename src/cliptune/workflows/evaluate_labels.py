@@ -114,6 +114,7 @@ def evaluate_label_run(
         table,
         on_bad_image=dataset.on_bad_image,
         trunk="must" if classifier.needs_trunk else "no",
+        run=run,
     )
     features = embedded.features
     probabilities = classifier.predict_proba(features.vectors, features.trunk)

@@ -5,7 +5,7 @@ It imports nothing of the library, so that a command line can read it quickly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -18,9 +18,12 @@ __all__ = [
     "ComputeOptions",
     "DataOptions",
     "Prompts",
+    "ShardOptions",
+    "Shards",
     "TemplateOptions",
     "option_words",
     "read_prompts",
+    "read_shards",
 ]
 
 _SHAPES_ANSWERS = ("device", "precision", "engine", "truncate", "max_patches")
@@ -158,6 +161,48 @@ class TemplateOptions:
         _set(self, "template", _as_tuple(self.template))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShardOptions:
+    """Who computes a job shard by shard, and how large shards are."""
+
+    executor: Literal["local", "ray"] | None = None
+    """Compute shards in processes of this machine (local) or as tasks of Ray (ray)."""
+
+    workers: int | None = None
+    """Shards computed at once; as many as cores otherwise."""
+
+    address: str | None = None
+    """Of a Ray cluster, HOST:PORT or auto; Ray is started here otherwise."""
+
+    rows_per_shard: int | None = None
+    """Images of a shard; 4096 otherwise, 10000 of a tar."""
+
+    retry: bool = False
+    """Compute shards again that failed before."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "rows_per_shard"):
+            if getattr(self, name) is not None:
+                require_count(_option(name), getattr(self, name))
+        given = [
+            _option(field.name)
+            for field in fields(ShardOptions)
+            if field.name != "executor" and getattr(self, field.name) not in (None, False)
+        ]
+        if self.executor is None and given:
+            raise InputError(
+                f"{', '.join(given)} came without --executor; add --executor local or ray"
+            )
+        if self.executor not in (None, "local", "ray"):
+            raise InputError(f"--executor {self.executor!r} came; expected local or ray")
+        if self.address is not None and self.executor != "ray":
+            raise InputError(f"--address came with --executor {self.executor}; it is ray's")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _set(options: object, name: str, value: object) -> None:
     object.__setattr__(options, name, value)  # frozen, but not before it is whole
 
@@ -169,6 +214,27 @@ def _as_path(value: str | Path | None) -> Path | None:
 
 def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+Shards = ShardOptions | Mapping[str, str | int | bool]
+"""Who computes shards: options, or these by name: ``{"executor": "local", "workers": 4}``."""
+
+
+def read_shards(shards: Shards | None) -> ShardOptions:
+    """Return options of shards; without any there is no executor.
+
+    Raises:
+        InputError: An option is unknown, or does not fit.
+    """
+    if isinstance(shards, ShardOptions):
+        return shards
+    given = dict(shards or {})
+    known = [field.name for field in fields(ShardOptions)]
+    if unknown := [name for name in given if name not in known]:
+        raise InputError(f"shards have no option {unknown[0]!r}; expected {', '.join(known)}")
+    if given and "executor" not in given:
+        raise InputError("shards came without an executor; expected 'local' or 'ray'")
+    return ShardOptions(**given)  # type: ignore[arg-type]  # each is looked at there
 
 
 Prompts = TemplateOptions | str | Sequence[str]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import InputError
-from cliptune.workflows.options import ComputeOptions, Prompts, read_prompts
+from cliptune.workflows.options import ComputeOptions, Prompts, Shards, read_prompts
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.prompting import choose_one_template_set, own_template_set
 from cliptune.workflows.requirements import refuse_beside_run, require_compute, require_runs
 from cliptune.workflows.session import EmbeddedTable, Session
+from cliptune.workflows.shard_workers import find_workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ def predict(
     score: Literal["softmax", "sigmoid"] | None = None,
     on_bad_image: Literal["fail", "skip"] = "fail",
     compute: ComputeOptions = ComputeOptions(),
+    shards: Shards | None = None,
     progress: ProgressLike = None,
 ) -> PredictResult | PredictLabelsResult:
     """Classify images: without training by their labels, or with a classifier that was fitted.
@@ -66,12 +68,14 @@ def predict(
             each label on its own; what the model was trained for otherwise.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
         compute: Where and how the encoder computes.
+        shards: Who embeds the images that the cache lacks, shard by shard; this process otherwise.
         progress: A callback, or True for bars.
 
     Raises:
         InputError: Neither or both of labels and run came, or one of them does not fit.
         DataError: A folder holds no images, or one cannot be read.
         RunError: The run is missing, unfinished or altered, or holds no classifier.
+        ShardsFailedError: Shards failed, each of which is told; the others are kept.
     """
     if top < 1:
         raise InputError(f"--top {top} shows nothing; give 1 or more")
@@ -94,8 +98,8 @@ def predict(
 
     from cliptune.workflows.pictures import gather_pictures
 
+    session = Session(compute, watching(progress), find_workers(shards))
     table = gather_pictures(images)
-    session = Session(compute, watching(progress))
     if names is not None:
         answers = _zero_shot(table, names, template_set, model, session, on_bad_image, score)
     else:

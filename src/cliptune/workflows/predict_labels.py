@@ -38,7 +38,7 @@ def predict_labels(
         load=session.engine_loader(table, labels=classifier.class_names),
     )
     trunk: Literal["must", "no"] = "must" if classifier.needs_trunk else "no"
-    embedded = session.embed(encoder, table, on_bad_image=on_bad_image, trunk=trunk)
+    embedded = session.embed(encoder, table, on_bad_image=on_bad_image, trunk=trunk, run=run)
     features = embedded.features
     probabilities = classifier.predict_proba(features.vectors, features.trunk)
     said = classifier.calibration.said(probabilities)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import import_module
 from threading import Thread
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import Features, FeatureStore, Progress
-    from cliptune.images import BadImage, ImageTable
+    from cliptune.images import BadImage, ImageTable, ScanReport
     from cliptune.results.base import Unreadable
+    from cliptune.runs import RunDir
+    from cliptune.workflows.embed_ahead import Ahead
+    from cliptune.workflows.shard_workers import ShardWorkers
 
     Model = str | DualEncoder
 
@@ -85,10 +88,12 @@ class Session:
     Attributes:
         compute: Where and how encoders compute.
         watch: Who is told.
+        workers: Who embeds images that the cache lacks, shard by shard; this process otherwise.
     """
 
     compute: ComputeOptions
     watch: Watch
+    workers: ShardWorkers | None = None
 
     @cached_property
     def store(self) -> FeatureStore:
@@ -103,6 +108,11 @@ class Session:
     ) -> DualEncoder:
         """Load an encoder to embed with, by its name; see ``engine_loader``."""
         if not isinstance(model, str):
+            if self.workers is not None:
+                raise InputError(
+                    f"model {model.name!r} came loaded, but workers of an executor open it by its "
+                    "name; give its name, or leave the executor out"
+                )
             return model
         load = self.engine_loader(table, labels=labels)
         return load(model, device=self.compute.device, precision=self.compute.precision)
@@ -185,8 +195,11 @@ class Session:
         on_bad_image: BadImagePolicy,
         trunk: Literal["no", "must", "may"] = "no",
         meanwhile: str | None = None,
+        run: RunDir | None = None,
     ) -> EmbeddedTable:
-        """Embed a table through the cache.
+        """Embed a table through the cache; what it lacks is computed by an executor, if one is.
+
+        Where the encoder is that of a ``run``, workers find it there.
 
         With a ``trunk`` that must be, an encoder without features before a projection is refused;
         with one that may be, it goes on without, and a line says so.
@@ -200,6 +213,13 @@ class Session:
         from cliptune.errors import BadImageError, NoTrunkError
 
         asked = trunk != "no"
+        kinds = ("pooled", "trunk") if trunk == "must" else ("pooled",)
+        ahead = self._embed_ahead(encoder, table, kinds, on_bad_image=on_bad_image, run=run)
+        if ahead is not None:
+            table, found, done = ahead
+            embedded = self._embed(encoder, table, bad=found, trunk=asked)
+            n_embedded = embedded.n_embedded + done.n_embedded
+            return replace(embedded, n_embedded=n_embedded, seconds=embedded.seconds + done.seconds)
         try:
             return self._embed(encoder, table, bad=(), trunk=asked, meanwhile=meanwhile)
         except BadImageError:
@@ -210,6 +230,42 @@ class Session:
                 raise
             self.watch.note(str(error))
             return self.embed(encoder, table, on_bad_image=on_bad_image, meanwhile=meanwhile)
+
+    def _embed_ahead(
+        self,
+        encoder: DualEncoder,
+        table: ImageTable,
+        kinds: tuple[str, ...],
+        *,
+        on_bad_image: BadImagePolicy,
+        run: RunDir | None,
+    ) -> tuple[ImageTable, tuple[BadImage, ...], Ahead] | None:
+        """Let an executor compute what the cache lacks.
+
+        Returns:
+            The images that are left, those that are left out, and what was computed; None where
+            there is no executor.
+        """
+        from cliptune.errors import BadImageError
+
+        if self.workers is None:
+            return None
+        from cliptune.workflows.embed_ahead import embed_ahead
+
+        bad: tuple[BadImage, ...] = ()
+        ask = partial(
+            embed_ahead, self, self.workers, encoder, kinds=kinds, on_bad_image=on_bad_image,
+            run=run,
+        )  # fmt: skip
+        try:
+            ahead = ask(table)
+        except BadImageError:  # there are no bytes at all
+            table, bad = self._remove_unreadable(table, on_bad_image=on_bad_image)
+            ahead = ask(table)
+        if ahead.report is not None:
+            table, more = self._leave_out(table, ahead.report, on_bad_image=on_bad_image)
+            bad += more
+        return table, bad, ahead
 
     def _embed(
         self,
@@ -237,17 +293,27 @@ class Session:
         self, table: ImageTable, *, on_bad_image: BadImagePolicy
     ) -> tuple[ImageTable, tuple[BadImage, ...]]:
         """Read every image once; stop at unreadable ones or leave them out, as asked."""
-        from cliptune.images import apply_bad_image_policy, scan_images
+        from cliptune.images import scan_images
 
         with self.watch.stage("reading") as show:
             report = scan_images(table, progress=show)
+        return self._leave_out(table, report, on_bad_image=on_bad_image)
+
+    def _leave_out(
+        self, table: ImageTable, report: ScanReport, *, on_bad_image: BadImagePolicy
+    ) -> tuple[ImageTable, tuple[BadImage, ...]]:
+        from cliptune.images import apply_bad_image_policy
+
         kept = apply_bad_image_policy(table, report, policy=on_bad_image)
         for bad in report.bad:
             self.watch.note(f"left out {bad.id}: {bad.reason}")
         return kept, report.bad
 
-    def embed_tokens(self, encoder: DualEncoder, table: ImageTable) -> NDArray[np.float32]:
+    def embed_tokens(
+        self, encoder: DualEncoder, table: ImageTable, *, run: RunDir | None = None
+    ) -> NDArray[np.float32]:
         """Embed every patch of every image, (N, T, D), through the cache."""
+        self._embed_ahead(encoder, table, ("pooled", "tokens"), on_bad_image="fail", run=run)
         with self.watch.stage(f"embedding patches with {encoder.name}") as show:
             features = self.store.features(
                 encoder, table, tokens=True, progress=lambda p: show(p.done, p.total)

@@ -19,7 +19,7 @@ from cliptune.images.table import ImageTable
 from cliptune.images.writers.written import Writer
 from cliptune.system.atomic import TEMPORARY, os_reason
 
-__all__ = ["list_writers", "require_writer", "write_table"]
+__all__ = ["list_writers", "require_same", "require_writer", "write_table"]
 
 
 @cache
@@ -68,7 +68,7 @@ def write_table(table: ImageTable, form: str, folder: Path) -> tuple[str, ...]:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=TEMPORARY))
         notes = writer.write(table, temporary)
-        _require_same(table, temporary, form)
+        require_same(table, temporary, form)
         temporary.chmod(0o755)
         if folder.exists():
             folder.rmdir()
@@ -85,8 +85,12 @@ def write_table(table: ImageTable, form: str, folder: Path) -> tuple[str, ...]:
     return notes
 
 
-def _require_same(table: ImageTable, folder: Path, form: str) -> None:
-    """Open what was written and compare labels and splits, whose words a format may change."""
+def require_same(table: ImageTable, folder: Path, form: str) -> None:
+    """Open what was written and compare labels and splits, whose words a format may change.
+
+    Raises:
+        DataError: An image comes back as another; the message says how.
+    """
     before, after = _counted(table), _counted(ImageTable.open(folder))
     if before == after:
         return

@@ -5,16 +5,27 @@ It knows tables, and no formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cliptune.errors import DataError
 from cliptune.images.sources import Source
 from cliptune.images.table import ImageTable
 from cliptune.images.tree import is_image_name
 
-__all__ = ["Row", "Writer", "iterate_rows", "require_one_label", "rows_by_split"]
+__all__ = [
+    "Row",
+    "Writer",
+    "iterate_rows",
+    "name_rows",
+    "require_one_label",
+    "rows_by_split",
+    "split_rows",
+]
 
 _KINDS = (
     (b"\xff\xd8\xff", "jpg"),
@@ -71,19 +82,31 @@ class Row:
         return self.labels[0] if self.labels else None
 
 
-def iterate_rows(table: ImageTable) -> Iterator[Row]:
+def name_rows(table: ImageTable) -> Iterator[str]:
+    """Yield a name for each image of a table, without suffix, unique in it; no image is read."""
+    taken: set[str] = set()
+    for number, source in enumerate(table.sources):
+        stem = _stem_of(source)
+        if stem.casefold() in taken:
+            stem = f"{stem}-{number}"
+        taken.add(stem.casefold())
+        yield stem
+
+
+def iterate_rows(table: ImageTable, names: Sequence[str] | None = None) -> Iterator[Row]:
     """Yield the images of a table, one at a time.
+
+    Args:
+        table: N images.
+        names: N names, where the table is a part of one that ``name_rows`` named.
 
     Raises:
         BadImageError: The bytes of one cannot be had.
     """
-    taken: set[str] = set()
-    for number, source in enumerate(table.sources):
+    stems = name_rows(table) if names is None else names
+    for number, (source, stem) in enumerate(zip(table.sources, stems, strict=True)):
         data = source.read()
-        stem, suffix = _name_of(source, data)
-        if stem.casefold() in taken:
-            stem = f"{stem}-{number}"
-        taken.add(stem.casefold())
+        suffix = _suffix_of(source, data)
         code = int(table.labels[number])
         codes: tuple[int, ...] | None = (code,) if code >= 0 else None
         if table.label_sets is not None:
@@ -99,14 +122,18 @@ def iterate_rows(table: ImageTable) -> Iterator[Row]:
         )
 
 
-def _name_of(source: Source, data: bytes) -> tuple[str, str]:
-    """Return a plain stem and suffix for a file: those of its name, or what its bytes say."""
+def _stem_of(source: Source) -> str:
+    """Return a plain stem for a file."""
     name = source.id.rpartition("/")[2]
-    stem, _, suffix = name.rpartition(".")
-    if not is_image_name(name):
-        stem, suffix = name, _kind_of(data)
+    stem = name.rpartition(".")[0] if is_image_name(name) else name
     plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-") or "image"
-    return plain[:_LONGEST_NAME], suffix.lower()
+    return plain[:_LONGEST_NAME]
+
+
+def _suffix_of(source: Source, data: bytes) -> str:
+    """Return a suffix for a file: that of its name, or what its bytes say."""
+    name = source.id.rpartition("/")[2]
+    return (name.rpartition(".")[2] if is_image_name(name) else _kind_of(data)).lower()
 
 
 def _kind_of(data: bytes) -> str:
@@ -119,10 +146,14 @@ def _kind_of(data: bytes) -> str:
 
 def rows_by_split(table: ImageTable) -> dict[str, ImageTable]:
     """Return the parts of a table by split, in the order of learning and measuring."""
+    return {name: table.select(rows) for name, rows in split_rows(table).items()}
+
+
+def split_rows(table: ImageTable) -> dict[str, NDArray[np.int64]]:
+    """Return the numbers of a table's rows by split, in the order of learning and measuring."""
     names = ("train", "val", "test", "unlabelled", "")
-    return {
-        name: table.select(table.splits == name) for name in names if (table.splits == name).any()
-    }
+    found = {name: np.flatnonzero(table.splits == name) for name in names}
+    return {name: rows for name, rows in found.items() if len(rows)}
 
 
 def require_one_label(table: ImageTable, form: str) -> None:
