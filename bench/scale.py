@@ -3,8 +3,9 @@
     python bench/scale.py [DATA] [--copies 12] [--runs 3] [--rows 1000000] [--only ...] [--quick]
 
 ``ways``: ``lite`` on Hymenoptera's photographs, each of several files with bytes of its own, by
-the commands themselves, in turns, into empty folders. Rates leave out what each command takes
-for one image (its start, and Ray's). ``tower`` is the encoder alone on batches from memory.
+the commands themselves, in turns, into empty folders. Rates are of what the same command takes
+longer for all files than for 128, which leaves out the start of every process. ``tower`` is the
+encoder alone on batches from memory.
 ``rows``: a model of one thin layer on small pictures, hard-linked, a quarter of the rows and all
 of them; memory is the driver's peak, and time what it took beyond its start.
 """
@@ -28,12 +29,12 @@ TINY = {
     "vision_cfg": {"image_size": 32, "patch_size": 16, "head_width": 16, **LAYERS},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, **LAYERS},
 }
-SHARD = {"ways": 512, "rows": 8192}
+FEW = 128
 WAYS = {
     "threads": (),
-    "local": ("--executor", "local", "--workers", "2"),
+    "local": ("--executor", "local", "--workers", "2", "--pixels", "quick"),
     "local, exact": ("--executor", "local", "--workers", "2", "--pixels", "exact"),
-    "ray": ("--executor", "ray", "--workers", "2"),
+    "ray": ("--executor", "ray", "--workers", "2", "--pixels", "quick"),
 }
 
 
@@ -57,24 +58,24 @@ def main():
 
 def measure_ways(place, options, rows, targets):
     """Compare threads, processes and Ray on the same files."""
-    many, one = place / "many", place / "one"
+    many, few = place / "many", place / "few"
     n = copy_photographs(Path(options.data), many, options.copies)
-    copy_photographs(Path(options.data), one, 1, limit=1)
+    copy_photographs(Path(options.data), few, 1, limit=FEW)
     starts = {way: [] for way in WAYS}
     seconds = {way: [] for way in WAYS}
     towers = []
     for run in range(options.runs):
         for way in list(WAYS)[:: 1 if run % 2 == 0 else -1]:
-            starts[way].append(embed(one, WAYS[way], "ways", pixels="quick")["seconds"])
-            seconds[way].append(embed(many, WAYS[way], "ways", pixels="quick")["seconds"])
+            starts[way].append(embed(few, WAYS[way], FEW // 2)["seconds"])
+            seconds[way].append(embed(many, WAYS[way], -(-n // 4))["seconds"])
         towers.append(tower())
         print(f"ways: run {run + 1} of {options.runs}", file=sys.stderr, flush=True)
     rates = {}
     for way in WAYS:
         beyond = [whole - start for whole, start in zip(seconds[way], starts[way], strict=True)]
-        rates[way] = [(n - 1) / s for s in beyond]
+        rates[way] = [(n - FEW) / s for s in beyond]
         rows.append(as_row("JPEG files, lite", way, rates[way], "images/s"))
-        rows.append(as_row("one image, the whole command", way, starts[way], "s"))
+        rows.append(as_row(f"{FEW} files, the whole command", way, starts[way], "s"))
     rows.append(as_row("lite", "tower", towers, "images/s"))
     targets += [
         target("local over threads", ratio(rates["local"], rates["threads"]), 1.15),
@@ -86,12 +87,12 @@ def measure_ways(place, options, rows, targets):
 def measure_rows(place, options, rows, targets):
     """Embed a quarter of the rows and all of them; watch the driver."""
     model = tiny_model(place / "model")
-    way = (*WAYS["local"], "--model", str(model), "--pixels", "exact")
+    way = (*WAYS["local, exact"], "--model", str(model))
     found = {}
     for n in (1, options.rows // 4, options.rows):
         data = place / f"rows-{n}"
         link_pictures(data, n)
-        found[n] = embed(data, way, "rows")
+        found[n] = embed(data, way, 8192)
         print(f"rows: {n} took {found[n]['seconds']:.1f} s", file=sys.stderr, flush=True)
     start = found[1]["seconds"]
     part, whole = found[options.rows // 4], found[options.rows]
@@ -106,14 +107,12 @@ def measure_rows(place, options, rows, targets):
     ]
 
 
-def embed(data, way, kind, pixels=""):
+def embed(data, way, rows_per_shard):
     """Run a command into an empty folder and an empty cache of vectors; return what it says."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "cliptune", "embed", str(data), "--out", f"{name}/out"]
         if way:
-            command += ["--rows-per-shard", str(SHARD[kind])]
-        if way and pixels and "--pixels" not in way:
-            command += ["--pixels", pixels]
+            command += ["--rows-per-shard", str(rows_per_shard)]
         empty_vectors()
         began = time.perf_counter()
         process = subprocess.Popen([*command, *way, "--json"], stdout=subprocess.PIPE, text=True,
