@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from cliptune.encoders import Preprocess
 from cliptune.encoders.engines import doctor as diagnosis
 from cliptune.encoders.engines import runtimes
+from cliptune.features.reading_speed import measure_reading
+from cliptune.images import ImageTable
 
 COLUMNS = {
     "name", "precision", "images_per_second", "texts_per_second", "min_cosine",
@@ -54,6 +57,27 @@ def test_doctor_measures_every_engine_and_says_what_it_chose(examined):
     assert found["choice"] in rows
     if found["choice"] == "openvino fp32":
         assert "convolutional towers lose accuracy" in found["reason"]
+
+
+def test_doctor_says_what_reading_a_picture_costs(examined):
+    _, found = examined
+    reading = found["reading"]
+    assert reading["n_images"] == 24
+    assert min(reading["quick"], reading["exact"]) > 0
+    assert reading["decoder"] in ("simplejpeg", "Pillow")
+
+
+def test_nothing_readable_has_no_reading_speed(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    assert measure_reading(Preprocess(), ImageTable.open(tmp_path)) is None
+
+
+def test_a_transform_without_a_quick_way_is_measured_exactly(data_root):
+    table = ImageTable.open(data_root / "hymenoptera_data" / "val")
+    found = measure_reading(Preprocess(resize_mode="longest"), table)
+    assert (found.quick, found.exact > 0) == (None, True)
 
 
 def test_predict_starts_from_graphs_without_torch(examined, data_root):

@@ -15,6 +15,7 @@ from cliptune.workflows.requirements import require_class_names, require_compute
 
 if TYPE_CHECKING:
     from cliptune.encoders.engines.doctor import Diagnosis
+    from cliptune.features.reading_speed import ReadingSpeed
     from cliptune.images import ImageTable
 
 __all__ = ["doctor"]
@@ -46,6 +47,7 @@ def doctor(
     from cliptune.encoders.engines import Work
     from cliptune.encoders.engines.doctor import examine
     from cliptune.features import load_first_pixels
+    from cliptune.features.reading_speed import measure_reading
     from cliptune.system.paths import cache_dir
 
     require_class_names(dataset)
@@ -62,10 +64,13 @@ def doctor(
         work=work,
         with_int8=compute.precision == "int8",
     )
+    reading = None if table is None else measure_reading(found.preprocess, table)
     if output.json:
-        print_json(found.to_dict())
-    else:
-        _show(found)
+        print_json(found.to_dict() | {"reading": reading.to_dict() if reading else None})
+        return
+    _show(found)
+    if reading is not None:
+        _show_reading(reading)
 
 
 def _sample_table(data: str | None, dataset: DataOptions) -> ImageTable | None:
@@ -78,6 +83,17 @@ def _sample_table(data: str | None, dataset: DataOptions) -> ImageTable | None:
     except (MissingExtraError, UnavailableError) as error:
         note(f"comparing on drawn images: {error}")
         return None
+
+
+def _show_reading(found: ReadingSpeed) -> None:
+    """Say what a picture costs before the model sees it."""
+    text = f"Reading: {found.exact:.1f} ms of one core a picture ({found.n_images} of them)"
+    if found.quick is not None:
+        text += (
+            f", {found.quick:.1f} ms the quick way, JPEGs by {found.decoder}: "
+            "'embed --executor' takes it for 10,000 images and more"
+        )
+    print_text(text)
 
 
 def _show(found: Diagnosis) -> None:

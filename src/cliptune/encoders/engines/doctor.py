@@ -23,6 +23,7 @@ from cliptune.errors import ConversionError
 if TYPE_CHECKING:
     from cliptune.encoders.engines.resolving import ResolvedModel
     from cliptune.encoders.engines.self_check import SelfCheck
+    from cliptune.encoders.preprocess import Preprocess
 
 __all__ = ["Diagnosis", "EngineRow", "examine"]
 
@@ -73,6 +74,7 @@ class Diagnosis:
         remembered: What had been chosen before for requests on this machine and still held, by
             ``ENGINE PRECISION`` as asked for.
         self_check: What can be seen of the model itself.
+        preprocess: Its input transform.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Diagnosis:
     reason: str
     remembered: Mapping[str, Choice]
     self_check: SelfCheck
+    preprocess: Preprocess
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return everything as plain JSON values."""
@@ -123,7 +126,9 @@ def examine(name: str, *, cache_dir: Path, work: Work, with_int8: bool = False) 
     machine, source = this_machine(), trial.sample.source
     check = check_encoder(model.reference())
     model.store.write_check(check)
-    return Diagnosis(name, machine, source, tuple(rows), choice, reason, before, check)
+    return Diagnosis(
+        name, machine, source, tuple(rows), choice, reason, before, check, model.facts.preprocess
+    )
 
 
 def _rows(model: ResolvedModel, trial: Trial, with_int8: bool) -> Iterator[EngineRow]:
