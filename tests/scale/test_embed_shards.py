@@ -91,6 +91,18 @@ def test_every_image_is_there_once_with_the_vector_that_embed_gives(
     capsys.readouterr()
 
 
+def test_vectors_are_written_as_they_are(finished, insects, cache, tmp_path, capsys):
+    plain = ["embed", str(insects), "--out", str(tmp_path), "--cache-dir", str(cache)]
+    assert run_command_line(plain) == 0
+    for file in (*(finished / "parts").iterdir(), tmp_path / "features.parquet"):
+        group = pq.ParquetFile(file).metadata.row_group(0)
+        columns = {group.column(n).path_in_schema: group.column(n) for n in range(6)}
+        vectors = columns["vector.list.element"]
+        assert not vectors.has_dictionary_page
+        assert vectors.total_compressed_size < 4 * 384 * group.num_rows
+        assert columns["class_name"].has_dictionary_page
+
+
 def test_what_is_asked_of_pictures_reaches_whoever_computes_a_part(
     insects, tiny_model, cache, embed, tmp_path
 ):

@@ -20,6 +20,7 @@ from cliptune.images import ImageTable
 from cliptune.plots.contact_sheets import render_contact_sheet
 from cliptune.prompts import TemplateSet, ensemble_rows, find_equal_classes
 from cliptune.runs import RunDir
+from cliptune.system.parquet import repeated_columns
 
 __all__ = [
     "ZeroShotScores",
@@ -116,7 +117,8 @@ def write_predictions(
         flat = pa.array(scores.astype(np.float32).ravel())
         columns[f"{name}.probabilities"] = pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
     with run.writing("predictions.parquet") as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        written = pa.table(columns)
+        pq.write_table(written, temporary, use_dictionary=repeated_columns(written.schema))
 
 
 def write_misclassified(

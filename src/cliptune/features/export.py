@@ -17,6 +17,7 @@ import numpy as np
 from cliptune.errors import DataError
 from cliptune.features.types import Features
 from cliptune.system.atomic import TEMPORARY, atomic_path
+from cliptune.system.parquet import repeated_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +61,9 @@ def export_parquet(features: Features, table: ImageTable, out_dir: str | Path) -
     schema = _schema(features, table)
     with (
         atomic_path(target) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        pq.ParquetWriter(
+            temporary, schema, compression="zstd", use_dictionary=repeated_columns(schema)
+        ) as writer,
     ):
         for group in _groups(features, table, schema):
             writer.write_table(group, row_group_size=_ROWS_PER_GROUP)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.system.atomic import atomic_path
+from cliptune.system.parquet import repeated_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +90,8 @@ def write_part(
         }
     )
     with atomic_path(path) as temporary:
-        pq.write_table(written, temporary, compression="zstd")
+        texts = repeated_columns(written.schema)
+        pq.write_table(written, temporary, compression="zstd", use_dictionary=texts)
     return PartFacts(len(table), skipped)
 
 
