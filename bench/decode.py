@@ -62,8 +62,10 @@ def photographs(data, n):
 
 def ways():
     """Return each way from a file's bytes to pixels, and its two halves."""
+    import simplejpeg
     import torch
     from open_clip.transform import image_transform
+    from torchvision.io import ImageReadMode, decode_jpeg
 
     torch.set_num_threads(1)
     transform, own = image_transform(224, is_train=False), Preprocess()
@@ -73,6 +75,12 @@ def ways():
         "quick": lambda data: own.quickly(decode_levels(data, name="", min_side=own.min_side)),
         "exact: decoding": lambda data: decode_image(data, name=""),
         "quick: decoding": lambda data: decode_levels(data, name=""),
+        "simplejpeg, its fast transform: decoding": lambda data: simplejpeg.decode_jpeg(
+            data, fastdct=True, fastupsample=True
+        ),
+        "torchvision: decoding": lambda data: decode_jpeg(
+            torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
+        ),
     }
 
 
