@@ -3,9 +3,10 @@
     python scripts/kill_shards.py [DATA] [--kills 30] [--executors local ray] [--seed 0]
 
 Each turn begins a job in a new folder, kills the driver or one process that computes (for Ray one
-of its workers) with signal 9 at a random moment, starts the job again where it ended unfinished,
-and compares every part with the undisturbed job's, bit by bit; rows are counted by name. One
-moment in three is anywhere from the start on, the others lie between the first part and the last.
+of its workers, or its node) with signal 9 at a random moment, starts the job again where it ended
+unfinished, and compares every part with the undisturbed job's, bit by bit; rows are counted by
+name. One moment in three is anywhere from the start on, the others lie between the first part and
+the last.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> None:
         print(f"undisturbed: {seconds}, of it with parts: {work}, executors agree: {same}")
         for turn in range(arguments.kills):
             executor = arguments.executors[turn % len(arguments.executors)]
-            victim = rng.choice(["driver", "worker"])
+            victim = rng.choice(["driver", "worker", *(["node"] if executor == "ray" else [])])
             out, during = folder / f"kill-{turn}", turn // len(arguments.executors) % 3 > 0
             moment = rng.random() * (work if during else seconds)[executor]
             killed, n_parts = kill_once(arguments.data, out, executor, victim, moment, during)
@@ -106,9 +107,8 @@ def kill_once(
             except psutil.TimeoutExpired:
                 child.kill()
         return "started again", n_parts
-    marks = ("ray::run_shard", "ray::") if executor == "ray" else ("spawn_main",)
-    named = [[one.pid for one in everybody if mark in " ".join(cmdline(one))] for mark in marks]
-    workers = next(filter(None, named), [])
+    marks = {"worker": ("ray::run_task", "spawn_main"), "node": ("raylet/raylet",)}[victim]
+    workers = [one.pid for one in everybody if any(m in " ".join(cmdline(one)[:3]) for m in marks)]
     if workers:
         os.kill(random.choice(workers), signal.SIGKILL)
     process.wait(timeout=300)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +15,9 @@ import pytest
 
 from cliptune.cli import run_command_line
 from cliptune.images import ImageTable
-from cliptune.scale.shard import EncoderRecipe, ShardTask, run_shard
+from cliptune.scale import executors
+from cliptune.scale.shard import EncoderRecipe, ShardTask
+from cliptune.scale.tasks import ShardOutcome, run_task
 from cliptune.workflows import embed_shards
 
 N_IMAGES, PER_SHARD = 24, 8
@@ -120,7 +123,7 @@ def test_another_encoder_under_the_same_name_computes_nothing(tiny_model, make_t
     recipe = EncoderRecipe(str(tiny_model), "0" * 64, "torch", "fp32", "cpu", tmp_path)
     table = ImageTable.open(make_tree("a/1.png", "b/2.png"))
     task = ShardTask(0, table, tmp_path / "part.parquet", recipe, "job", "float32", "fail", 1)
-    outcome = run_shard(task)
+    outcome = task.run()
     assert "is another encoder here" in outcome.error
     assert not task.path.exists()
 
@@ -263,6 +266,57 @@ def test_a_job_keeps_the_pixels_that_it_began_with(insects, embed, tmp_path, mon
     monkeypatch.setattr(embed_shards, "_QUICK_FROM", N_IMAGES)
     assert embed(insects, tmp_path / "many")[0] == 0
     assert bytes_of(tmp_path / "many") == before
+
+
+class Gone:
+    """An executor whose machine is lost behind the first shard."""
+
+    def __init__(self, lost):
+        self.lost = lost
+
+    def __call__(self, tasks):
+        for place, task in enumerate(tasks):
+            why = "its machine died"
+            yield (
+                run_task(task)
+                if not place
+                else ShardOutcome(task.number, 0, 0.0, error=why, lost=self.lost)
+            )
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_is_lost_with_a_machine_is_computed_by_the_next_call(
+    insects, cache, finished, embed, tmp_path, monkeypatch, lost
+):
+    out = tmp_path / "job"
+    with monkeypatch.context() as patch:
+        patch.setattr(executors, "run_local", lambda tasks, n, n_gpus: Gone(lost)(tasks))
+        code, result, said = embed(insects, out)
+    assert (code, result["failed"], "its machine died" in said) == (1, 2, True)
+    code, result, _ = embed(insects, out)
+    if lost:
+        assert (code, result["images_computed"]) == (0, 2 * PER_SHARD)
+        assert bytes_of(out) == bytes_of(finished)
+    else:
+        assert (code, result["failed"], result["images_computed"]) == (1, 2, 0)
+
+
+def test_ray_tells_what_was_lost_from_what_failed():
+    ray = pytest.importorskip("ray", reason="needs ray")
+    from cliptune.scale import on_ray
+
+    def outcome_of(error):
+        def get(_):
+            raise error
+
+        asked = SimpleNamespace(get=get, exceptions=ray.exceptions)
+        return on_ray._outcome(asked, None, SimpleNamespace(number=3))
+
+    gone = outcome_of(ray.exceptions.LocalRayletDiedError())
+    assert (gone.lost, "the next call computes it again" in gone.error) == (True, True)
+    assert outcome_of(ray.exceptions.WorkerCrashedError()).lost
+    wrong = outcome_of(ray.exceptions.RayTaskError("run", "it broke", ValueError("it broke")))
+    assert (wrong.lost, "it broke" in wrong.error) == (False, True)
 
 
 def test_two_drivers_on_one_folder(finished, insects, embed):

@@ -86,6 +86,7 @@ class FeatureSummary:
         shards: How many there were to compute.
         computed: Images of the parts of this call.
         failed: Shards without a part, and why.
+        lost: Those of them that were lost with a machine.
         skipped: Ids of images that could not be read.
         checked: Rows that were computed twice, and the largest difference.
     """
@@ -93,6 +94,7 @@ class FeatureSummary:
     shards: int = 0
     computed: int = 0
     failed: dict[int, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
     skipped: list[str] = field(default_factory=list)
     checked: tuple[int, float] = (0, 0.0)
 
@@ -133,7 +135,8 @@ def run_feature_job(
             done += len(shards[outcome.number])
             progress(done, len(rows))
         summary.failed = dict(sorted(summary.failed.items()))
-        _end(job.folder, {names[number]: reason for number, reason in summary.failed.items()})
+        kept = {names[n]: why for n, why in summary.failed.items() if n not in summary.lost}
+        _end(job.folder, kept)
         return summary
 
 
@@ -175,6 +178,8 @@ def _take(job: FeatureJob, summary: FeatureSummary, outcome: ShardOutcome) -> No
             error = _UNSEEN
     if error:
         summary.failed[outcome.number] = error
+        if outcome.lost:
+            summary.lost.add(outcome.number)
         return
     summary.computed += outcome.rows
     summary.skipped += [name for name, _ in outcome.skipped]

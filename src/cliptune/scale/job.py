@@ -127,6 +127,7 @@ class JobSummary:
 class _State:
     done: dict[int, PartFacts] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
     computed: int = 0
     checked: tuple[int, float] = (0, 0.0)
 
@@ -217,7 +218,10 @@ def _tasks(job: Job, state: _State) -> Iterator[Task]:
 def _take(job: Job, state: _State, outcome: ShardOutcome) -> None:
     if outcome.error:
         state.failed[outcome.number] = outcome.error
-        _write_json(job.folder / _FAILED, {str(n): e for n, e in sorted(state.failed.items())})
+        if outcome.lost:
+            state.lost.add(outcome.number)
+        known = {str(n): e for n, e in sorted(state.failed.items()) if n not in state.lost}
+        _write_json(job.folder / _FAILED, known)
         return
     state.done[outcome.number] = job.facts(outcome.number) or PartFacts(
         outcome.rows, outcome.skipped

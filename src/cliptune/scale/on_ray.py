@@ -67,8 +67,11 @@ def _outcome(ray: Any, reference: Any, task: Task) -> ShardOutcome:  # Any: Ray 
     try:
         outcome: ShardOutcome = ray.get(reference)
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()
-        return ShardOutcome(task.number, 0, 0.0, error=reason[-1] if reason else "lost by Ray")
+        reason = (str(error).strip().splitlines() or ["lost by Ray"])[-1]
+        of_task = ray.exceptions.RayTaskError, ray.exceptions.OutOfMemoryError
+        lost = not isinstance(error, of_task)
+        more = "; the next call computes it again" if lost else ""
+        return ShardOutcome(task.number, 0, 0.0, error=reason + more, lost=lost)
     return outcome
 
 

@@ -23,6 +23,8 @@ class ShardOutcome:
         checked: Rows that were computed twice, and the largest difference.
         skipped: Images that could not be read, and why.
         files: Files that were written, where a shard makes several: relative to its job's folder.
+        lost: It was lost with a machine: nothing speaks against its images, and the next call
+            computes it without being asked to.
     """
 
     number: int
@@ -32,6 +34,7 @@ class ShardOutcome:
     checked: tuple[int, float] = (0, 0.0)
     skipped: tuple[tuple[str, str], ...] = field(default=())
     files: tuple[str, ...] = ()
+    lost: bool = False
 
 
 class Task(Protocol):
