@@ -27,7 +27,7 @@ DEPTHS = ("head", "image.last1,head", "image.last2,head", "image.last4,head", "i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="*", default=["cifar10", "hymenoptera", "textile"])
+    parser.add_argument("data", nargs="*", default=["cifar10", "textile", "hymenoptera"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=6)
@@ -35,8 +35,9 @@ def main() -> None:
     found = {"machine": machine(), **{k: getattr(arguments, k) for k in ("images", "epochs")}}
     RESULTS.mkdir(exist_ok=True)
     for data in arguments.data:
-        found[data] = measure(data, arguments)
-        print(as_markdown({data: found[data]}), flush=True)
+        name = Path(data).name
+        found[name] = measure(data, arguments)
+        print(as_markdown({name: found[name]}), flush=True)
         (RESULTS / "depth_accuracy.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
