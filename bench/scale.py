@@ -52,8 +52,13 @@ def main():
             measure_ways(Path(name), options, rows, targets)
         if "rows" in options.only:
             measure_rows(Path(name), options, rows, targets)
-    about = f"{options.runs} runs, {options.copies} files of each photograph, {options.rows} rows"
-    write("scale", {"about": about}, targets, rows)
+    about = {
+        "ways": f"{options.runs} runs, {options.copies} files of each photograph.",
+        "rows": f"{options.rows} rows.",
+    }
+    told = " ".join(about[part] for part in options.only)
+    name = "scale" if len(options.only) == len(about) else f"scale_{options.only[0]}"
+    write(name, {"about": told}, targets, rows)
 
 
 def measure_ways(place, options, rows, targets):
