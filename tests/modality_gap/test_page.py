@@ -120,6 +120,16 @@ def test_views_stand_side_by_side_or_turn_into_one_another(visit, result):
     assert any(low < x < high for x in moved)
 
 
+def test_playing_begins_with_the_first_frame(visit, result):
+    visit.page.evaluate(
+        "() => { const real = requestAnimationFrame;"
+        " window.requestAnimationFrame = (f) => real((now) => f(now - 1000)); }"
+    )
+    visit.page.click("#play")
+    visit.page.wait_for_function("document.getElementById('time').value === '1'")
+    assert visit.errors == []
+
+
 def test_the_slider_stops_in_between(visit, result):
     visit.page.fill("#time", "0.25")
     found = visit.page.evaluate("document.getElementById('plot').data[1].x[3]")

@@ -117,8 +117,9 @@
       setTime(end);
       return atlas.draw();
     }
-    const began = performance.now();
+    let began = null; // of the first frame: a frame's time may lie before the click's
     const step = (now) => {
+      began ??= now;
       const time = Math.min(end, ((now - began) / 1800) * end);
       setTime(time);
       if (time < end) {
