@@ -107,8 +107,9 @@ def kill_once(
             except psutil.TimeoutExpired:
                 child.kill()
         return "started again", n_parts
-    marks = {"worker": ("ray::run_task", "spawn_main"), "node": ("raylet/raylet",)}[victim]
-    workers = [one.pid for one in everybody if any(m in " ".join(cmdline(one)[:3]) for m in marks)]
+    marks = {"worker": ("ray::run_task", "spawn_main"), "node": ("/raylet --raylet_socket",)}
+    named = [(one.pid, " ".join(cmdline(one))) for one in everybody]
+    workers = [pid for pid, name in named if any(mark in name for mark in marks[victim])]
     if workers:
         os.kill(random.choice(workers), signal.SIGKILL)
     process.wait(timeout=300)
