@@ -101,3 +101,34 @@ def test_named_groups_join_those_of_near_duplicates():
     assert len(set(joined[[0, 3, 4]].tolist())) == 3
     nobody = np.array([""] * 6)
     assert np.array_equal(join_groups(groups, nobody), groups)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["few pairs", "one block full of pairs"])
+@pytest.mark.parametrize("varying", [40, 400], ids=["few directions", "all directions"])
+def test_bounds_pass_over_no_pair(many, varying):
+    """Pairs just above and just below the similarity, in rows that few numbers describe or none."""
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((2500, 400)) * (np.arange(400) < varying) + 1e-3
+    near = rng.integers(1100, size=300)
+    share = rng.uniform(0.1, 0.4, size=(300, 1))  # cosines of 0.9 to 0.99
+    rows[2000:2300] = rows[near] + share * rng.permuted(rows[near], axis=1)
+    if many:
+        rows[1100:1500] = rows[1100] + 0.01 * rng.standard_normal((400, 400))
+    rows = unit(rows)
+    for first, second in ((rows, None), (rows[:1200], rows[1200:])):
+        centred = unit(first - first.mean(axis=0)), unit(rows - rows.mean(axis=0))
+        if second is None:
+            cosines = np.triu(centred[0] @ centred[0].T, 1)
+        else:
+            cosines = centred[1][:1200] @ centred[1][1200:].T
+        unsure = np.abs(cosines - DEFAULT_SIMILARITY) < 1e-6
+        found = np.zeros(cosines.shape, bool)
+        pairs = find_duplicates(first, second)
+        found[pairs.first, pairs.second] = True
+        wanted = (cosines >= DEFAULT_SIMILARITY) & ~unsure
+        assert wanted.sum() > 20
+        assert 0 < (np.abs(cosines - DEFAULT_SIMILARITY) < 0.01).sum()
+        assert abs(pairs.n_all - wanted.sum()) <= unsure.sum()
+        if not many:
+            assert not (found != wanted)[~unsure].any()
+        np.testing.assert_allclose(pairs.similarity, cosines[pairs.first, pairs.second], atol=2e-6)

@@ -72,6 +72,7 @@ def choose_methods(
     balance: Balance = "none",
     groups: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    scored: Callable[[Fitted], None] = lambda fitted: None,
 ) -> Chosen:
     """Compare methods on images that each has not learned from; fit each on all of them.
 
@@ -87,6 +88,7 @@ def choose_methods(
         groups: int64 (N,), images with one number look alike and are held out together; found
             from the vectors otherwise.
         progress: Called with methods done and methods in all.
+        scored: Called with each method as soon as it was compared and fitted, zero-shot first.
 
     Raises:
         InputError: The margin is no share, a head does not take one of the options, or there is no
@@ -130,6 +132,7 @@ def choose_methods(
         method = candidates[0].method
         fitted[method], judged[method] = held.fit_best(candidates, abstain_precision)
         progress(len(fitted), total)
+        scored(fitted[method])
     found = answer(
         judged, margin=margin, chance=_chance(pool, select), seed=task.seed, select=select
     )

@@ -29,6 +29,21 @@ def test_a_verb_prints_nothing_unless_asked(small_data, compute, tmp_path, capsy
     assert "using the val split" in told.err
 
 
+@pytest.mark.parametrize("long", [True, False])
+def test_a_long_comparison_tells_each_method_s_score(
+    long, small_data, compute, tmp_path, monkeypatch
+):
+    if long:
+        monkeypatch.setattr("cliptune.workflows.fit_prepared._LONG", 2)
+    heard = []
+    asked = {"method": "prototype", "compute": compute, "progress": heard.append}
+    fitted = ct.fit(small_data, out=tmp_path / "run", **asked)
+    told = [e.text for e in heard if isinstance(e, ct.Notice) and "right on held-out" in e.text]
+    score = 100 * fitted.methods["prototype"].val.accuracy.value
+    assert [line.partition(":")[0] for line in told] == (["zero-shot", "prototype"] if long else [])
+    assert told[1:] == ([f"prototype: {score:.1f} % right on held-out images"] if long else [])
+
+
 @pytest.mark.parametrize("stage", ["embedding", "texts", "fitting"])
 def test_a_callback_that_raises_ends_the_verb_cleanly(stage, small_data, make_cache, tmp_path):
     place = ct.ComputeOptions(cache_dir=make_cache(), engine="torch", precision="fp32")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.checks.results import CheckResult
+from cliptune.evaluation.distributions import binomial_quantile
 from cliptune.splits.duplicates import find_duplicates
 from cliptune.system.formatting import decimal, percent
 
@@ -179,7 +180,5 @@ def chance_accuracy(
         n_classes: C.
         certainty: Share of all draws in which guessing stays below.
     """
-    from scipy.stats import binom
-
-    share = np.bincount(labels, minlength=n_classes).max() / len(labels)
-    return float(binom.ppf(certainty, len(labels), share) / len(labels))
+    share = float(np.bincount(labels, minlength=n_classes).max() / len(labels))
+    return binomial_quantile(certainty, len(labels), share) / len(labels)

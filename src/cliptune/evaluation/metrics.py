@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.evaluation.distributions import wilson_bounds
 
 __all__ = [
     "ECE_BINS",
@@ -261,13 +261,9 @@ def _check_scorable(
         raise InputError(f"the probabilities of row {row} are not finite; check its features")
 
 
-@cache  # thousands of classes share a few counts
 def wilson_interval(n_correct: int, n: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson, JASA 22, 1927)."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(n_correct, n).proportion_ci(confidence_level=_LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    return wilson_bounds(n_correct, n, _LEVEL)
 
 
 def expected_calibration_error(

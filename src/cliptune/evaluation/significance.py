@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.evaluation.distributions import sign_test
 from cliptune.evaluation.metrics import N_RESAMPLES, percentile_interval
 
 __all__ = ["Comparison", "compare_correct", "compare_counts"]
@@ -74,10 +75,7 @@ def compare_counts(only_first: int, only_second: int, n: int, *, seed: int = 0) 
         n: Images in all, one or more.
         seed: Seed of the bootstrap.
     """
-    from scipy.stats import binomtest
-
     discordant = only_first + only_second
-    p_value = binomtest(only_first, discordant).pvalue if discordant else 1.0
     # Resampling images and differencing is a trinomial draw over the three kinds of image.
     shares = np.asarray([only_first, only_second, n - discordant]) / n
     draws = np.random.default_rng(seed).multinomial(n, shares, size=10 * N_RESAMPLES)
@@ -86,7 +84,7 @@ def compare_counts(only_first: int, only_second: int, n: int, *, seed: int = 0) 
         difference=(only_second - only_first) / n,
         low=low,
         high=high,
-        p_value=float(p_value),
+        p_value=sign_test(only_first, only_second),
         n=n,
         only_first=only_first,
         only_second=only_second,

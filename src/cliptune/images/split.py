@@ -88,6 +88,12 @@ def _choose(
     np.random.default_rng(seed).shuffle(order)
     lacking, chosen = Counter(quota), list[int]()
     for group in order:
+        if len(members[group]) == 1:  # as most are: counted without counters
+            label = int(labels[members[group][0]])
+            if lacking[label] > 0:
+                lacking[label] -= 1
+                chosen += members[group]
+            continue
         counts = Counter(labels[members[group]].tolist())
         if counts <= lacking:
             lacking -= counts

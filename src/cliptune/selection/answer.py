@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from cliptune.evaluation.distributions import binomial_at_least, wilson_bounds
 from cliptune.selection.judging import Gain, Judged, compare
 from cliptune.selection.methods import FAVOURITE, METHODS, cost
 from cliptune.selection.weighing import Verdict, images_needed, is_shown
@@ -211,9 +212,7 @@ def _is_guessing(accuracy: float, n: int, chance: float) -> bool:
     They are not shown to be above that, and shown to be near it: so few images that they could as
     well be far above say nothing.
     """
-    from scipy.stats import binomtest
-
     right = round(accuracy * n)
-    above = binomtest(right, n, chance, alternative="greater").pvalue < 1 - _LEVEL
-    highest = binomtest(right, n).proportion_ci(_LEVEL, method="wilson").high
+    above = binomial_at_least(right, n, chance) < 1 - _LEVEL
+    highest = wilson_bounds(right, n, _LEVEL)[1]
     return bool(n > _FEW and not above and highest < chance + _NEAR * (1 - chance))

@@ -17,9 +17,7 @@ from cliptune.selection.candidates import Candidate, Pool, Setting
 from cliptune.selection.folds import Folds
 from cliptune.selection.gaussian import discriminants, prototypes
 from cliptune.selection.judging import Judged, corrected_error
-from cliptune.selection.linear_paths import linear_heads
 from cliptune.selection.methods import METHODS, TRAINED, on_features
-from cliptune.selection.neighbours import caches, neighbours
 from cliptune.selection.refitted import refitted
 from cliptune.selection.subspace import Subspace, span
 from cliptune.system.usage import Usage
@@ -140,7 +138,11 @@ def _answers(
     if method == "discriminant":
         return discriminants(pool, folds, features, subspace(features))
     if method == "linear":
+        from cliptune.selection.linear_paths import linear_heads  # with torch
+
         return linear_heads(pool, folds, features, subspace(features))
+    from cliptune.selection.neighbours import caches, neighbours
+
     return (neighbours if method == "knn" else caches)(pool, folds)
 
 

@@ -133,7 +133,7 @@ def _deal(
     ties = rng.permutation(n_folds) * 1e-6
     fold_of = np.empty(len(labels), np.int64)
     for rows in sorted(members.values(), key=len, reverse=True):
-        label = int(np.bincount(labels[rows]).argmax())
+        label = int(labels[rows[0]] if len(rows) == 1 else np.bincount(labels[rows]).argmax())
         fold = int((counts[label] * 1e3 + sizes * 1e-3 + ties).argmin())
         fold_of[rows] = fold
         np.add.at(counts[:, fold], labels[rows], 1)

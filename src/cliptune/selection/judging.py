@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.evaluation.distributions import student_below, student_quantile
 from cliptune.selection.criteria import grade
 from cliptune.selection.folds import Folds
 
@@ -122,17 +123,13 @@ class Gain:
 
     def below(self, margin: float) -> float:
         """Return the probability that the difference is at most ``margin``."""
-        from scipy.stats import t
-
         if self.error == 0:
             return float(self.difference <= margin)
-        return float(t.cdf((margin - self.difference) / self.error, max(self.n - 1, 1)))
+        return student_below((margin - self.difference) / self.error, max(self.n - 1, 1))
 
     def half_width(self, level: float) -> float:
         """Return how far the quantile of that level lies from the difference."""
-        from scipy.stats import t
-
-        return float(t.ppf(level, max(self.n - 1, 1))) * self.error
+        return student_quantile(level, max(self.n - 1, 1)) * self.error
 
 
 def compare(first: Judged, second: Judged) -> Gain:

@@ -7,12 +7,13 @@ fewer rows than dimensions there is far less to compute. It knows no method.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cliptune.heads.products import squared
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Subspace", "span"]
 
@@ -36,6 +37,10 @@ class Subspace:
 
 def span(rows: NDArray[np.float32]) -> Subspace:
     """Rotate rows (n, D) into their eigenbasis; what does not vary is dropped."""
+    import torch  # a second's work, which the first methods of a comparison do without
+
+    from cliptune.heads.products import squared
+
     centred = torch.from_numpy(np.array(rows, dtype=np.float32))
     centred -= centred.mean(dim=0)
     n, dim = centred.shape

@@ -28,6 +28,11 @@ __all__ = [
 DEFAULT_SIMILARITY = 0.97
 # Cosines of one block fit into a processor's cache, where comparing them costs little.
 _BLOCK = 512
+# Far fewer numbers a row than an embedding has bound its cosines well enough to pass most pairs by.
+_LEADING = 63
+_SAMPLE = 4096  # rows, which say where the numbers that vary most are
+_ROUNDING = 1e-5  # of float32, in the bounds
+_MOST_CANDIDATES = _BLOCK**2 // 64  # of a block: one product is quicker than so many pairs
 # Pairs grow with the square of how often one picture comes; nobody reads more than a few of them.
 _MOST_PAIRS_A_ROW = 20
 
@@ -167,13 +172,21 @@ def _visit_blocks(
     mean = (first if second is None else np.concatenate([first, second])).mean(axis=0)
     rows = _unit(first - mean)
     columns = rows if second is None else _unit(second - mean)
+    bounds = _Bounds.of(rows, columns)
 
     def search(corner: tuple[int, int]) -> _T | None:
         top, left = corner
-        block = rows[top : top + _BLOCK]
-        cosines = block @ columns[left : left + _BLOCK].T
-        if second is None and left == top:
-            cosines[np.tril_indices(len(block))] = -1  # each pair once, and no row with itself
+        is_diagonal = second is None and left == top
+        block = rows[top : top + _BLOCK], columns[left : left + _BLOCK]
+        if bounds is None:
+            cosines = block[0] @ block[1].T
+        else:
+            i, j = bounds.candidates(top, left, similarity, is_diagonal=is_diagonal)
+            if not len(i):
+                return None
+            cosines = _cosines_of(*block, i, j)
+        if is_diagonal:
+            cosines[np.tril_indices(len(cosines))] = -1  # each pair once, no row with itself
         return visit((top, left, cosines)) if cosines.max() >= similarity else None
 
     # A block a core: products of this size on all cores wait for the slowest of them.
@@ -183,6 +196,68 @@ def _visit_blocks(
             corners = [(top, left) for left in lefts]
             yield [some for some in pool.map(search, corners) if some is not None]
             progress(min(top + _BLOCK, len(rows)), len(rows))
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What no cosine can exceed, from few numbers a row.
+
+    On an orthonormal basis the coordinates p and q of two unit rows, and the lengths r and s of what
+    lies beside it, give p . q + r s >= cosine (Cauchy and Schwarz).
+
+    Attributes:
+        rows: float32 (N, K + 1), coordinates and length.
+        columns: float32 (M, K + 1).
+    """
+
+    rows: NDArray[np.float32]
+    columns: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], columns: NDArray[np.float32]) -> _Bounds | None:
+        """Look where rows vary most; None where there are too few rows or numbers to gain by it."""
+        if len(rows) < 2 * _BLOCK or len(columns) < 2 * _BLOCK or rows.shape[1] < 2 * _LEADING:
+            return None
+        sample = columns[:: -(-len(columns) // _SAMPLE)]
+        basis = np.random.default_rng(0).standard_normal((rows.shape[1], _LEADING))
+        for _ in range(2):
+            basis = np.linalg.qr(sample.T @ (sample @ basis.astype(np.float32)))[0]
+        basis = basis.astype(np.float32)
+        leading = _leading(rows, basis)
+        return cls(leading, leading if columns is rows else _leading(columns, basis))
+
+    def candidates(
+        self, top: int, left: int, similarity: float, *, is_diagonal: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places in a block whose cosine may reach a similarity."""
+        bound = self.rows[top : top + _BLOCK] @ self.columns[left : left + _BLOCK].T
+        if is_diagonal:
+            bound[np.tril_indices(len(bound))] = -1
+        least = similarity - _ROUNDING
+        return np.nonzero(bound >= least) if bound.max() >= least else (_NONE, _NONE)
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _leading(rows: NDArray[np.float32], basis: NDArray[np.float32]) -> NDArray[np.float32]:
+    inside = rows @ basis
+    beside = np.maximum(1 - np.einsum("ij,ij->i", inside, inside), 0) + _ROUNDING
+    return np.column_stack([inside, np.sqrt(beside)]).astype(np.float32, copy=False)
+
+
+def _cosines_of(
+    rows: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Return the cosines of some places of a block; the others are -1, or theirs too."""
+    if len(i) > _MOST_CANDIDATES:
+        return np.asarray(rows @ columns.T)
+    cosines = np.full((len(rows), len(columns)), -1, np.float32)
+    cosines[i, j] = np.einsum("ij,ij->i", rows[i], columns[j])
+    return cosines
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

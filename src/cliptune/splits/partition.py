@@ -75,6 +75,8 @@ class Partition:
         notes: What was done, one sentence each, for the output and the record.
         duplicates: Pairs that look alike across what came as different splits, in rows of the
             table: the first in training or validation, the second in the test.
+        groups: int64 (N,), what stays on one side, for every row of the table; None where that was
+            not asked of all rows together, because the test came as a split of its own.
     """
 
     train: NDArray[np.int64]
@@ -82,6 +84,7 @@ class Partition:
     test: LockedRows
     notes: tuple[str, ...]
     duplicates: DuplicatePairs
+    groups: NDArray[np.int64] | None = None
 
     def roles(self, n_rows: int) -> NDArray[np.str_]:
         """Say what each row is for, ``train``, ``val`` or ``test``, str (n_rows,); else empty.
@@ -122,26 +125,43 @@ def partition_table(
         DataError: A class would be empty on one side.
     """
     notes: list[str] = []
-    pool, val, test = _roles(table, vectors, notes, seed)
+    pool, val, test, groups = _roles(table, vectors, notes, seed)
     if val_fraction is None:
         if val is not None:
             notes.append(f"the split val ({len(val)} images) is learned from like train")
             pool = np.sort(np.concatenate([pool, val]))
         val = pool[:0]
     elif val is None:
-        pool, val, note = cut_validation(table, vectors, pool, val_fraction=val_fraction, seed=seed)
+        pool, val, note = cut_validation(
+            table, vectors, pool, val_fraction=val_fraction, seed=seed, groups=groups
+        )
         notes.append(note)
     _require_all_classes(table, pool, "training")
     seen = np.concatenate([pool, val])
     notes += _split_groups(table, seen, test)
-    across = find_duplicates(vectors[seen], vectors[test])
-    pairs = DuplicatePairs(seen[across.first], test[across.second], across.similarity, across.n_all)
+    pairs = _pairs_across(vectors, seen, test, groups)
     if len(pairs):
         notes.append(
             f"{len(set(pairs.second.tolist()))} test images have a near-duplicate in training or "
             "validation; they are listed in near_duplicates.csv"
         )
-    return Partition(pool, val, LockedRows(test), tuple(notes), pairs)
+    return Partition(pool, val, LockedRows(test), tuple(notes), pairs, groups)
+
+
+def _pairs_across(
+    vectors: NDArray[np.float32],
+    seen: NDArray[np.int64],
+    test: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> DuplicatePairs:
+    if groups is not None and not np.isin(groups[test], groups[seen]).any():
+        return _NO_PAIRS
+    across = find_duplicates(vectors[seen], vectors[test])
+    return DuplicatePairs(seen[across.first], test[across.second], across.similarity, across.n_all)
+
+
+_NO_ROWS = np.zeros(0, np.int64)
+_NO_PAIRS = DuplicatePairs(_NO_ROWS, _NO_ROWS, np.zeros(0, np.float32))
 
 
 def rehearse_partition(table: ImageTable, *, val_fraction: float | None, seed: int) -> Partition:
@@ -175,9 +195,7 @@ def rehearse_partition(table: ImageTable, *, val_fraction: float | None, seed: i
     else:
         train, val = _cut(table, pool, np.arange(len(pool)), val_fraction, seed)
     _require_all_classes(table, train, "training")
-    empty = np.zeros(0, np.int64)
-    nothing = DuplicatePairs(empty, empty, np.zeros(0, np.float32))
-    return Partition(train, val, LockedRows(empty), (), nothing)
+    return Partition(train, val, LockedRows(_NO_ROWS), (), _NO_PAIRS)
 
 
 @dataclass(frozen=True)
@@ -217,6 +235,7 @@ def cut_validation(
     *,
     val_fraction: float,
     seed: int,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     """Divide training rows: stratified, seeded, near-duplicates together.
 
@@ -226,12 +245,13 @@ def cut_validation(
         pool: int64 rows to divide.
         val_fraction: Share of them for validation.
         seed: Seed of the cut.
+        groups: int64 (N,), what stays on one side; found from the vectors otherwise.
 
     Returns:
         Rows to learn from, rows to select on, and a sentence about it.
     """
-    groups = _groups(table, vectors, pool)
-    train, val = _cut(table, pool, groups, val_fraction, seed)
+    own = _groups(table, vectors, pool) if groups is None else groups[pool]
+    train, val = _cut(table, pool, own, val_fraction, seed)
     note = (
         f"validation: {len(val)} images cut from training (stratified, seed {seed}, "
         f"{_together(table)} on one side)"
@@ -239,14 +259,17 @@ def cut_validation(
     return train, val, note
 
 
-Roles = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64]]
+_Rows = NDArray[np.int64]
 
 
-def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], seed: int) -> Roles:
+def _roles(
+    table: ImageTable, vectors: NDArray[np.float32], notes: list[str], seed: int
+) -> tuple[_Rows, _Rows | None, _Rows, _Rows | None]:
+    """Return training, validation and test rows, and the groups that the test was cut by."""
     assigned = assigned_rows(table)
     if assigned is not None:
         notes.append(assigned.note)
-        return assigned.train, assigned.val, assigned.test
+        return assigned.train, assigned.val, assigned.test, None
     everything = np.arange(len(table))
     groups = _groups(table, vectors, everything)
     pool, test = _cut(table, everything, groups, _TEST_FRACTION, seed)
@@ -254,7 +277,7 @@ def _roles(table: ImageTable, vectors: NDArray[np.float32], notes: list[str], se
         f"the data come without a test: {len(test)} images were cut and locked (stratified, "
         f"seed {seed}, {_together(table)} on one side)"
     )
-    return pool, None, test
+    return pool, None, test, groups
 
 
 def _groups(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cliptune.selection.methods import needed_rows
+from cliptune.system.formatting import percent
 from cliptune.workflows.dataset import open_learnable
 from cliptune.workflows.session import EmbeddedTable, Session
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cliptune.choosing import Chosen
+    from cliptune.classifiers.fitting import Fitted
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders import DualEncoder
     from cliptune.splits.partition import Partition
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from cliptune.workflows.session import Model
 
 __all__ = ["Prepared", "choose", "prepare"]
+
+_LONG = 2000  # images to learn from, above which a comparison takes long enough to be told of
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,23 @@ def choose(
     *,
     groups: NDArray[np.int64] | None = None,
 ) -> Chosen:
-    """Compare methods on held-out images; see ``choose_methods``."""
+    """Compare methods on held-out images; see ``choose_methods``.
+
+    Args:
+        prepared: The data.
+        methods: Names of methods.
+        request: What was asked for.
+        groups: int64 (N,), images that are held out together; those of the partition otherwise.
+    """
     from cliptune.choosing import choose_methods
 
-    with prepared.session.watch.stage("fitting", "methods") as show:
+    watch = prepared.session.watch
+
+    def tell(one: Fitted) -> None:
+        if one.val is not None and one.val.accuracy.n >= _LONG:
+            watch.note(f"{one.name}: {percent(one.val.accuracy.value)} right on held-out images")
+
+    with watch.stage("fitting", "methods") as show:
         return choose_methods(
             prepared.task,
             methods,
@@ -138,6 +155,7 @@ def choose(
             select=request.select,
             balance=request.balance,
             cut=request.val,
-            groups=groups,
+            groups=prepared.partition.groups if groups is None else groups,
             progress=show,
+            scored=tell,
         )

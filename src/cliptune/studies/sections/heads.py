@@ -52,6 +52,7 @@ def study_heads(subject: StudyData, context: SectionContext) -> SectionResult:
             subject.task(view, template_set),
             COMPARED,
             options={},
+            groups=None if number else subject.partition.groups,  # of the first encoder
             progress=partial(_show, context, before, total),
         )
         if not found.judged:
