@@ -1,8 +1,5 @@
 """Against scipy.stats, the same numbers by an independent way."""
 
-import subprocess
-import sys
-
 import pytest
 from scipy import stats
 

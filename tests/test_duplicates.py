@@ -127,7 +127,7 @@ def test_bounds_pass_over_no_pair(many, varying):
         found[pairs.first, pairs.second] = True
         wanted = (cosines >= DEFAULT_SIMILARITY) & ~unsure
         assert wanted.sum() > 20
-        assert 0 < (np.abs(cosines - DEFAULT_SIMILARITY) < 0.01).sum()
+        assert (np.abs(cosines - DEFAULT_SIMILARITY) < 0.01).sum() > 0
         assert abs(pairs.n_all - wanted.sum()) <= unsure.sum()
         if not many:
             assert not (found != wanted)[~unsure].any()

@@ -202,8 +202,8 @@ def _visit_blocks(
 class _Bounds:
     """What no cosine can exceed, from few numbers a row.
 
-    On an orthonormal basis the coordinates p and q of two unit rows, and the lengths r and s of what
-    lies beside it, give p . q + r s >= cosine (Cauchy and Schwarz).
+    On an orthonormal basis the coordinates p and q of two unit rows, and the lengths r and s of
+    what lies beside it, give p . q + r s >= cosine (Cauchy and Schwarz).
 
     Attributes:
         rows: float32 (N, K + 1), coordinates and length.
