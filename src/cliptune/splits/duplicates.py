@@ -222,9 +222,9 @@ class _Bounds:
         basis = np.random.default_rng(0).standard_normal((rows.shape[1], _LEADING))
         for _ in range(2):
             basis = np.linalg.qr(sample.T @ (sample @ basis.astype(np.float32)))[0]
-        basis = basis.astype(np.float32)
-        leading = _leading(rows, basis)
-        return cls(leading, leading if columns is rows else _leading(columns, basis))
+        leading = _leading(rows, basis.astype(np.float32))
+        same = columns is rows
+        return cls(leading, leading if same else _leading(columns, basis.astype(np.float32)))
 
     def candidates(
         self, top: int, left: int, similarity: float, *, is_diagonal: bool
@@ -234,7 +234,10 @@ class _Bounds:
         if is_diagonal:
             bound[np.tril_indices(len(bound))] = -1
         least = similarity - _ROUNDING
-        return np.nonzero(bound >= least) if bound.max() >= least else (_NONE, _NONE)
+        if bound.max() < least:
+            return _NONE, _NONE
+        i, j = np.nonzero(bound >= least)
+        return i, j
 
 
 _NONE = np.zeros(0, np.int64)
