@@ -93,6 +93,12 @@ def _show_reading(found: ReadingSpeed) -> None:
             f", {found.quick:.1f} ms the quick way, JPEGs by {found.decoder}: "
             "'embed --executor' takes it for 10,000 images and more"
         )
+    text += f"; {found.workers} threads read {found.threads:.0f} pictures a second"
+    if found.processes is not None:
+        text += (
+            f", {found.workers} processes {found.processes:.0f}: beside a GPU an embedding tries "
+            "both and keeps what is faster"
+        )
     print_text(text)
 
 

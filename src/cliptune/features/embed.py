@@ -5,7 +5,7 @@ It knows nothing about locks, or about what else is in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
-from cliptune.features.extract import read_again, read_ahead, require_finite
+from cliptune.features.ahead import read_ahead
+from cliptune.features.extract import read_again, require_finite
 from cliptune.features.guard import RowGuard
 from cliptune.features.keys import StoreKey, content_digest, reduces_input
 from cliptune.features.reading import RowReader
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cliptune.images import ImageTable
+    from cliptune.images.sources import Source
 
 __all__ = ["Job", "Vectors", "embed_missing", "first_of_each"]
 
@@ -104,10 +106,15 @@ def embed_missing(job: Job, *, batch_size: int, workers: int) -> None:
     done, embedded, waited, worked = len(lacking) - int(lacking.sum()), 0, 0.0, 0.0
     job.report(done, embedded, (waited, worked))
     ids, preprocess = job.table.ids, job.encoder.preprocess
-    read = RowReader(_loader(job), preprocess, ids)
+    min_side = preprocess.min_side if reduces_input(job.encoder) else None
+    load = _CheckedImages(job.table.sources, job.contents, min_side)
+    read = RowReader(load, preprocess, ids)
     preprocess.expect(len(rows))
     chosen = rows[job.guard.choose(job.encoder, "images", len(rows), batch_size)]
-    ahead = read_ahead(read, rows, shape=preprocess.shape, batch_size=batch_size, workers=workers)
+    ahead = read_ahead(
+        read, rows, shape=preprocess.shape, batch_size=batch_size, workers=workers,
+        device=job.encoder.device,
+    )  # fmt: skip
     with closing(ahead):
         for part, pixels, seconds in ahead:
             start = perf_counter()
@@ -187,19 +194,20 @@ def _pooled_within_trunk(encoder: DualEncoder, lacking: Mapping[str, NDArray[np.
     )
 
 
-def _loader(job: Job) -> Callable[[int], Image.Image]:
-    """Return what reads and decodes a row, and makes sure that its bytes are those digested."""
-    sources, contents = job.table.sources, job.contents
-    min_side = job.encoder.preprocess.min_side if reduces_input(job.encoder) else None
+@dataclass(frozen=True)
+class _CheckedImages:
+    """Reads and decodes a row, and makes sure that its bytes are those digested."""
 
-    def load(row: int) -> Image.Image:
-        source = sources[row]
+    sources: Sequence[Source]
+    contents: NDArray[np.bytes_]
+    min_side: int | None
+
+    def __call__(self, row: int) -> Image.Image:
+        source = self.sources[row]
         data = source.read()
-        if content_digest(data) != contents[row : row + 1].tobytes():
+        if content_digest(data) != self.contents[row : row + 1].tobytes():
             raise DataError(
                 f"image {source.location!r} changed while it was being embedded (expected it to "
                 "stay as it is); repeat the command"
             )
-        return decode_image(data, name=source.location, min_side=min_side)
-
-    return load
+        return decode_image(data, name=source.location, min_side=self.min_side)

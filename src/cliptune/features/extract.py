@@ -1,13 +1,11 @@
-"""From images to unit vectors: decoding in threads ahead of the encoder.
+"""From images to unit vectors, batch by batch.
 
 It knows nothing about caches, labels or heads.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -16,27 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder, Preprocess
-from cliptune.errors import BadImageError, DataError, InputError
+from cliptune.errors import BadImageError, DataError
+from cliptune.features.ahead import checked_workers, read_ahead
 from cliptune.features.guard import RowGuard
 from cliptune.features.reading import Reader, exact_reader
 from cliptune.features.types import Batch
-from cliptune.system.allocator import keep_freed_memory
-from cliptune.system.processors import usable_cores
 
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
 __all__ = [
-    "checked_workers",
     "extract",
     "load_first_pixels",
     "read_again",
-    "read_ahead",
     "require_finite",
 ]
-
-_BATCHES_AHEAD = 2
-_IMAGES_PER_TASK = 8
 
 
 def extract(
@@ -52,14 +44,15 @@ def extract(
 ) -> Iterator[Batch]:
     """Embed a table, batch by batch, in its order.
 
-    Threads decode up to two batches ahead of the encoder (Pillow gives up the interpreter's
-    lock while it decodes and resizes). Closing the generator ends them.
+    Images are decoded up to two batches ahead of the encoder (see ``read_ahead``). Closing the
+    generator ends that.
 
     Args:
         encoder: What embeds.
         table: N images.
         batch_size: Images that the encoder sees at once.
-        workers: Threads that decode; by default one per core that this process may use.
+        workers: Threads or processes that decode; by default one per core that this process may
+            use.
         tokens: Also give one vector per patch.
         trunk: Also give the embedding with the features before the projection behind it.
         guard: Computes some rows again, and counts them; a new one by default.
@@ -76,8 +69,9 @@ def extract(
     """
     rows, read = np.arange(len(table)), reader or exact_reader(encoder, table)
     ahead = read_ahead(
-        read, rows, shape=encoder.preprocess.shape, batch_size=batch_size, workers=workers
-    )
+        read, rows, shape=encoder.preprocess.shape, batch_size=batch_size, workers=workers,
+        device=encoder.device,
+    )  # fmt: skip
     checked_workers(batch_size, workers)
     guard = RowGuard() if guard is None else guard
     chosen = guard.choose(encoder, "images", len(rows), batch_size)
@@ -142,19 +136,6 @@ def load_first_pixels(
     return np.stack(pixels) if pixels else np.empty((0, *preprocess.shape), np.uint8)
 
 
-def checked_workers(batch_size: int, workers: int | None) -> int:
-    """Return the number of threads: by default one per core that this process may use.
-
-    Raises:
-        InputError: It or the batch size is not positive.
-    """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} came, at least 1 was expected")
-    if workers is not None and workers < 1:
-        raise InputError(f"{workers} workers came, at least 1 was expected")
-    return usable_cores() if workers is None else workers
-
-
 def require_finite(
     vectors: NDArray[np.float32], rows: NDArray[np.int64], ids: Sequence[str]
 ) -> NDArray[np.float32]:
@@ -173,59 +154,3 @@ def require_finite(
             "compute with --precision fp32"
         )
     return vectors
-
-
-def read_ahead(
-    read: Reader,
-    rows: NDArray[np.int64],
-    *,
-    shape: tuple[int, ...],
-    batch_size: int,
-    workers: int | None,
-) -> Generator[tuple[NDArray[np.int64], NDArray[np.uint8], float]]:
-    """Decode and resize in threads, at most two batches ahead of the consumer.
-
-    Args:
-        read: Gives the pixels of a row; called from several threads.
-        rows: int64, shape (M,): which rows, in which order.
-        shape: Of the pixels, (3, H, W).
-        batch_size: B.
-        workers: Threads; by default one per usable core.
-
-    Yields:
-        Rows (B,), their pixels uint8 (B, 3, H, W), and the seconds waited for them.
-    """
-    keep_freed_memory()
-    count = checked_workers(batch_size, workers)
-    pending: deque[tuple[NDArray[np.int64], NDArray[np.uint8], list[Future[None]]]] = deque()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="cliptune-decode")
-    try:
-        for start in range(0, len(rows), batch_size):
-            part = rows[start : start + batch_size]
-            pixels = np.empty((len(part), *shape), np.uint8)
-            tasks = [
-                pool.submit(_fill, pixels, i, part, read)
-                for i in range(0, len(part), _IMAGES_PER_TASK)
-            ]
-            pending.append((part, pixels, tasks))
-            if len(pending) > _BATCHES_AHEAD:
-                yield _finished(*pending.popleft())
-        while pending:
-            yield _finished(*pending.popleft())
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _fill(pixels: NDArray[np.uint8], start: int, rows: NDArray[np.int64], read: Reader) -> None:
-    """Write the pixels of a few images into their batch."""
-    for i in range(start, min(start + _IMAGES_PER_TASK, len(rows))):
-        pixels[i] = read(int(rows[i]))
-
-
-def _finished(
-    rows: NDArray[np.int64], pixels: NDArray[np.uint8], tasks: list[Future[None]]
-) -> tuple[NDArray[np.int64], NDArray[np.uint8], float]:
-    start = perf_counter()
-    for task in tasks:
-        task.result()
-    return rows, pixels, perf_counter() - start

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,17 @@ from cliptune.images.decode import decode_levels
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["QuickReader", "Reader", "RowReader", "exact_reader", "quick_reader"]
+__all__ = [
+    "QuickReader",
+    "Reader",
+    "RowReader",
+    "exact_reader",
+    "quick_reader",
+    "read_into",
+    "small_parts",
+]
+
+_IMAGES_PER_TASK = 8
 
 Reader = Callable[[int], NDArray[np.uint8]]
 """Gives the pixels of a row, uint8 (3, H, W)."""
@@ -90,9 +101,7 @@ def exact_reader(encoder: DualEncoder, table: ImageTable) -> RowReader:
     """Return what reads a table's rows for an encoder as it is defined."""
     min_side = encoder.preprocess.min_side if reduces_input(encoder) else None
 
-    def load(row: int) -> Image.Image:
-        return table.load_image(row, min_side=min_side)
-
+    load = partial(table.load_image, min_side=min_side)
     return RowReader(load, encoder.preprocess, table.ids)
 
 
@@ -103,6 +112,17 @@ def quick_reader(encoder: DualEncoder, table: ImageTable) -> QuickReader:
     assert torch.__version__
     min_side = encoder.preprocess.min_side if reduces_input(encoder) else None
     return QuickReader(table, encoder.preprocess, min_side)
+
+
+def read_into(pixels: NDArray[np.uint8], read: Reader, rows: NDArray[np.int64]) -> None:
+    """Write the pixels of rows (M,) into an array of theirs, uint8 (M, 3, H, W)."""
+    for place, row in enumerate(rows.tolist()):
+        pixels[place] = read(row)
+
+
+def small_parts(rows: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Divide the rows of a batch among who reads: places in the batch, and their rows."""
+    return [(i, rows[i : i + _IMAGES_PER_TASK]) for i in range(0, len(rows), _IMAGES_PER_TASK)]
 
 
 def _cannot_resize(name: str, size: tuple[int, int], error: Exception) -> BadImageError:

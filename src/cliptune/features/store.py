@@ -35,9 +35,10 @@ from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
+from cliptune.features.ahead import checked_workers
 from cliptune.features.digests import MEMO_NAME, content_digests
 from cliptune.features.embed import Job, embed_missing, first_of_each
-from cliptune.features.extract import checked_workers, require_finite
+from cliptune.features.extract import require_finite
 from cliptune.features.folder import ShardFolder
 from cliptune.features.guard import RowGuard
 from cliptune.features.identity import DataIdentity

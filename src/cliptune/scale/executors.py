@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,12 +15,12 @@ from multiprocessing.sharedctypes import Synchronized
 
 from cliptune.errors import InputError
 from cliptune.scale.tasks import ShardOutcome, Task, run_task
+from cliptune.system.parent import end_with_parent
 from cliptune.system.processors import usable_cores
 
 __all__ = ["run_local"]
 
 _ATTEMPTS = 3
-_SECONDS_TO_LOOK = 1.0
 
 
 def run_local(tasks: Iterable[Task], n_workers: int, *, n_gpus: int = 0) -> Iterator[ShardOutcome]:
@@ -111,10 +109,4 @@ def _begin_worker(counter: Synchronized[int], n_workers: int, n_gpus: int, paren
         os.environ["OMP_NUM_THREADS"] = str(len(share))
     if n_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place % n_gpus)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_TO_LOOK)
-    os._exit(1)
+    end_with_parent(parent)

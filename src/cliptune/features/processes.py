@@ -1,0 +1,170 @@
+"""Processes that read images into memory that they share with the one that asked.
+
+They are started like any program, so that a script which called for embeddings needs no guard
+around its main part. It knows nothing about when they pay.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from pathlib import Path
+from shutil import disk_usage
+
+import numpy as np
+from joblib.externals.loky import ProcessPoolExecutor
+from numpy.typing import NDArray
+
+from cliptune.features.reading import Reader, RowReader, read_into, small_parts
+from cliptune.system.parent import end_with_parent
+
+__all__ = ["ReadingProcesses"]
+
+_MOST_BYTES = 64 << 20  # of a reader, which every process has: images in memory are not copied
+_MANY = 10_000  # images that a process is to read; what pays for many is loaded
+_SHARED = Path("/dev/shm")
+
+Pixels = NDArray[np.uint8]
+
+
+class ReadingProcesses:
+    """A pool of processes and the batches that it writes to.
+
+    Args:
+        executor: The processes.
+        ready: One task for each, which ends when it can read.
+        slots: uint8 (S, B, 3, H, W), shared.
+        path: The file behind it.
+    """
+
+    def __init__(
+        self,
+        executor: ProcessPoolExecutor,
+        ready: Sequence[Future[None]],
+        slots: Pixels,
+        path: Path,
+    ) -> None:
+        self._executor, self._ready, self._slots, self._path = executor, ready, slots, path
+        self._free = list(range(len(slots)))
+        self._lent: int | None = None
+
+    @classmethod
+    def start(
+        cls, read: Reader, shape: tuple[int, ...], *, batch_size: int, count: int, batches: int
+    ) -> ReadingProcesses | None:
+        """Start processes, without waiting for them.
+
+        Args:
+            read: Gives the pixels of a row.
+            shape: Of these, (3, H, W).
+            batch_size: B.
+            count: Processes.
+            batches: Batches at once, the one that was handed out last included.
+
+        Returns:
+            None where the reader cannot be copied to them, or there is no room.
+        """
+        try:
+            data = pickle.dumps(read)
+        except (pickle.PicklingError, TypeError, AttributeError, ValueError):
+            return None
+        shared = (batches, batch_size, *shape)
+        n_bytes = int(np.prod(shared))
+        places = (_SHARED, Path(tempfile.gettempdir()))
+        folder = next((place for place in places if _fits(n_bytes, place)), None)
+        if folder is None or len(data) > _MOST_BYTES:
+            return None
+        handle, name = tempfile.mkstemp(prefix="cliptune-pixels-", dir=folder)
+        os.close(handle)
+        slots = np.memmap(name, np.uint8, "w+", shape=shared)
+        executor = ProcessPoolExecutor(
+            count,
+            timeout=None,
+            initializer=_begin,
+            initargs=(data, name, shared, os.getpid()),
+            env={"OMP_NUM_THREADS": "1"},
+        )
+        ready = [executor.submit(_wait_for_others) for _ in range(count)]
+        return cls(executor, ready, slots, Path(name))
+
+    def wait(self) -> bool:
+        """Wait until all processes can read; tell whether they can."""
+        wait(self._ready)
+        return not self.has_failed
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all processes can read."""
+        return not self.has_failed and all(task.done() for task in self._ready)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether one could not be started."""
+        return any(task.done() and task.exception() is not None for task in self._ready)
+
+    def begin(self, rows: NDArray[np.int64]) -> Callable[[], Pixels]:
+        """Begin to read rows; the function that comes back waits for their pixels.
+
+        Its pixels hold until the next batch is waited for.
+
+        Raises:
+            BrokenExecutor: A process was killed.
+        """
+        slot = self._free.pop()
+        futures = [
+            self._executor.submit(_read, slot, start, some) for start, some in small_parts(rows)
+        ]
+
+        def finish() -> Pixels:
+            if self._lent is not None:
+                self._free.append(self._lent)
+            self._lent = slot
+            for future in futures:
+                future.result()
+            return self._slots[slot, : len(rows)]
+
+        return finish
+
+    def close(self) -> None:
+        """End the processes and give the memory back."""
+        self._executor.shutdown(wait=True, kill_workers=True)
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def _fits(n_bytes: int, folder: Path) -> bool:
+    try:
+        return folder.is_dir() and disk_usage(folder).free > 2 * n_bytes
+    except OSError:
+        return False
+
+
+class _Process:
+    """What a process has to read with."""
+
+    read: Reader
+    slots: Pixels
+
+
+def _begin(data: bytes, name: str, shape: tuple[int, ...], parent: int) -> None:
+    end_with_parent(parent)
+    read = pickle.loads(data)
+    if isinstance(read, RowReader):
+        read.preprocess.expect(_MANY)
+    _Process.read = read
+    _Process.slots = np.memmap(name, np.uint8, "r+", shape=shape)
+
+
+def _wait_for_others() -> None:
+    """Take long enough that each process has one of these."""
+    import time
+
+    time.sleep(0.05)
+
+
+def _read(slot: int, start: int, rows: NDArray[np.int64]) -> None:
+    read_into(_Process.slots[slot, start : start + len(rows)], _Process.read, rows)
