@@ -37,7 +37,7 @@ from cliptune.finetuning.session import Session
 from cliptune.finetuning.towers import training_precision
 from cliptune.finetuning.trainee import Trainee
 from cliptune.prompts import fill_template
-from cliptune.system.allocator import keep_freed_memory
+from cliptune.system.allocator import freed_memory_kept
 
 __all__ = ["open_session"]
 
@@ -61,7 +61,6 @@ def open_session(
         InputError: The options contradict each other, the model or the data.
         DataError: Images lack labels.
     """
-    keep_freed_memory()
     processes = start_processes(encoder.device, trackers, folder=folder, config=asdict(options))
     precision = training_precision(options.precision, processes.device, encoder.model)
     settled = settle_options(options, data, encoder, precision=precision)
@@ -71,6 +70,7 @@ def open_session(
     embedder = make_embedder(encoder, processes, precision)
     start = {f"model.{name}": p.detach().clone() for name, p in encoder.model.named_parameters()}
     with ExitStack() as stack:
+        stack.enter_context(freed_memory_kept())
         lora = stack.enter_context(_trainable_layers(encoder.model, settled))
         trainee = _make_trainee(encoder, data, settled, embedder)
         plans = plan_groups(

@@ -23,6 +23,7 @@ from cliptune.sweeps.options import SweepOptions, read_grid
 from cliptune.sweeps.report import summarise
 from cliptune.sweeps.store import StudyStore
 from cliptune.sweeps.tower_sweep import TowerSweep
+from cliptune.system.allocator import freed_memory_kept
 from cliptune.system.formatting import rate as write_rate
 
 __all__ = ["moving_blocks", "sweep_moving"]
@@ -44,6 +45,11 @@ def sweep_moving(
     Raises:
         InputError: The time is below one trial; the message says what one costs.
     """
+    with freed_memory_kept():
+        return _sweep(subject, view, context, seconds)
+
+
+def _sweep(subject: StudyData, view: EncodedData, context: SectionContext, seconds: float) -> Json:
     template_set = context.template_set(view.name)
     images = context.settings["train_images"]
     task = replace(
