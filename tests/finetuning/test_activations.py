@@ -126,7 +126,7 @@ def test_the_border_lies_before_what_trains_later_too():
     options = TrainableOptions(train=("image",), unfreeze=((0, "image.last1"), (2, "image.last2")))
     plans = plan_groups(name_groups(trainee), options, default_rates={"all": 1e-3})
     border = find_border(plans, "image")
-    assert border.blocks[border.n_frozen - 1] == "model.visual.transformer.resblocks.0"
+    assert border.blocks[border.n_frozen - 1] == "visual.transformer.resblocks.0"
     assert border.n_moving == 2
     assert find_border(plans, "text").n_moving == 0
 

@@ -24,10 +24,11 @@ from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError
 from cliptune.finetuning.activations import (
     Activations,
+    EnteredTower,
     KeptImages,
     dtype_of,
+    enter_images,
     leave,
-    try_border,
 )
 from cliptune.finetuning.batches import Images
 from cliptune.finetuning.border import Border, TowerCut, find_border
@@ -109,7 +110,7 @@ class ImageEntry:
 
     def _open_plain(self, images: Images, rows: NDArray[np.int64]) -> KeptImages:
         contents = self.place.contents(images)
-        preprocess = self.activations.embedder.preprocess
+        preprocess = self.activations.tower.embedder.preprocess
         return self.activations.open(
             [contents[row] for row in rows.tolist()],
             "plain",
@@ -164,12 +165,12 @@ def open_entry(
     if place is None or border is None or embedder.n_processes > 1:
         yield None
         return
-    border = Border(tuple(name.removeprefix("model.") for name in border.blocks), border.n_frozen)
     pixels = _trial_pixels(train, embedder)
-    activations = _activations(encoder, pixels, border, options, embedder, place)
-    if activations is None:
+    tower = enter_images(TowerCut(encoder.model, border), embedder, pixels)
+    if tower is None:
         yield None
         return
+    activations = _activations(encoder, tower, border, options, place)
     if not _fits(activations, len(train), options, place):
         if place.max_bytes is None:
             yield None
@@ -204,32 +205,19 @@ def _trial_pixels(train: Images, embedder: Embedder) -> Tensor:
 
 def _activations(
     encoder: TorchEncoder,
-    pixels: Tensor,
+    tower: EnteredTower,
     border: Border,
     options: FinetuneOptions,
-    embedder: Embedder,
     place: ActivationPlace,
-) -> Activations | None:
-    cut = TowerCut(encoder.model, border)
-    hidden = try_border(cut, embedder, pixels)
-    if hidden is None:
-        return None
+) -> Activations:
     facts = (
         encoder.fingerprint,
         str(encoder.preprocess.to_dict()),
         options.precision,
         border,
     )
-    name = hashlib.sha256(repr((*facts, embedder.device)).encode()).hexdigest()[:32]
-    return Activations(
-        cut=cut,
-        embedder=embedder,
-        folder=place.folder / name,
-        shape=tuple(hidden.shape[1:]),
-        dtype=dtype_of(options.precision),
-        tower_dtype=hidden.dtype,
-        blank=torch.zeros_like(pixels[:1]),
-    )
+    name = hashlib.sha256(repr((*facts, tower.embedder.device)).encode()).hexdigest()[:32]
+    return Activations(tower, place.folder / name, dtype_of(options.precision))
 
 
 def _needed(activations: Activations, n_images: int, options: FinetuneOptions) -> int:

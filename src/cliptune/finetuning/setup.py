@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetuning.attention import fused_attention
+from cliptune.finetuning.border import trains_ever
 from cliptune.finetuning.data import TrainingData, WatchData, settle_options
 from cliptune.finetuning.entry import (
     ActivationPlace,
@@ -134,14 +135,8 @@ def _with_known_prompts(
     activations: ActivationPlace | None,
 ) -> Embedder:
     """Embed the prompts of classes once where nothing of the text tower ever trains."""
-    moving = {
-        tower
-        for plan in plans
-        if plan.start_epoch is not None
-        for tower in plan.group.name.split(".")
-    }
     has_prompts = not data.has_captions and options.method != "head-then-full"
-    if activations is None or not has_prompts or "text" in moving:
+    if activations is None or not has_prompts or trains_ever(plans, "text"):
         return embedder
     names = data.train.class_names
     return remember_prompts(
