@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError
+from cliptune.features import ACTIVATIONS, DataIdentity
 from cliptune.finetuning.activations import (
     Activations,
     EnteredTower,
@@ -37,6 +39,9 @@ from cliptune.finetuning.kept_rows import row_bytes
 from cliptune.finetuning.options import FinetuneOptions
 from cliptune.finetuning.scoring import Embedder
 from cliptune.system.formatting import size
+
+if TYPE_CHECKING:
+    from cliptune.images import ImageTable
 
 __all__ = [
     "ActivationPlace",
@@ -68,6 +73,31 @@ class ActivationPlace:
     folder: Path
     contents: Callable[[Images], Sequence[str]]
     max_bytes: int | None = None
+
+    @classmethod
+    def in_cache(
+        cls,
+        cache_dir: Path,
+        identity: DataIdentity,
+        *,
+        prefixes: Mapping[int, str] | None = None,
+        max_bytes: int | None = None,
+    ) -> ActivationPlace:
+        """Return the cache's own place.
+
+        Args:
+            cache_dir: The cache.
+            identity: Which images there are, and what is in them; tables of images name them so.
+            prefixes: Of names in the record, by ``id`` of a table.
+            max_bytes: As above.
+        """
+        known = dict(zip(identity.ids, identity.contents, strict=True))
+
+        def contents(images: Images) -> list[str]:
+            prefix = (prefixes or {}).get(id(images), "")
+            return [known[prefix + name] for name in cast("ImageTable", images).ids]
+
+        return cls(cache_dir / ACTIVATIONS, contents, max_bytes)
 
 
 @dataclass(frozen=True)

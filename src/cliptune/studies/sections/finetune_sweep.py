@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.report import Column, Table
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
@@ -65,6 +66,7 @@ def _sweep(subject: StudyData, view: EncodedData, context: SectionContext, secon
         seeds=1,
         seed=subject.seed,
     )
+    known = subject.images_for(task.train, task.val)
     sweep = TowerSweep(
         load_trainable(view.name, subject.device),
         subject.table,
@@ -74,11 +76,11 @@ def _sweep(subject: StudyData, view: EncodedData, context: SectionContext, secon
         templates=template_set.templates,
         began=time.monotonic(),
         budget_seconds=seconds,
+        activations=ActivationPlace.in_cache(view.store.cache_dir, known),
     )
     context.scratch.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{(context.scratch / f'{slug(view.name)}-moving.sqlite3').absolute()}"
-    images = subject.images_for(task.train, task.val)
-    with StudyStore.open(address, view.name, sweep.identity, images=images) as store:
+    with StudyStore.open(address, view.name, sweep.identity, images=known) as store:
         for count, _ in enumerate(sweep.worker(store).run(), start=1):
             context.progress("trainings", count, max(count, sweep.n_planned))
         trials = store.trials()
