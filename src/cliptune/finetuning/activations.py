@@ -24,10 +24,10 @@ from cliptune.finetuning.border import TowerCut
 from cliptune.finetuning.kept_rows import KeptRows, row_bytes
 from cliptune.finetuning.scoring import Embedder
 
-__all__ = ["Activations", "EnteredTower", "KeptImages", "dtype_of", "enter_images", "leave"]
+__all__ = ["TOLERANCE", "Activations", "EnteredTower", "KeptImages", "dtype_of", "enter_images", "leave"]
 
 _BLOCK = 64
-_TOLERANCE = 1e-5  # of unit rows, between a tower entered at its border and run as a whole
+TOLERANCE = 1e-5  # of unit rows, between a tower entered at its border and run as a whole
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _log = logging.getLogger(__name__)
 Load = Callable[[int], NDArray[np.uint8]]
@@ -179,7 +179,7 @@ def enter_images(cut: TowerCut, embedder: Embedder, pixels: Tensor) -> EnteredTo
     if entered.shape != whole.shape or len(hidden) != len(pixels):
         return None
     off = float((entered - whole).abs().max())
-    if not off <= _TOLERANCE:
+    if not off <= TOLERANCE:
         _log.info("the image tower entered behind its frozen blocks is off by %.1e", off)
         return None
     return tower

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
 __all__ = [
+    "FREE_SHARE",
     "ActivationPlace",
     "ImageEntry",
     "View",
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 _TRIAL_IMAGES = 2
-_FREE_SHARE = 0.5  # of the disk's free space, where no limit came
+FREE_SHARE = 0.5  # of the disk's free space, where no limit came
 _VIEWS = 4
 _log = logging.getLogger(__name__)
 View = Callable[[int, int], NDArray[np.uint8]]
@@ -262,7 +263,7 @@ def _fits(
     if place.max_bytes is not None:
         return needed <= place.max_bytes
     place.folder.mkdir(parents=True, exist_ok=True)
-    return needed <= _FREE_SHARE * shutil.disk_usage(place.folder).free
+    return needed <= FREE_SHARE * shutil.disk_usage(place.folder).free
 
 
 def _bytes_at(

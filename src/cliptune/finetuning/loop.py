@@ -235,7 +235,7 @@ def _plan(session: Session, progress: Progress) -> TrainingPlan:
         n_processes=session.processes.count,
         resumed_at_step=progress.step,
         views=session.source.views,
-        kept_bytes=0 if session.source.entry is None else session.source.entry.n_bytes,
+        kept_bytes=session.kept_bytes,
     )
 
 

@@ -35,6 +35,7 @@ from cliptune.finetuning.processes import Processes, start_processes
 from cliptune.finetuning.schedule import build_optimizer, set_trainable
 from cliptune.finetuning.scoring import Embedder, make_embedder
 from cliptune.finetuning.session import Session
+from cliptune.finetuning.text_entry import open_texts
 from cliptune.finetuning.towers import training_precision
 from cliptune.finetuning.trainee import Trainee
 from cliptune.prompts import fill_template
@@ -83,7 +84,14 @@ def open_session(
         entry = stack.enter_context(
             open_entry(encoder, data.train, plans, settled, embedder, activations, source.draw)
         )
-        source = replace(source, entry=entry)
+        image_bytes = 0 if entry is None else entry.n_bytes
+        embedder, text_bytes = stack.enter_context(
+            open_texts(
+                encoder, _repeated_texts(data, plans, settled), plans, settled, embedder,
+                activations, taken_bytes=image_bytes,
+            )
+        )  # fmt: skip
+        source = replace(source, embedder=embedder, entry=entry)
         yield Session(
             encoder=encoder,
             data=data,
@@ -99,6 +107,7 @@ def open_session(
             start=start if lora is not None else _changing(start, plans),
             source=source,
             encoder_digest=digest,
+            kept_bytes=image_bytes + text_bytes,
         )
     processes.close()
 
@@ -138,10 +147,25 @@ def _with_known_prompts(
     has_prompts = not data.has_captions and options.method != "head-then-full"
     if activations is None or not has_prompts or trains_ever(plans, "text"):
         return embedder
+    return remember_prompts(embedder, _prompts(data))
+
+
+def _prompts(data: TrainingData) -> list[str]:
     names = data.train.class_names
-    return remember_prompts(
-        embedder, [fill_template(template, name) for name in names for template in data.templates]
-    )
+    return [fill_template(template, name) for name in names for template in data.templates]
+
+
+def _repeated_texts(
+    data: TrainingData, plans: Sequence[GroupPlan], options: FinetuneOptions
+) -> list[str]:
+    """Return what the text tower sees again and again; nothing where rows are known already."""
+    if options.method == "head-then-full":
+        return []
+    if data.has_captions:
+        return [
+            text for images in (data.train, data.val) for own in images.captions or () for text in own
+        ]
+    return _prompts(data) if trains_ever(plans, "text") else []
 
 
 def _changing(start: Mapping[str, Tensor], plans: Sequence[GroupPlan]) -> dict[str, Tensor]:
