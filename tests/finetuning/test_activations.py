@@ -221,9 +221,7 @@ def test_texts_that_were_kept_are_not_computed_again_and_damage_is(place):
 
     def count():
         encoder, calls = make_encoder(), []
-        encoder.model.transformer.resblocks[0].mlp.register_forward_hook(
-            lambda *_: calls.append(1)
-        )
+        encoder.model.transformer.resblocks[0].mlp.register_forward_hook(lambda *_: calls.append(1))
         _, events = run(encoder, options=options, activations=place)
         return len(calls), losses(events)
 

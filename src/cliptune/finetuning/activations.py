@@ -24,7 +24,15 @@ from cliptune.finetuning.border import TowerCut
 from cliptune.finetuning.kept_rows import KeptRows, row_bytes
 from cliptune.finetuning.scoring import Embedder
 
-__all__ = ["TOLERANCE", "Activations", "EnteredTower", "KeptImages", "dtype_of", "enter_images", "leave"]
+__all__ = [
+    "TOLERANCE",
+    "Activations",
+    "EnteredTower",
+    "KeptImages",
+    "dtype_of",
+    "enter_images",
+    "leave",
+]
 
 _BLOCK = 64
 TOLERANCE = 1e-5  # of unit rows, between a tower entered at its border and run as a whole

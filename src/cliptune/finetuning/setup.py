@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from cliptune.encoders.torch_encoder import TorchEncoder
@@ -163,7 +164,10 @@ def _repeated_texts(
         return []
     if data.has_captions:
         return [
-            text for images in (data.train, data.val) for own in images.captions or () for text in own
+            text
+            for images in (data.train, data.val)
+            for own in images.captions or ()
+            for text in own
         ]
     return _prompts(data) if trains_ever(plans, "text") else []
 
@@ -226,10 +230,11 @@ def _settle_sizes(
 
 def _most_images(encoder: TorchEncoder, embedder: Embedder, limit: int) -> int:
     """Find how many images go through the image tower at once, with its graph if it trains."""
+    side = encoder.preprocess.side
+    picture = torch.from_numpy(encoder.preprocess(Image.new("RGB", (side, side))))
 
     def encode(n_images: int) -> Tensor:
-        pixels = torch.zeros(n_images, 3, *encoder.preprocess.size, dtype=torch.uint8)
-        return embedder.encode_pixels(pixels)
+        return embedder.encode_pixels(picture.expand(n_images, -1, -1, -1))
 
     def run(n_images: int) -> None:
         encode(n_images).sum().backward()  # type: ignore[no-untyped-call]  # torch's own method
