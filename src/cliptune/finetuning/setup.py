@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -57,8 +58,19 @@ def open_session(
     trackers: Sequence[str],
     folder: Path | None,
     activations: ActivationPlace | None = None,
+    head: nn.Linear | None = None,
 ) -> Iterator[Session]:
     """Put a run's parts together; at the end the module has its own layout again.
+
+    Args:
+        encoder: Its module trains.
+        data: Images.
+        options: As asked for.
+        watch: Images that are only looked at.
+        trackers: Who is told of numbers.
+        folder: Where trackers that write files put them.
+        activations: Where hidden states may be kept.
+        head: What a linear head starts as, a copy of it; the class texts otherwise.
 
     Raises:
         InputError: The options contradict each other, the model or the data.
@@ -75,7 +87,7 @@ def open_session(
     with ExitStack() as stack:
         stack.enter_context(freed_memory_kept())
         lora = stack.enter_context(_trainable_layers(encoder.model, settled))
-        trainee = _make_trainee(encoder, data, settled, embedder)
+        trainee = _make_trainee(encoder, data, settled, embedder, head)
         plans = plan_groups(
             name_groups(trainee), settled.trainable, default_rates=default_rates(settled)
         )
@@ -128,13 +140,19 @@ def _trainable_layers(model: nn.Module, options: FinetuneOptions) -> Iterator[Lo
 
 
 def _make_trainee(
-    encoder: TorchEncoder, data: TrainingData, options: FinetuneOptions, embedder: Embedder
+    encoder: TorchEncoder,
+    data: TrainingData,
+    options: FinetuneOptions,
+    embedder: Embedder,
+    head: nn.Linear | None,
 ) -> Trainee:
-    head = None
+    own = None
     if options.method == "head-then-full":
-        rows = embedder.class_rows(data.train.class_names, data.templates)
-        head = zero_shot_head(rows, encoder.logit_scale).to(embedder.device)
-    return Trainee(encoder.model, head=head, sigmoid=options.loss == "sigmoid")
+        if head is None:
+            rows = embedder.class_rows(data.train.class_names, data.templates)
+            head = zero_shot_head(rows, encoder.logit_scale)
+        own = deepcopy(head).to(embedder.device)
+    return Trainee(encoder.model, head=own, sigmoid=options.loss == "sigmoid")
 
 
 def _with_known_prompts(
