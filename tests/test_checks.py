@@ -179,6 +179,34 @@ def test_frozen_groups_count_as_frozen(folder):
     ]
 
 
+@pytest.mark.parametrize("train", [("image.last1",), ("image.last1", "text"), ("text",)])
+def test_blocks_that_never_train_run_once_a_batch_with_equal_results(folder, monkeypatch, train):
+    options = dataclasses.replace(FULL, trainable=TrainableOptions(train=train))
+    runs = []
+
+    def counted():
+        encoder, calls = make_encoder(), []
+        for tower in (encoder.model.visual.transformer, encoder.model.transformer):
+            tower.resblocks[0].mlp.register_forward_hook(lambda *_, of=tower: calls.append(of))
+        results = results_of(folder, encoder=encoder, options=options)
+        runs.append([calls.count(tower) for tower in dict.fromkeys(calls)])
+        return results
+
+    short = counted()
+    monkeypatch.setattr("cliptune.checks.training.behind_frozen", lambda _session, steps: steps)
+    whole = counted()
+    saved = [after - before for before, after in zip(*runs, strict=True)]
+    assert saved[0] > 20
+    assert (saved[1] > 20) == ("text" not in train)
+    for name, result in short.items():
+        assert result.status == whole[name].status
+    for name, key in (("rate_range", "curve"), ("overfit_one_batch", "last")):
+        np.testing.assert_allclose(short[name].value[key], whole[name].value[key], atol=2e-4)
+    assert short["input_independent"].value == pytest.approx(
+        whole["input_independent"].value, abs=2e-4
+    )
+
+
 def test_training_that_cannot_fit_a_batch_is_noticed(folder):
     only_scale = TrainableOptions(train=("logit_scale",))
     results = results_of(folder, options=dataclasses.replace(FULL, trainable=only_scale))

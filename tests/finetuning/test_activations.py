@@ -126,7 +126,7 @@ def test_the_border_lies_before_what_trains_later_too():
     options = TrainableOptions(train=("image",), unfreeze=((0, "image.last1"), (2, "image.last2")))
     plans = plan_groups(name_groups(trainee), options, default_rates={"all": 1e-3})
     border = find_border(plans, "image")
-    assert border.blocks[border.n_frozen - 1] == "model.visual.transformer.resblocks.0"
+    assert border.blocks[border.n_frozen - 1] == "visual.transformer.resblocks.0"
     assert border.n_moving == 2
     assert find_border(plans, "text").n_moving == 0
 
@@ -179,3 +179,65 @@ def test_a_run_that_is_taken_up_sees_the_same_views(place, tmp_path):
         activations=place,
     )  # fmt: skip
     assert (losses(rest) == losses(whole)[-len(losses(rest)) :]).all()
+
+
+def captioned(n_train=24, n_val=12):
+    """Images with two captions of unlike length each."""
+    tables = []
+    for seed, n in enumerate((n_train, n_val)):
+        plain = ColourTable(n, seed=seed)
+        words = [plain.class_names[label] for label in plain.labels]
+        captions = tuple(
+            (f"a {word} thing", f"number {row} of many {word} things that are seen here.")
+            for row, word in enumerate(words)
+        )
+        tables.append(replace(plain, captions=captions))
+    return TrainingData(*tables, identity=identify(train=tables[0], val=tables[1]))
+
+
+@pytest.mark.parametrize("custom_text", [False, True], ids=["clip", "custom-text"])
+@pytest.mark.parametrize("train", [("text.last1",), ("image.last1", "text.last1"), ("text.top",)])
+@pytest.mark.parametrize("make", [make_data, captioned], ids=["classes", "captions"])
+def test_texts_enter_their_tower_behind_the_frozen_blocks(place, custom_text, train, make):
+    options = replace(LAST, trainable=TrainableOptions(train=train))
+    events, towers = {}, {}
+    for name, where in (("plain", None), ("kept", place)):
+        encoder = make_encoder(make_model(custom_text=custom_text))
+        tower = encoder.model.text if custom_text else encoder.model
+        towers[name] = calls = []
+        tower.transformer.resblocks[0].mlp.register_forward_hook(
+            lambda _m, given, _o, calls=calls: calls.append(len(given[0]))
+        )
+        _, events[name] = run(encoder, make(), options, activations=where)
+    assert np.abs(losses(events["plain"]) - losses(events["kept"])).max() <= 1e-5
+    np.testing.assert_allclose(scores(events["plain"]), scores(events["kept"]), atol=1e-5)
+    assert events["kept"][0].kept_bytes > 0
+    n_texts = len({text for own in captioned().train.captions for text in own}) * 2
+    assert sum(towers["kept"]) <= n_texts + 20 < sum(towers["plain"])
+
+
+def test_texts_that_were_kept_are_not_computed_again_and_damage_is(place):
+    options = replace(LAST, trainable=TrainableOptions(train=("text.last1",)))
+
+    def count():
+        encoder, calls = make_encoder(), []
+        encoder.model.transformer.resblocks[0].mlp.register_forward_hook(lambda *_: calls.append(1))
+        _, events = run(encoder, options=options, activations=place)
+        return len(calls), losses(events)
+
+    (first, expected), (second, again) = count(), count()
+    assert second == first - 1  # all six prompts are one block
+    assert (again == expected).all()
+    for file in place.folder.rglob("*.rows"):
+        data = bytearray(file.read_bytes())
+        data[5] ^= 1
+        file.write_bytes(data)
+    third, mended = count()
+    assert third == first
+    assert (mended == expected).all()
+
+
+def test_too_little_disk_for_texts_says_what_is_needed(place):
+    options = replace(LAST, trainable=TrainableOptions(train=("text.last1",)))
+    with pytest.raises(InputError, match=r"for 6 texts .* leaves .*--max-disk 1MB or --no"):
+        run(options=options, activations=replace(place, max_bytes=105_000))

@@ -38,6 +38,17 @@ def test_fused_attention_gives_the_same_rows_and_gradients(custom_text):
     assert not any(isinstance(m, FusedAttention) for m in model.modules())
 
 
+@pytest.mark.parametrize("kind", [FusedAttention, SplitAttention])
+def test_a_mask_of_each_row_and_head_is_taken_as_torch_takes_it(kind):
+    torch.manual_seed(0)
+    attention = torch.nn.MultiheadAttention(32, 2, batch_first=True)
+    rows = torch.randn(3, 5, 32)
+    mask = torch.where(torch.rand(6, 5, 5) < 0.3, -torch.inf, 0.0)
+    mask.diagonal(dim1=1, dim2=2).zero_()
+    expected, _ = attention(rows, rows, rows, attn_mask=mask, need_weights=False)
+    torch.testing.assert_close(kind(attention)(rows, rows, rows, attn_mask=mask)[0], expected)
+
+
 def test_fused_attention_keeps_names_and_parameters(tiny_model):
     before = dict(tiny_model.named_parameters())
     with fused_attention(tiny_model):

@@ -171,3 +171,37 @@ def test_rates_that_ran_out_of_time_say_on_how_many_trainings_they_rest(
     assert code == 0, said
     notes = " ".join(result["sections"]["rates"]["notes"])
     assert "rests on 9 of them" in notes
+
+
+def test_blocks_that_stay_frozen_run_once_with_the_same_result(
+    thumbnails, tiny_model, make_cache, tmp_path, monkeypatch
+):
+    """No section freezes lower blocks by itself; here those that train do."""
+    from functools import partial
+
+    from cliptune.finetuning.entry import ActivationPlace
+    from cliptune.finetuning.options import FinetuneOptions, TrainableOptions
+    from cliptune.studies.sections import finetune_sweep, recipe_and_attention
+    from cliptune.sweeps.options import SweepOptions
+
+    last = TrainableOptions(train=("image.last1", "head"))
+    few = partial(FinetuneOptions, trainable=last, views=2, precision="fp32")
+    monkeypatch.setattr(recipe_and_attention, "FinetuneOptions", few)
+    monkeypatch.setattr(finetune_sweep, "SweepOptions", partial(SweepOptions, blocks=1))
+    found = []
+    for name, only in (("kept", "rates,beyond"), ("plain", "beyond")):
+        cache = make_cache()
+        arguments = ["study", str(thumbnails), "-m", str(tiny_model), "--only", only]
+        arguments += ["--budget", "29m", "--out", str(tmp_path / name), "--cache-dir", str(cache)]
+        assert run_command_line(arguments) == 0
+        kept = list((cache / "activations").rglob("*.rows"))
+        # The recipe's are two views and the images as they are, to learn from and held out.
+        assert len(kept) > 4 if name == "kept" else not kept
+        sections = json.loads((tmp_path / name / "study.json").read_text())["sections"]
+        records = sections["beyond"]["numbers"]["records"]
+        (own,) = (record for key, record in records.items() if "head-then-full" in key)
+        found.append([(e["loss"], e["val"]["log_loss"]) for e in own["epochs"][1:]])
+        monkeypatch.setattr(ActivationPlace, "in_cache", lambda *_, **__: None)
+    n_shared = min(map(len, found))  # how many epochs there are is a question of time
+    assert n_shared
+    np.testing.assert_allclose(found[0][:n_shared], found[1][:n_shared], atol=1e-5)

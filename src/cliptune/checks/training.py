@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cliptune.checks.results import CheckResult
 from cliptune.checks.trial import (
     Batch,
+    behind_frozen,
     blind_loss,
     compute_batch_gradients,
     floor_loss,
@@ -111,7 +112,7 @@ def check_rate_range(session: Session, batches: Sequence[Batch]) -> tuple[CheckR
         The result and the suggested rate.
     """
     rates = np.geomspace(*_RANGE, _RANGE_STEPS)
-    steps = [make_step(session, batch) for batch in batches]
+    steps = behind_frozen(session, [make_step(session, batch) for batch in batches])
     losses = _losses_at(session, steps, rates)
     # Batches differ more than a step changes them: each mean holds every batch once.
     smooth = np.convolve(losses, np.full(len(steps), 1 / len(steps)), mode="valid")
@@ -177,7 +178,8 @@ def check_overfit(session: Session, batch: Batch, rate: float) -> Iterator[Check
     The first must reach almost its floor, or something between input and loss is broken; the
     second must stay at what guessing gives, or the labels leak past the images.
     """
-    step = make_step(session, batch)
+    blank = Batch(batch.rows, np.full_like(batch.pixels, 128))
+    step, blind_step = behind_frozen(session, [make_step(session, b) for b in (batch, blank)])
     floor = floor_loss(session, step)
     first, last, n_steps = _overfit(session, step, rate, floor)
     left = (last - floor) / max(first - floor, 1e-6)
@@ -198,8 +200,6 @@ def check_overfit(session: Session, batch: Batch, rate: float) -> Iterator[Check
             "or look for contradicting labels."
         ),
     )
-    blank = Batch(batch.rows, np.full_like(batch.pixels, 128))
-    blind_step = make_step(session, blank)
     _, blind, _ = _overfit(session, blind_step, rate, floor, n_steps=n_steps)
     bound = blind_loss(session, blind_step)
     leaks = blind < (1 - _TOLERANCE) * bound

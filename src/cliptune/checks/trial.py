@@ -6,9 +6,9 @@ It knows nothing about what is concluded from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cliptune.finetuning.activations import EnteredTower, enter_images
 from cliptune.finetuning.batches import epoch_batches
+from cliptune.finetuning.border import TowerCut, find_border, trains_ever
+from cliptune.finetuning.gradcache import Side
 from cliptune.finetuning.losses import loss_floor
 from cliptune.finetuning.schedule import set_trainable
 from cliptune.finetuning.session import Session
@@ -24,6 +27,7 @@ from cliptune.finetuning.step import StepInput, compute_gradients, loss_of_rows,
 
 __all__ = [
     "Batch",
+    "behind_frozen",
     "blind_loss",
     "compute_batch_gradients",
     "floor_loss",
@@ -34,6 +38,8 @@ __all__ = [
     "train_step",
     "weights_kept",
 ]
+
+_TRIAL_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,43 @@ def make_step(session: Session, batch: Batch) -> StepInput:
     return session.source.make_step(
         batch.rows, torch.from_numpy(batch.pixels), epoch=0, step=0, trains=trains
     )
+
+
+@torch.no_grad()
+def behind_frozen(session: Session, steps: Sequence[StepInput]) -> list[StepInput]:
+    """Run what never trains once, so that every repetition of a step begins behind it.
+
+    Args:
+        session: With the weights that steps are repeated from.
+        steps: With pixels.
+
+    Returns:
+        The same steps: images enter their tower at the border, where they can, and texts are
+        rows already where nothing of their tower ever trains.
+    """
+    tower = _enter(session, steps[0].sides[0].parts[0][:_TRIAL_IMAGES])
+    rests = not trains_ever(session.plans, "text")
+    shortened = []
+    for step in steps:
+        images, *texts = step.sides
+        if tower is not None:
+            hidden = [tower.leave(part) for part in images.parts]
+            images = Side(hidden, tower.encode, images.trains)
+        if rests:
+            texts = [_as_rows(side) for side in texts]
+        shortened.append(replace(step, sides=[images, *texts]))
+    return shortened
+
+
+def _enter(session: Session, pixels: Tensor) -> EnteredTower | None:
+    border = find_border(session.plans, "image")
+    if border is None or len(pixels) < _TRIAL_IMAGES:
+        return None
+    return enter_images(TowerCut(session.encoder.model, border), session.embedder, pixels)
+
+
+def _as_rows(side: Side) -> Side:
+    return Side([side.encode(part) for part in side.parts], lambda rows: rows, trains=False)
 
 
 @torch.no_grad()

@@ -24,10 +24,18 @@ from cliptune.finetuning.border import TowerCut
 from cliptune.finetuning.kept_rows import KeptRows, row_bytes
 from cliptune.finetuning.scoring import Embedder
 
-__all__ = ["Activations", "KeptImages", "dtype_of", "leave", "try_border"]
+__all__ = [
+    "TOLERANCE",
+    "Activations",
+    "EnteredTower",
+    "KeptImages",
+    "dtype_of",
+    "enter_images",
+    "leave",
+]
 
 _BLOCK = 64
-_TOLERANCE = 1e-5  # of unit rows, between a tower entered at its border and run as a whole
+TOLERANCE = 1e-5  # of unit rows, between a tower entered at its border and run as a whole
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _log = logging.getLogger(__name__)
 Load = Callable[[int], NDArray[np.uint8]]
@@ -54,31 +62,52 @@ class KeptImages:
 
 
 @dataclass(frozen=True)
-class Activations:
-    """A tower that is entered at its border, and where its hidden states are kept.
+class EnteredTower:
+    """An image tower that is entered at its border.
 
     Attributes:
         cut: The tower.
         embedder: The model as functions.
-        folder: Of this model, border and precision.
         shape: Of one image's hidden states.
-        dtype: They are kept in.
-        tower_dtype: They come in, and go on in.
+        dtype: They come in, and go on in.
         blank: uint8 (1, 3, H, W); what the tower's first layer sees when it is entered.
     """
 
     cut: TowerCut
     embedder: Embedder
-    folder: Path
     shape: tuple[int, ...]
     dtype: torch.dtype
-    tower_dtype: torch.dtype
     blank: Tensor
+
+    def leave(self, pixels: Tensor) -> Tensor:
+        """Run the frozen blocks: uint8 (B, 3, H, W) to hidden states (B, ...)."""
+        return leave(self.cut, self.embedder, pixels)
+
+    def encode(self, hidden: Tensor) -> Tensor:
+        """Go on from hidden states (B, ...) to float32 unit rows (B, D), with gradients."""
+        on_device = hidden.to(self.embedder.device, self.dtype)
+        with self.cut.entered(on_device):
+            return self.embedder.encode_pixels(self.blank)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A tower that is entered at its border, and where its hidden states are kept.
+
+    Attributes:
+        tower: The tower.
+        folder: Of this model, border and precision.
+        dtype: Hidden states are kept in.
+    """
+
+    tower: EnteredTower
+    folder: Path
+    dtype: torch.dtype
 
     @property
     def image_bytes(self) -> int:
         """Size of one image's hidden states on disk."""
-        return row_bytes(self.shape, self.dtype)
+        return row_bytes(self.tower.shape, self.dtype)
 
     def open(self, contents: Sequence[str], view: str, load: Load) -> KeptImages:
         """Open the file of one view of some images.
@@ -93,7 +122,7 @@ class Activations:
         """
         described = json.dumps([list(contents), view]).encode("utf-8", "backslashreplace")
         name = hashlib.sha256(described).hexdigest()[:32]
-        rows = KeptRows(self.folder / name, len(contents), self.shape, self.dtype)
+        rows = KeptRows(self.folder / name, len(contents), self.tower.shape, self.dtype)
         return KeptImages(rows, load, len(contents))
 
     @torch.no_grad()
@@ -112,17 +141,11 @@ class Activations:
         ]
         lacking = [block for block in wanted if kept.rows.lacks(block)]
         total, done = sum(map(len, lacking)), 0
-        loaded = iterate_pixels(lacking, kept.load, n_threads=self.embedder.n_threads)
+        loaded = iterate_pixels(lacking, kept.load, n_threads=self.tower.embedder.n_threads)
         for block, pixels in zip(lacking, loaded, strict=True):
-            kept.rows.write(block, leave(self.cut, self.embedder, torch.from_numpy(pixels)))
+            kept.rows.write(block, self.tower.leave(torch.from_numpy(pixels)))
             done += len(block)
             yield done, total
-
-    def encode(self, hidden: Tensor) -> Tensor:
-        """Go on from hidden states (B, ...) to float32 unit rows (B, D), with gradients."""
-        on_device = hidden.to(self.embedder.device, self.tower_dtype)
-        with self.cut.entered(on_device):
-            return self.embedder.encode_pixels(self.blank)
 
     @torch.no_grad()
     def embed(self, kept: KeptImages, rows: NDArray[np.int64]) -> Tensor:
@@ -130,7 +153,7 @@ class Activations:
         for _ in self.fill(kept, rows):
             pass
         parts = [
-            self.encode(kept.rows.read(rows[start : start + _BLOCK])).cpu()
+            self.tower.encode(kept.rows.read(rows[start : start + _BLOCK])).cpu()
             for start in range(0, len(rows), _BLOCK)
         ]
         return torch.cat(parts)
@@ -142,8 +165,8 @@ def leave(cut: TowerCut, embedder: Embedder, pixels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def try_border(cut: TowerCut, embedder: Embedder, pixels: Tensor) -> Tensor | None:
-    """See whether a tower that is entered at its border gives the rows that it gives as a whole.
+def enter_images(cut: TowerCut, embedder: Embedder, pixels: Tensor) -> EnteredTower | None:
+    """Enter an image tower at its border, if it then gives the rows that it gives as a whole.
 
     Args:
         cut: The tower.
@@ -151,21 +174,20 @@ def try_border(cut: TowerCut, embedder: Embedder, pixels: Tensor) -> Tensor | No
         pixels: uint8 (B, 3, H, W), B at least 2, for a trial.
 
     Returns:
-        The hidden states (B, ...), or None where something behind the border looks
-        at more than them.
+        The tower, or None where something behind the border looks at more than the hidden states.
     """
-    whole = embedder.encode_pixels(pixels)
+    whole, blank = embedder.encode_pixels(pixels), torch.zeros_like(pixels[:1])
     try:
         hidden = leave(cut, embedder, pixels)
-        with cut.entered(hidden):
-            entered = embedder.encode_pixels(torch.zeros_like(pixels[:1]))
+        tower = EnteredTower(cut, embedder, tuple(hidden.shape[1:]), hidden.dtype, blank)
+        entered = tower.encode(hidden)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         _log.info("the image tower cannot be entered behind its frozen blocks (%s)", error)
         return None
     if entered.shape != whole.shape or len(hidden) != len(pixels):
         return None
     off = float((entered - whole).abs().max())
-    if not off <= _TOLERANCE:
+    if not off <= TOLERANCE:
         _log.info("the image tower entered behind its frozen blocks is off by %.1e", off)
         return None
-    return hidden
+    return tower

@@ -103,8 +103,10 @@ class SplitAttention(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    rows, n_heads, length, depth = q.shape
+    if mask is not None and mask.ndim == 3:  # CoCa's: one for each row and head, rows first
+        mask = mask.view(rows, n_heads, length, length)
     attended = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    rows, n_heads, length, depth = attended.shape
     return attended.transpose(1, 2).reshape(rows, length, n_heads * depth)
 
 

@@ -34,17 +34,21 @@ def augment_image(
     right differ in meaning, such as text.
 
     Returns:
-        uint8, shape (3, H, W).
+        uint8, shape (3, H, W); of pictures in their own aspect ratio the packed patches.
     """
     if kind == "none":
         return preprocess(image)
-    height, width = preprocess.size
+    is_native = preprocess.resize_mode == "native"
     box = _random_box(image.width, image.height, _LEAST_AREA[kind], rng)
-    view = image.resize((width, height), _RESAMPLING[preprocess.interpolation], box=box)
+    own = max(1, round(box[2] - box[0])), max(1, round(box[3] - box[1]))
+    size = own if is_native else preprocess.size[::-1]
+    view = image.resize(size, _RESAMPLING[preprocess.interpolation], box=box)
     if rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if kind == "strong":
         view = _jitter(view, rng)
+    if is_native:
+        return preprocess(view)
     return np.ascontiguousarray(np.asarray(view, dtype=np.uint8).transpose(2, 0, 1))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cliptune.finetuning.groups import BLOCK, GroupPlan
 
-__all__ = ["Border", "TowerCut", "find_border"]
+__all__ = ["Border", "TowerCut", "find_border", "trains_ever"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,17 @@ def find_border(plans: Sequence[GroupPlan], tower: str) -> Border | None:
     return Border(tuple(map(_module_name, blocks)), n_frozen) if n_frozen else None
 
 
+def trains_ever(plans: Sequence[GroupPlan], tower: str) -> bool:
+    """Tell whether anything of a tower trains at any time, updates of low rank included."""
+    return any(_moves(plan) and tower in plan.group.name.split(".") for plan in plans)
+
+
 def _moves(plan: GroupPlan) -> bool:
     return plan.start_epoch is not None
 
 
 def _module_name(plan: GroupPlan) -> str:
-    name = plan.group.parameters[0][0]
+    name = plan.group.parameters[0][0].removeprefix("model.")
     found = BLOCK.search(name)
     assert found is not None, "the group was named after it"
     return name[: found.end(1)]

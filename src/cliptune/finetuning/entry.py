@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from torch import Tensor, nn
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.errors import InputError
+from cliptune.features import ACTIVATIONS, DataIdentity
 from cliptune.finetuning.activations import (
     Activations,
+    EnteredTower,
     KeptImages,
     dtype_of,
+    enter_images,
     leave,
-    try_border,
 )
 from cliptune.finetuning.batches import Images
 from cliptune.finetuning.border import Border, TowerCut, find_border
@@ -37,7 +40,11 @@ from cliptune.finetuning.options import FinetuneOptions
 from cliptune.finetuning.scoring import Embedder
 from cliptune.system.formatting import size
 
+if TYPE_CHECKING:
+    from cliptune.images import ImageTable
+
 __all__ = [
+    "FREE_SHARE",
     "ActivationPlace",
     "ImageEntry",
     "View",
@@ -47,7 +54,7 @@ __all__ = [
 ]
 
 _TRIAL_IMAGES = 2
-_FREE_SHARE = 0.5  # of the disk's free space, where no limit came
+FREE_SHARE = 0.5  # of the disk's free space, where no limit came
 _VIEWS = 4
 _log = logging.getLogger(__name__)
 View = Callable[[int, int], NDArray[np.uint8]]
@@ -67,6 +74,31 @@ class ActivationPlace:
     folder: Path
     contents: Callable[[Images], Sequence[str]]
     max_bytes: int | None = None
+
+    @classmethod
+    def in_cache(
+        cls,
+        cache_dir: Path,
+        identity: DataIdentity,
+        *,
+        prefixes: Mapping[int, str] | None = None,
+        max_bytes: int | None = None,
+    ) -> ActivationPlace:
+        """Return the cache's own place.
+
+        Args:
+            cache_dir: The cache.
+            identity: Which images there are, and what is in them; tables of images name them so.
+            prefixes: Of names in the record, by ``id`` of a table.
+            max_bytes: As above.
+        """
+        known = dict(zip(identity.ids, identity.contents, strict=True))
+
+        def contents(images: Images) -> list[str]:
+            prefix = (prefixes or {}).get(id(images), "")
+            return [known[prefix + name] for name in cast("ImageTable", images).ids]
+
+        return cls(cache_dir / ACTIVATIONS, contents, max_bytes)
 
 
 @dataclass(frozen=True)
@@ -109,7 +141,7 @@ class ImageEntry:
 
     def _open_plain(self, images: Images, rows: NDArray[np.int64]) -> KeptImages:
         contents = self.place.contents(images)
-        preprocess = self.activations.embedder.preprocess
+        preprocess = self.activations.tower.embedder.preprocess
         return self.activations.open(
             [contents[row] for row in rows.tolist()],
             "plain",
@@ -164,12 +196,12 @@ def open_entry(
     if place is None or border is None or embedder.n_processes > 1:
         yield None
         return
-    border = Border(tuple(name.removeprefix("model.") for name in border.blocks), border.n_frozen)
     pixels = _trial_pixels(train, embedder)
-    activations = _activations(encoder, pixels, border, options, embedder, place)
-    if activations is None:
+    tower = enter_images(TowerCut(encoder.model, border), embedder, pixels)
+    if tower is None:
         yield None
         return
+    activations = _activations(encoder, tower, border, options, place)
     if not _fits(activations, len(train), options, place):
         if place.max_bytes is None:
             yield None
@@ -204,32 +236,19 @@ def _trial_pixels(train: Images, embedder: Embedder) -> Tensor:
 
 def _activations(
     encoder: TorchEncoder,
-    pixels: Tensor,
+    tower: EnteredTower,
     border: Border,
     options: FinetuneOptions,
-    embedder: Embedder,
     place: ActivationPlace,
-) -> Activations | None:
-    cut = TowerCut(encoder.model, border)
-    hidden = try_border(cut, embedder, pixels)
-    if hidden is None:
-        return None
+) -> Activations:
     facts = (
         encoder.fingerprint,
         str(encoder.preprocess.to_dict()),
         options.precision,
         border,
     )
-    name = hashlib.sha256(repr((*facts, embedder.device)).encode()).hexdigest()[:32]
-    return Activations(
-        cut=cut,
-        embedder=embedder,
-        folder=place.folder / name,
-        shape=tuple(hidden.shape[1:]),
-        dtype=dtype_of(options.precision),
-        tower_dtype=hidden.dtype,
-        blank=torch.zeros_like(pixels[:1]),
-    )
+    name = hashlib.sha256(repr((*facts, tower.embedder.device)).encode()).hexdigest()[:32]
+    return Activations(tower, place.folder / name, dtype_of(options.precision))
 
 
 def _needed(activations: Activations, n_images: int, options: FinetuneOptions) -> int:
@@ -244,7 +263,7 @@ def _fits(
     if place.max_bytes is not None:
         return needed <= place.max_bytes
     place.folder.mkdir(parents=True, exist_ok=True)
-    return needed <= _FREE_SHARE * shutil.disk_usage(place.folder).free
+    return needed <= FREE_SHARE * shutil.disk_usage(place.folder).free
 
 
 def _bytes_at(

@@ -56,7 +56,9 @@ def finish(
     merge_error = _merge(session)
     interpolation = None
     if session.options.interpolate:
-        interpolation, val = _interpolate(session)
+        # Merged updates of low rank are not quite the weights that were scored.
+        scored = {} if session.lora else {0.0: records[0], 1.0: records[best_epoch]}
+        interpolation, val = _interpolate(session, scored)
         yield interpolation
     elif records[best_epoch].val.is_better_than(records[0].val):
         val = records[best_epoch].val
@@ -91,11 +93,17 @@ def _merge(session: Session) -> float | None:
         return merge_lora(session.lora, embed)
 
 
-def _interpolate(session: Session) -> tuple[Interpolation, Scores]:
+def _interpolate(
+    session: Session, scored: Mapping[float, EpochRecord]
+) -> tuple[Interpolation, Scores]:
+    """Score mixtures; what the weights at either end score is known where they are an epoch's."""
     trained = dict(session.trainee.named_parameters())
     end = {name: trained[name].detach().clone() for name in session.start}
     curve = []
     for alpha in ALPHAS:
+        if known := scored.get(alpha):
+            curve.append(AlphaPoint(alpha, known.val, known.watch))
+            continue
         session.load_weights(interpolate(session.start, end, alpha))
         curve.append(AlphaPoint(alpha, score_validation(session), score_watched(session)))
     chosen = choose_alpha(curve)

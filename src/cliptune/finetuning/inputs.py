@@ -119,7 +119,7 @@ class BatchSource:
         texts = self._texts(rows, epoch, step)
         parts = torch.split(inputs, self.micro_batch_size)
         entry = self.entry
-        encode = self.embedder.encode_pixels if entry is None else entry.activations.encode
+        encode = self.embedder.encode_pixels if entry is None else entry.activations.tower.encode
         sides = [Side(parts, encode, trains[0])]
         sizes = [shard(len(rows), *self._place)[1]]
         if self.with_texts:

@@ -33,7 +33,7 @@ from cliptune.finetuning.schedule import set_rates, set_trainable
 from cliptune.finetuning.session import Session
 from cliptune.finetuning.setup import open_session
 from cliptune.finetuning.step import NonFiniteError, StepInput, compute_gradients, update
-from cliptune.finetuning.validation import fit_session_head, measure_epoch
+from cliptune.finetuning.validation import measure_epoch, measure_start
 
 __all__ = ["finetune"]
 
@@ -101,9 +101,8 @@ def finetune(
 
 def _run(session: Session, progress: Progress) -> Iterator[Event]:
     if not progress.records:
-        progress.records.append(measure_epoch(session, 0))
-        if session.trainee.head is not None:
-            progress.head = fit_session_head(session)
+        record, progress.head = measure_start(session)
+        progress.records.append(record)
         progress.save()
     yield progress.records[0]
     if progress.head is not None:
@@ -235,7 +234,7 @@ def _plan(session: Session, progress: Progress) -> TrainingPlan:
         n_processes=session.processes.count,
         resumed_at_step=progress.step,
         views=session.source.views,
-        kept_bytes=0 if session.source.entry is None else session.source.entry.n_bytes,
+        kept_bytes=session.kept_bytes,
     )
 
 

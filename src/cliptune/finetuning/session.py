@@ -46,6 +46,7 @@ class Session:
         start: Starting weights of all that may change, by name, in the model's own layout.
         source: The steps.
         encoder_digest: Fingerprint of the encoder before training.
+        kept_bytes: What hidden states of training views and of texts take on disk.
     """
 
     encoder: TorchEncoder
@@ -62,6 +63,7 @@ class Session:
     start: dict[str, Tensor]
     source: BatchSource
     encoder_digest: str
+    kept_bytes: int
 
     @property
     def loss(self) -> str:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from cliptune.encoders.torch_encoder import TorchEncoder
 from cliptune.finetuning.attention import fused_attention
+from cliptune.finetuning.border import trains_ever
 from cliptune.finetuning.data import TrainingData, WatchData, settle_options
 from cliptune.finetuning.entry import (
     ActivationPlace,
@@ -34,10 +37,11 @@ from cliptune.finetuning.processes import Processes, start_processes
 from cliptune.finetuning.schedule import build_optimizer, set_trainable
 from cliptune.finetuning.scoring import Embedder, make_embedder
 from cliptune.finetuning.session import Session
+from cliptune.finetuning.text_entry import open_texts
 from cliptune.finetuning.towers import training_precision
 from cliptune.finetuning.trainee import Trainee
 from cliptune.prompts import fill_template
-from cliptune.system.allocator import keep_freed_memory
+from cliptune.system.allocator import freed_memory_kept
 
 __all__ = ["open_session"]
 
@@ -54,14 +58,24 @@ def open_session(
     trackers: Sequence[str],
     folder: Path | None,
     activations: ActivationPlace | None = None,
+    head: nn.Linear | None = None,
 ) -> Iterator[Session]:
     """Put a run's parts together; at the end the module has its own layout again.
+
+    Args:
+        encoder: Its module trains.
+        data: Images.
+        options: As asked for.
+        watch: Images that are only looked at.
+        trackers: Who is told of numbers.
+        folder: Where trackers that write files put them.
+        activations: Where hidden states may be kept.
+        head: What a linear head starts as, a copy of it; the class texts otherwise.
 
     Raises:
         InputError: The options contradict each other, the model or the data.
         DataError: Images lack labels.
     """
-    keep_freed_memory()
     processes = start_processes(encoder.device, trackers, folder=folder, config=asdict(options))
     precision = training_precision(options.precision, processes.device, encoder.model)
     settled = settle_options(options, data, encoder, precision=precision)
@@ -71,8 +85,9 @@ def open_session(
     embedder = make_embedder(encoder, processes, precision)
     start = {f"model.{name}": p.detach().clone() for name, p in encoder.model.named_parameters()}
     with ExitStack() as stack:
+        stack.enter_context(freed_memory_kept())
         lora = stack.enter_context(_trainable_layers(encoder.model, settled))
-        trainee = _make_trainee(encoder, data, settled, embedder)
+        trainee = _make_trainee(encoder, data, settled, embedder, head)
         plans = plan_groups(
             name_groups(trainee), settled.trainable, default_rates=default_rates(settled)
         )
@@ -82,7 +97,14 @@ def open_session(
         entry = stack.enter_context(
             open_entry(encoder, data.train, plans, settled, embedder, activations, source.draw)
         )
-        source = replace(source, entry=entry)
+        image_bytes = 0 if entry is None else entry.n_bytes
+        embedder, text_bytes = stack.enter_context(
+            open_texts(
+                encoder, _repeated_texts(data, plans, settled), plans, settled, embedder,
+                activations, taken_bytes=image_bytes,
+            )
+        )  # fmt: skip
+        source = replace(source, embedder=embedder, entry=entry)
         yield Session(
             encoder=encoder,
             data=data,
@@ -98,6 +120,7 @@ def open_session(
             start=start if lora is not None else _changing(start, plans),
             source=source,
             encoder_digest=digest,
+            kept_bytes=image_bytes + text_bytes,
         )
     processes.close()
 
@@ -117,13 +140,19 @@ def _trainable_layers(model: nn.Module, options: FinetuneOptions) -> Iterator[Lo
 
 
 def _make_trainee(
-    encoder: TorchEncoder, data: TrainingData, options: FinetuneOptions, embedder: Embedder
+    encoder: TorchEncoder,
+    data: TrainingData,
+    options: FinetuneOptions,
+    embedder: Embedder,
+    head: nn.Linear | None,
 ) -> Trainee:
-    head = None
+    own = None
     if options.method == "head-then-full":
-        rows = embedder.class_rows(data.train.class_names, data.templates)
-        head = zero_shot_head(rows, encoder.logit_scale).to(embedder.device)
-    return Trainee(encoder.model, head=head, sigmoid=options.loss == "sigmoid")
+        if head is None:
+            rows = embedder.class_rows(data.train.class_names, data.templates)
+            head = zero_shot_head(rows, encoder.logit_scale)
+        own = deepcopy(head).to(embedder.device)
+    return Trainee(encoder.model, head=own, sigmoid=options.loss == "sigmoid")
 
 
 def _with_known_prompts(
@@ -134,19 +163,31 @@ def _with_known_prompts(
     activations: ActivationPlace | None,
 ) -> Embedder:
     """Embed the prompts of classes once where nothing of the text tower ever trains."""
-    moving = {
-        tower
-        for plan in plans
-        if plan.start_epoch is not None
-        for tower in plan.group.name.split(".")
-    }
     has_prompts = not data.has_captions and options.method != "head-then-full"
-    if activations is None or not has_prompts or "text" in moving:
+    if activations is None or not has_prompts or trains_ever(plans, "text"):
         return embedder
+    return remember_prompts(embedder, _prompts(data))
+
+
+def _prompts(data: TrainingData) -> list[str]:
     names = data.train.class_names
-    return remember_prompts(
-        embedder, [fill_template(template, name) for name in names for template in data.templates]
-    )
+    return [fill_template(template, name) for name in names for template in data.templates]
+
+
+def _repeated_texts(
+    data: TrainingData, plans: Sequence[GroupPlan], options: FinetuneOptions
+) -> list[str]:
+    """Return what the text tower sees again and again; nothing where rows are known already."""
+    if options.method == "head-then-full":
+        return []
+    if data.has_captions:
+        return [
+            text
+            for images in (data.train, data.val)
+            for own in images.captions or ()
+            for text in own
+        ]
+    return _prompts(data) if trains_ever(plans, "text") else []
 
 
 def _changing(start: Mapping[str, Tensor], plans: Sequence[GroupPlan]) -> dict[str, Tensor]:
@@ -207,10 +248,11 @@ def _settle_sizes(
 
 def _most_images(encoder: TorchEncoder, embedder: Embedder, limit: int) -> int:
     """Find how many images go through the image tower at once, with its graph if it trains."""
+    side = encoder.preprocess.side
+    picture = torch.from_numpy(encoder.preprocess(Image.new("RGB", (side, side))))
 
     def encode(n_images: int) -> Tensor:
-        pixels = torch.zeros(n_images, 3, *encoder.preprocess.size, dtype=torch.uint8)
-        return embedder.encode_pixels(pixels)
+        return embedder.encode_pixels(picture.expand(n_images, -1, -1, -1))
 
     def run(n_images: int) -> None:
         encode(n_images).sum().backward()  # type: ignore[no-untyped-call]  # torch's own method

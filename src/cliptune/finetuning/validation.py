@@ -20,7 +20,13 @@ from cliptune.finetuning.scoring import score_captions, score_logits
 from cliptune.finetuning.session import Session
 from cliptune.finetuning.texts import distinct_captions
 
-__all__ = ["class_logits", "fit_session_head", "measure_epoch", "score_validation", "score_watched"]
+__all__ = [
+    "class_logits",
+    "measure_epoch",
+    "measure_start",
+    "score_validation",
+    "score_watched",
+]
 
 _TRAIN_SCORED = 1000
 
@@ -75,16 +81,41 @@ def score_watched(session: Session) -> dict[str, Scores]:
     return scores
 
 
-def fit_session_head(session: Session) -> HeadRecord:
+def measure_start(session: Session) -> tuple[EpochRecord, HeadRecord | None]:
+    """Score the model before training, and fit its linear head where there is one.
+
+    Both rest on the same rows, each image embedded once; the head that is scored is not fitted yet.
+    """
+    if session.trainee.head is None:
+        return measure_epoch(session, 0), None
+    began = time.perf_counter()
+    train, val = session.data.train, session.data.val
+    scored = _scored_rows(session)
+    # Of many images only those that are scored in every epoch are worth keeping.
+    embed = session.embed_images if len(scored) == len(train) else session.embedder.embed_images
+    rows = embed(train, np.arange(len(train)))
+    val_rows = session.embed_images(val, np.arange(len(val)))
+    record = EpochRecord(
+        epoch=0,
+        train=_score_labels(session, train, rows[torch.from_numpy(scored)], scored),
+        val=_score_labels(session, val, val_rows, np.arange(len(val))),
+        loss=None,
+        seconds=time.perf_counter() - began,
+        learning_rates={},
+        watch=score_watched(session),
+    )
+    return record, _fit_head(session, rows, val_rows)
+
+
+def _fit_head(session: Session, rows: Tensor, val_rows: Tensor) -> HeadRecord:
     """Fit the linear head on the features of the towers as they are, and put it in place."""
     began = time.perf_counter()
     head = session.trainee.head
     assert head is not None, "the caller has looked"
-    features = []
-    for images in (session.data.train, session.data.val):
-        rows = session.embedder.embed_images(images, np.arange(len(images)))
-        features.append((rows, torch.from_numpy(images.labels)))
-    fitted = fit_head(features[0], features[1], head.cpu())
+    labels, val_labels = (
+        torch.from_numpy(images.labels) for images in (session.data.train, session.data.val)
+    )
+    fitted = fit_head((rows, labels), (val_rows, val_labels), head.cpu())
     head.load_state_dict(fitted.layer.state_dict())
     head.to(session.processes.device)
     return HeadRecord(fitted.l2, fitted.train, fitted.val, time.perf_counter() - began)
@@ -103,6 +134,12 @@ def _score(session: Session, images: Images, rows: NDArray[np.int64]) -> Scores:
     if images.captions is not None:
         texts, own = distinct_captions([images.captions[row] for row in rows])
         return score_captions(embedded, session.embedder.embed_texts(texts), own, _scale(session))
+    return _score_labels(session, images, embedded, rows)
+
+
+def _score_labels(
+    session: Session, images: Images, embedded: Tensor, rows: NDArray[np.int64]
+) -> Scores:
     return score_logits(class_logits(session, embedded), torch.from_numpy(images.labels[rows]))
 
 

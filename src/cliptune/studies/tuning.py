@@ -23,6 +23,7 @@ from cliptune.evaluation.calibration import apply_temperature, fit_temperature
 from cliptune.evaluation.metrics import Metrics, compute_metrics, wilson_interval
 from cliptune.finetuning.checkpoints import has_state, load_best
 from cliptune.finetuning.data import TrainingData
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.finetuning.loop import finetune
 from cliptune.finetuning.options import FinetuneOptions
 from cliptune.finetuning.records import (
@@ -122,17 +123,19 @@ def tune(
     encoder = load_trainable(view.name, subject.device)
     train = spread_classes(subject, subject.partition.train, settings["train_images"])
     val = spread_classes(subject, subject.partition.val, settings["val_images"])
+    images = subject.images_for(train, val)
     data = TrainingData(
-        subject.table.select(train),
-        subject.table.select(val),
-        template_set.templates,
-        subject.images_for(train, val),
+        subject.table.select(train), subject.table.select(val), template_set.templates, images
     )
+    activations = ActivationPlace.in_cache(view.store.cache_dir, images)
     scratch = context.scratch / f"{slug(view.name)}-{options.method}"
     found: dict[type, Any] = {}  # Any: one event of each type
     epochs: list[EpochRecord] = []
     with Usage() as usage:
-        for event in finetune(encoder, data, options, folder=scratch, resume=has_state(scratch)):
+        for event in finetune(
+            encoder, data, options, folder=scratch, resume=has_state(scratch),
+            activations=activations,
+        ):  # fmt: skip
             if isinstance(event, StepRecord):
                 context.progress("steps", event.step, event.n_steps)
             elif isinstance(event, EpochRecord):

@@ -138,11 +138,9 @@ class TowerTrainer:
         options = self._finetune_options(cell)
         with open_session(
             self._encoder, self._data, options, watch={}, trackers=(), folder=None,
-            activations=self._activations,
+            activations=self._activations, head=self.solved.layer,
         ) as session:  # fmt: skip
             self._micro_batch = session.source.micro_batch_size
-            if session.trainee.head is not None:
-                session.trainee.head.load_state_dict(self.solved.layer.state_dict())
             try:
                 ending = self._take_steps(session, cell)
                 logits = self._validate(session)

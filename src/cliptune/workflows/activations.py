@@ -6,13 +6,11 @@ It knows the cache and the record of a run's images.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cliptune.features import DataIdentity
-    from cliptune.finetuning.batches import Images
     from cliptune.finetuning.entry import ActivationPlace
-    from cliptune.images import ImageTable
     from cliptune.workflows.session import Session
 
 __all__ = ["keep_activations"]
@@ -33,13 +31,8 @@ def keep_activations(
         prefixes: Of names in the record, by ``id`` of a table.
         max_bytes: Most that may be kept; half of what is free otherwise.
     """
-    from cliptune.features import ACTIVATIONS
     from cliptune.finetuning.entry import ActivationPlace
 
-    known = dict(zip(identity.ids, identity.contents, strict=True))
-
-    def contents(images: Images) -> list[str]:
-        prefix = (prefixes or {}).get(id(images), "")
-        return [known[prefix + name] for name in cast("ImageTable", images).ids]
-
-    return ActivationPlace(session.store.cache_dir / ACTIVATIONS, contents, max_bytes)
+    return ActivationPlace.in_cache(
+        session.store.cache_dir, identity, prefixes=prefixes, max_bytes=max_bytes
+    )

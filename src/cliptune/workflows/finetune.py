@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cliptune.errors import InputError, UnknownNameError
 from cliptune.finetuning.options import METHODS, FinetuneOptions
 from cliptune.finetuning.processes import launched_as, leave_processes, require_tracker
+from cliptune.system.allocator import freed_memory_kept
 from cliptune.system.bounds import INNER_SHARE, MAX_SEED, require_count, require_number
 from cliptune.workflows.activations import keep_activations
 from cliptune.workflows.dataset import data_name, open_labelled
@@ -139,7 +140,7 @@ def finetune(
         raise InputError("options came with epochs or lr; write them into the options")
     rank, count = launched_as()
     session = Session(compute, watching(progress if rank == 0 else None))
-    with claim_run(request, rank, count) as place:
+    with claim_run(request, rank, count) as place, freed_memory_kept():
         return _finetune(request, place, session, rank, count)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import InputError
+from cliptune.system.allocator import freed_memory_kept
 from cliptune.system.bounds import INNER_SHARE, require_count, require_number
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
@@ -142,7 +143,7 @@ def sweep(
     _require_place(method, model, compute, storage)
     session = Session(compute, watching(progress))
     place = None if out is None else Path(out)
-    with claim_place(place, "sweep", data_name(data)) as claimed:
+    with claim_place(place, "sweep", data_name(data)) as claimed, freed_memory_kept():
         return run_sweep(request, claimed, session)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cliptune.finetuning.entry import ActivationPlace
 from cliptune.report import Column, Table
 from cliptune.report.document import Block
 from cliptune.report.heat_map import plot_heat_map
@@ -23,6 +24,7 @@ from cliptune.sweeps.options import SweepOptions, read_grid
 from cliptune.sweeps.report import summarise
 from cliptune.sweeps.store import StudyStore
 from cliptune.sweeps.tower_sweep import TowerSweep
+from cliptune.system.allocator import freed_memory_kept
 from cliptune.system.formatting import rate as write_rate
 
 __all__ = ["moving_blocks", "sweep_moving"]
@@ -44,6 +46,11 @@ def sweep_moving(
     Raises:
         InputError: The time is below one trial; the message says what one costs.
     """
+    with freed_memory_kept():
+        return _sweep(subject, view, context, seconds)
+
+
+def _sweep(subject: StudyData, view: EncodedData, context: SectionContext, seconds: float) -> Json:
     template_set = context.template_set(view.name)
     images = context.settings["train_images"]
     task = replace(
@@ -59,6 +66,7 @@ def sweep_moving(
         seeds=1,
         seed=subject.seed,
     )
+    known = subject.images_for(task.train, task.val)
     sweep = TowerSweep(
         load_trainable(view.name, subject.device),
         subject.table,
@@ -68,11 +76,11 @@ def sweep_moving(
         templates=template_set.templates,
         began=time.monotonic(),
         budget_seconds=seconds,
+        activations=ActivationPlace.in_cache(view.store.cache_dir, known),
     )
     context.scratch.mkdir(parents=True, exist_ok=True)
     address = f"sqlite:///{(context.scratch / f'{slug(view.name)}-moving.sqlite3').absolute()}"
-    images = subject.images_for(task.train, task.val)
-    with StudyStore.open(address, view.name, sweep.identity, images=images) as store:
+    with StudyStore.open(address, view.name, sweep.identity, images=known) as store:
         for count, _ in enumerate(sweep.worker(store).run(), start=1):
             context.progress("trainings", count, max(count, sweep.n_planned))
         trials = store.trials()
