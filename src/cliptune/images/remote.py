@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from cliptune.system.atomic import atomic_path
 from cliptune.system.paths import cache_dir
 from cliptune.system.redaction import hide_passwords
 
-__all__ = ["copy_remote", "is_remote"]
+__all__ = ["RemoteObject", "copy_remote", "fetch_object", "is_remote", "list_remote", "stat_remote"]
 
 _PROTOCOLS = ("s3", "gs", "gcs", "http", "https")
 _SECONDS_TO_REACH = 9.0
@@ -32,8 +32,15 @@ FileSystem = Any  # Any: fsspec's, a library without types
 
 
 @dataclass(frozen=True)
-class _Object:
-    """A remote file: its key, its name relative to what was named, its size and its version."""
+class RemoteObject:
+    """A remote file.
+
+    Attributes:
+        key: As the library for it has it.
+        name: Relative to what was named.
+        size: In bytes.
+        mark: What changes when the file does.
+    """
 
     key: str
     name: str
@@ -74,6 +81,53 @@ def copy_remote(address: str, *, progress: Progress | None = None) -> Path:
     return place / objects[0].name if is_file else place
 
 
+def list_remote(address: str) -> list[RemoteObject]:
+    """List what an address names, and fetch nothing.
+
+    Args:
+        address: A folder of objects or one object; of a web server one file.
+
+    Raises:
+        CliptuneError: See ``copy_remote``.
+    """
+    shown = hide_passwords(address)
+    files, root = _open(address)
+    return _within_seconds(lambda: list(_list(files, root, shown)), shown)
+
+
+def stat_remote(addresses: Sequence[str]) -> list[RemoteObject]:
+    """Ask for each of some files, in their order.
+
+    Raises:
+        CliptuneError: One is not there, or cannot be reached; see ``copy_remote``.
+    """
+
+    def ask(address: str) -> RemoteObject:
+        found = list_remote(address)
+        if len(found) != 1 or found[0].name != address.partition("?")[0].rpartition("/")[2]:
+            raise InputError(f"there is no file {hide_passwords(address)!r}; check the address")
+        return found[0]
+
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="cliptune-remote") as pool:
+        return list(pool.map(ask, addresses))
+
+
+def fetch_object(address: str, target: Path) -> None:
+    """Copy one file here.
+
+    Raises:
+        CliptuneError: It is not there, cannot be reached, or breaks off.
+    """
+    files, root = _open(address)
+    try:
+        files.get_file(root, str(target))
+    except Exception as error:  # every library below has errors of its own
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UnavailableError(
+            f"{hide_passwords(address)!r} broke off ({reason}); repeat the command with --retry"
+        ) from error
+
+
 def _open(address: str) -> tuple[FileSystem, str]:
     import fsspec
 
@@ -110,9 +164,9 @@ def _has_credentials() -> bool:
     return botocore.session.get_session().get_credentials() is not None
 
 
-def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Object]:
+def _within_seconds(work: Callable[[], list[RemoteObject]], shown: str) -> list[RemoteObject]:
     """Do work that may wait for a server that never answers."""
-    result: list[list[_Object]] = []
+    result: list[list[RemoteObject]] = []
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -137,11 +191,11 @@ def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Obje
     )
 
 
-def _list(files: FileSystem, root: str, shown: str) -> Iterator[_Object]:
+def _list(files: FileSystem, root: str, shown: str) -> Iterator[RemoteObject]:
     if shown.startswith(("http://", "https://")):
         facts = files.info(root)
         name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-        yield _Object(root, name, int(facts.get("size") or 0), _mark(facts))
+        yield RemoteObject(root, name, int(facts.get("size") or 0), _mark(facts))
         return
     found = files.find(root, detail=True)
     top = root.rstrip("/")
@@ -152,7 +206,7 @@ def _list(files: FileSystem, root: str, shown: str) -> Iterator[_Object]:
         parts = name.split("/")
         if ".." in parts or "" in parts or "\0" in name or parts[0] == _MARKS:
             raise DataError(f"{shown!r} has the object {key!r}, which leads out of it; refused")
-        yield _Object(key, name, int(facts.get("size") or 0), _mark(facts))
+        yield RemoteObject(key, name, int(facts.get("size") or 0), _mark(facts))
 
 
 def _mark(facts: Mapping[str, Any]) -> str:
@@ -162,7 +216,7 @@ def _mark(facts: Mapping[str, Any]) -> str:
 
 
 def _copy(
-    files: FileSystem, objects: list[_Object], place: Path, shown: str, report: Progress
+    files: FileSystem, objects: list[RemoteObject], place: Path, shown: str, report: Progress
 ) -> None:
     """Fetch what is missing or has changed, and drop what is gone."""
     known = _read_marks(place)
@@ -171,7 +225,7 @@ def _copy(
     report(0, total)
     _drop_others(place, {one.name for one in objects}, known)
 
-    def fetch(one: _Object) -> None:
+    def fetch(one: RemoteObject) -> None:
         nonlocal done
         target = place / one.name
         if known.get(one.name) != one.mark or not target.is_file():
