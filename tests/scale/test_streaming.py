@@ -21,8 +21,9 @@ from cliptune.scale.tasks import run_task
 from cliptune.workflows.embed_shards import PartOptions, embed_shards
 from cliptune.workflows.options import ComputeOptions, ShardOptions
 from cliptune.workflows.progress import StageProgress
+from object_store import running_store
 
-PER_TAR, N_TARS = 8, 3
+PER_TAR, N_TARS, BUCKET = 8, 3, "streams"
 NAMES = [f"train-{number:06d}.tar" for number in range(N_TARS)]
 
 
@@ -132,6 +133,11 @@ def bytes_of(folder):
     return {part.name: part.read_bytes() for part in parts_of(folder)}
 
 
+def labels_of(job):
+    batches = job.batches(["label", "id"])
+    return [label for batch in batches for label in batch.columns.column("label").to_pylist()]
+
+
 def test_parts_are_those_of_a_job_that_listed_all(streamed, tars, command, tmp_path):
     code, _, _ = command(tars, tmp_path / "job", "--rows-per-shard", str(PER_TAR))
     assert code == 0
@@ -199,8 +205,7 @@ def test_vectors_are_written_group_by_group(streamed, tars, stream, tmp_path, mo
     np.testing.assert_allclose(found.pop("vector"), wanted.pop("vector"), atol=1e-5)
     assert found == wanted
     job = JobRows.open(tmp_path / "job")
-    labels = [batch.columns.column("label").to_pylist() for batch in job.batches(["label"])]
-    assert sum(labels, []) == wanted["label"]
+    assert labels_of(job) == wanted["label"]
     assert job.class_names() == ("ant", "bee")
 
 
@@ -375,8 +380,7 @@ def test_words_have_no_number_until_all_are_known(photographs, stream, tmp_path)
     assert found["class_name"] == ["wasp", "bee", "wasp", None, "ant", "bee", "ant", "bee"]
     job = JobRows.open(tmp_path / "job")
     assert job.class_names() == ("ant", "bee", "wasp")
-    labels = [batch.columns.column("label").to_pylist() for batch in job.batches(["label", "id"])]
-    assert sum(labels, []) == [2, 1, 2, None, 0, 1, 0, 1]
+    assert labels_of(job) == [2, 1, 2, None, 0, 1, 0, 1]
 
 
 def test_units_that_number_classes_differently_close_no_job(photographs, stream, tmp_path):
@@ -445,3 +449,90 @@ def test_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
         assert first.is_dir()
         assert second != first
     assert not [path for path in tmp_path.rglob("*") if path.is_dir() and path.parent != tmp_path]
+
+
+@pytest.fixture(scope="module")
+def store(tars):
+    """A bucket with the three tars, and other objects beside them."""
+    with running_store(BUCKET) as client:
+        for name in NAMES:
+            client.put_object(Bucket=BUCKET, Key=f"ours/{name}", Body=(tars / name).read_bytes())
+        client.put_object(Bucket=BUCKET, Key="ours/a/b/deep.tar", Body=b"x")
+        client.put_object(Bucket=BUCKET, Key="ours/readme.md", Body=b"x")
+        yield client
+
+
+@pytest.fixture
+def spools(tmp_path, monkeypatch):
+    """Where tars lie while they are read."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "spools"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "spools").mkdir()
+    return tmp_path / "spools"
+
+
+def without_places(rows):
+    return {key: values for key, values in rows.items() if key != "path"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tars_of_a_bucket_are_fetched_by_workers_alone(
+    streamed, store, cache, command, tmp_path, spools, monkeypatch
+):
+    address = f"s3://{BUCKET}/ours"
+    monkeypatch.setattr("cliptune.images.units.fetch_object", None)  # of the driver
+    assert command(address, tmp_path / "job", "--stream")[0] == 0
+    found, wanted = rows_of(tmp_path / "job"), rows_of(streamed)
+    assert without_places(found) == without_places(wanted)
+    assert found["path"][0] == f"{address}/{NAMES[0]}/0000.jpg"
+    assert not (cache / "remote").exists()
+    assert not [path for path in spools.rglob("*") if path.is_file()]
+    assert command(address, tmp_path / "job", "--stream")[1]["images_computed"] == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_patterns_name_tars_of_a_bucket(store, stream, tmp_path):
+    base = f"s3://{BUCKET}/ours"
+    patterns = ("train-{000000..000001}.tar", "train-00000[01].tar", "*-00000[01].tar")
+    for number, pattern in enumerate(patterns):
+        code, result, _ = stream(f"{base}/{pattern}", tmp_path / f"job{number}")
+        assert (code, result["shards"], result["rows"]) == (0, 2, 2 * PER_TAR)
+    code, result, _ = stream(f"{base}/{NAMES[2]}", tmp_path / "one")
+    assert (code, result["rows"]) == (0, PER_TAR)
+    assert rows_of(tmp_path / "one")["id"][0] == f"{NAMES[2]}/0000.jpg"
+    code, _, said = stream(f"{base}/train-{{000000..000004}}.tar", tmp_path / "two")
+    assert (code, "'train-000003.tar' is not there" in said) == (2, True)
+    code, _, said = stream(f"s3://{BUCKET}/none", tmp_path / "two")
+    assert (code, "there is nothing at" in said) == (2, True)
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_objects_that_change_are_said(tars, store, command, tmp_path, monkeypatch):
+    def put(name, data, key="changing"):
+        store.put_object(Bucket=BUCKET, Key=f"{key}/{name}", Body=data)
+
+    good = {name: (tars / name).read_bytes() for name in NAMES}
+    for name, data in good.items():
+        put(name, data if name != NAMES[2] else data[:5000])
+
+    def execute(tasks, n_workers, n_gpus):
+        for number, task in enumerate(tasks):
+            if number == 1:
+                put(NAMES[1], good[NAMES[0]])
+            yield run_task(task)
+
+    address = f"s3://{BUCKET}/changing"
+    monkeypatch.setattr(executors, "run_local", execute)
+    code, result, _ = command(address, tmp_path / "job", "--stream")
+    assert (code, result["rows"], result["failed"]) == (1, PER_TAR, 2)
+    reasons = [one["reason"] for one in result["failures"]]
+    assert f"{address}/{NAMES[1]}' was written to since the command began" in reasons[0]
+    assert f"'{address}/{NAMES[2]}" in reasons[1]
+    put(NAMES[2], good[NAMES[2]])
+    monkeypatch.setattr(executors, "run_local", lambda tasks, n, n_gpus: map(run_task, tasks))
+    code, result, _ = command(address, tmp_path / "job", "--stream", "--retry")
+    assert (code, result["rows"], result["failed"]) == (0, PER_TAR * N_TARS, 0)
+    store.delete_object(Bucket=BUCKET, Key=f"changing/{NAMES[1]}")
+    code, _, said = command(address, tmp_path / "job", "--stream")
+    assert (code, f"'{NAMES[1]}' is not there any more" in said) == (2, True)

@@ -26,6 +26,7 @@ _PROTOCOLS = ("s3", "gs", "gcs", "http", "https")
 _SECONDS_TO_REACH = 9.0
 _WORKERS = 16
 _MARKS = "objects.jsonl"
+_VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "updated")
 
 Progress = Callable[[int, int], None]
 FileSystem = Any  # Any: fsspec's, a library without types
@@ -40,12 +41,14 @@ class RemoteObject:
         name: Relative to what was named.
         size: In bytes.
         mark: What changes when the file does.
+        version: The same, as short as it can be had, and the same from a list as from the file.
     """
 
     key: str
     name: str
     size: int
     mark: str
+    version: str
 
 
 def is_remote(data: str) -> bool:
@@ -69,11 +72,8 @@ def copy_remote(address: str, *, progress: Progress | None = None) -> Path:
         MissingExtraError: The library for this kind of address is not installed.
         UnavailableError: It cannot be reached within ten seconds, or breaks off.
     """
-    shown = hide_passwords(address)
+    shown, objects = hide_passwords(address), list_remote(address)
     files, root = _open(address)
-    objects = _within_seconds(lambda: list(_list(files, root, shown)), shown)
-    if not objects:
-        raise InputError(f"there is nothing at {shown!r}; check the address")
     digest = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:16]
     place = cache_dir() / "remote" / digest
     _copy(files, objects, place, shown, progress or (lambda done, total: None))
@@ -92,7 +92,10 @@ def list_remote(address: str) -> list[RemoteObject]:
     """
     shown = hide_passwords(address)
     files, root = _open(address)
-    return _within_seconds(lambda: list(_list(files, root, shown)), shown)
+    objects = _within_seconds(lambda: list(_list(files, root, shown)), shown)
+    if not objects:
+        raise InputError(f"there is nothing at {shown!r}; check the address")
+    return objects
 
 
 def stat_remote(addresses: Sequence[str]) -> list[RemoteObject]:
@@ -103,10 +106,8 @@ def stat_remote(addresses: Sequence[str]) -> list[RemoteObject]:
     """
 
     def ask(address: str) -> RemoteObject:
-        found = list_remote(address)
-        if len(found) != 1 or found[0].name != address.partition("?")[0].rpartition("/")[2]:
-            raise InputError(f"there is no file {hide_passwords(address)!r}; check the address")
-        return found[0]
+        files, root = _open(address)
+        return _within_seconds(lambda: [_one(files, root)], hide_passwords(address))[0]
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="cliptune-remote") as pool:
         return list(pool.map(ask, addresses))
@@ -193,9 +194,7 @@ def _within_seconds(work: Callable[[], list[RemoteObject]], shown: str) -> list[
 
 def _list(files: FileSystem, root: str, shown: str) -> Iterator[RemoteObject]:
     if shown.startswith(("http://", "https://")):
-        facts = files.info(root)
-        name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-        yield RemoteObject(root, name, int(facts.get("size") or 0), _mark(facts))
+        yield _one(files, root)
         return
     found = files.find(root, detail=True)
     top = root.rstrip("/")
@@ -206,7 +205,20 @@ def _list(files: FileSystem, root: str, shown: str) -> Iterator[RemoteObject]:
         parts = name.split("/")
         if ".." in parts or "" in parts or "\0" in name or parts[0] == _MARKS:
             raise DataError(f"{shown!r} has the object {key!r}, which leads out of it; refused")
-        yield RemoteObject(key, name, int(facts.get("size") or 0), _mark(facts))
+        yield _as_object(key, name, facts)
+
+
+def _one(files: FileSystem, root: str) -> RemoteObject:
+    facts = files.info(root)
+    if facts.get("type") == "directory":
+        raise FileNotFoundError(root)
+    name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
+    return _as_object(root, name, facts)
+
+
+def _as_object(key: str, name: str, facts: Mapping[str, Any]) -> RemoteObject:
+    size, found = int(facts.get("size") or 0), (facts.get(key) for key in _VERSIONS)
+    return RemoteObject(key, name, size, _mark(facts), str(next(filter(None, found), "")))
 
 
 def _mark(facts: Mapping[str, Any]) -> str:

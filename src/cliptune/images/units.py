@@ -76,6 +76,10 @@ class Unit(Protocol):
         """
         ...
 
+    def has_changed(self) -> bool:
+        """Tell whether it was written to since it was found, where that can be told at once."""
+        ...
+
     def images(self, columns: Columns) -> AbstractContextManager[LabelledImages]:
         """Give its images, with the labels that it has for them, as long as the block lasts.
 
@@ -118,6 +122,13 @@ class TarUnit:
                 "command with --retry"
             )
 
+    def has_changed(self) -> bool:
+        """See ``Unit.has_changed``; a store is not asked again."""
+        try:
+            return not is_remote(self.address) and self._now() != (self.size, self.mark)
+        except UnavailableError:
+            return True
+
     def _now(self) -> tuple[int, str]:
         if is_remote(self.address):
             try:
@@ -127,7 +138,7 @@ class TarUnit:
                     f"{hide_passwords(self.address)!r} is not there any more; put it back, or "
                     "embed into a new folder"
                 ) from error
-            return found.size, found.mark
+            return found.size, found.version
         return _stat(Path(self.address))
 
     @contextmanager
@@ -292,7 +303,7 @@ def _as_units(
     place = base if root == PurePosixPath() else f"{base}/{root.as_posix()}"
     return tuple(
         TarUnit(
-            name.relative_to(root).as_posix(), place, f"{base}/{name}", one.size, one.mark, alone
+            name.relative_to(root).as_posix(), place, f"{base}/{name}", one.size, one.version, alone
         )
         for name, one in kept
     )
