@@ -21,6 +21,7 @@ from cliptune.scale.tasks import run_task
 from cliptune.workflows.embed_shards import PartOptions, embed_shards
 from cliptune.workflows.options import ComputeOptions, ShardOptions
 from cliptune.workflows.progress import StageProgress
+from hub_server import running_hub
 from object_store import running_store
 
 PER_TAR, N_TARS, BUCKET = 8, 3, "streams"
@@ -536,3 +537,131 @@ def test_objects_that_change_are_said(tars, store, command, tmp_path, monkeypatc
     store.delete_object(Bucket=BUCKET, Key=f"changing/{NAMES[1]}")
     code, _, said = command(address, tmp_path / "job", "--stream")
     assert (code, f"'{NAMES[1]}' is not there any more" in said) == (2, True)
+
+
+def parquet_of(photographs):
+    """Write images and their classes as ``datasets`` writes them."""
+    import datasets
+
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["bee", "ant"])}
+    )
+    rows = {
+        "image": [{"bytes": data, "path": None} for data, _ in photographs],
+        "label": [["bee", "ant"].index(name) for _, name in photographs],
+    }
+    table = datasets.Dataset.from_dict(rows, features=features).with_format("arrow")[:]
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    return written.getvalue()
+
+
+COMMANDS = """
+import json, sys
+from cliptune.cli import run_command_line
+from cliptune.scale import executors
+from cliptune.scale.tasks import run_task
+
+executors.run_local = lambda tasks, n, n_gpus: map(run_task, tasks)
+codes = [run_command_line(words) for words in json.loads(sys.argv[1])]
+print(json.dumps({"codes": codes}))
+"""
+
+
+@pytest.fixture
+def of_hub(cache, tmp_path, monkeypatch):
+    """Run commands one after the other in a process that knows a hub; see ``running_hub``.
+
+    Returns their exit codes, their results, and what was said.
+    """
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(hub, *commands):
+        lines = [words(data, out, cache, *options) for data, out, *options in commands]
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": hub.address,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_DATASETS_OFFLINE": "0",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, json.dumps(lines)],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        *results, codes = map(json.loads, done.stdout.splitlines())
+        return codes["codes"], results, done.stderr
+
+    return run
+
+
+def test_files_of_the_hub_are_read_as_they_come(photographs, of_hub, tmp_path):
+    files = {
+        f"data/{split}-{number:05d}-of-00002.parquet": parquet_of(own)
+        for split, number, own in (
+            *(("train", 0, photographs[:6]), ("train", 1, photographs[6:12])),
+            *(("test", 0, photographs[12:16]), ("test", 1, photographs[16:18])),
+        )
+    }
+    name = "hf:someone/insects"
+    with running_hub({"someone/insects": {"README.md": b"insects", **files}}) as hub:
+        codes, results, said = of_hub(
+            hub,
+            (name, tmp_path / "job", "--stream"),
+            (name, tmp_path / "test", "--stream", "--split", "test"),
+            (name, tmp_path / "none", "--stream", "--split", "val"),
+            ("hf:no/where", tmp_path / "none", "--stream"),
+            (name, tmp_path / "whole", "--rows-per-shard", "6"),
+        )
+    assert (codes, [one["rows"] for one in results]) == ([0, 0, 2, 2, 0], [18, 6, 18])
+    assert "has no split 'val'; it has train, test" in said
+    assert "cannot load 'hf:no/where'" in said
+    found, wanted = rows_of(tmp_path / "job"), rows_of(tmp_path / "whole")
+    assert [found["id"][n] for n in (0, 6, 17)] == [
+        "train/00000#0",
+        "train/00001#0",
+        "test/00001#1",
+    ]
+    assert found["path"][6] == ("hf://datasets/someone/insects/data/train-00001-of-00002.parquet#0")
+    for key in ("label", "class_name", "split"):
+        assert found[key] == wanted[key]
+    assert found["vector"][:12] == wanted["vector"][:12]  # in equal batches
+    np.testing.assert_allclose(found["vector"], wanted["vector"], atol=1e-5)
+    assert rows_of(tmp_path / "test")["vector"] == found["vector"][12:]
+    assert JobRows.open(tmp_path / "job").class_names() == ("bee", "ant")
+
+
+def test_a_damaged_file_of_the_hub_fails_alone(photographs, of_hub, tmp_path):
+    good = [parquet_of(photographs[:3]), parquet_of(photographs[3:6])]
+    files = {f"train-{n}.parquet": data for n, data in enumerate(good)}
+    files["train-1.parquet"] = good[1][:2000] + b"\xff" * 4000 + good[1][6000:]
+    job = ("hf:someone/insects", tmp_path / "job", "--stream")
+    with running_hub({"someone/insects": files}) as hub:
+        codes, (result,), _ = of_hub(hub, job)
+        assert (codes, result["rows"], result["failed"]) == ([1], 3, 1)
+        files |= {"train-1.parquet": good[1], "README.md": b"mended"}
+        codes, results, _ = of_hub(hub, (*job, "--retry"), job)
+    assert (codes, [one["images_computed"] for one in results]) == ([0, 0], [3, 0])
+
+
+def test_a_folder_of_images_of_the_hub(photographs, of_hub, tmp_path):
+    files = {f"{name}/{n}.jpg": data for n, (data, name) in enumerate(photographs[:4])}
+    with running_hub({"someone/insects": files}) as hub:
+        codes, results, _ = of_hub(hub, ("hf:someone/insects", tmp_path / "job", "--stream"))
+    assert (codes, results[0]["rows"], results[0]["shards"]) == ([0], 4, 1)
+    found = rows_of(tmp_path / "job")
+    assert found["class_name"] == ["ant", "ant", "bee", "bee"]
+    assert found["path"][0] == "hf://datasets/someone/insects/ant/0.jpg"
+
+
+def test_tars_of_the_hub_are_read_as_tars_elsewhere(tars, streamed, of_hub, tmp_path):
+    files = {name: (tars / name).read_bytes() for name in NAMES[:2]}
+    with running_hub({"someone/insects": files}) as hub:
+        codes, _, said = of_hub(hub, ("hf:someone/insects", tmp_path / "job", "--stream"))
+    assert (codes, "Traceback" in said) == ([0], False)
+    found, wanted = rows_of(tmp_path / "job"), rows_of(streamed)
+    for key in ("id", "label", "class_name", "split"):
+        assert found[key] == wanted[key][: 2 * PER_TAR]
+    assert found["path"][0] == f"hf://datasets/someone/insects/{NAMES[0]}/0000.jpg"

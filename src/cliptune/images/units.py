@@ -40,7 +40,7 @@ from cliptune.images.table_search import split_of_file
 from cliptune.system.atomic import os_reason
 from cliptune.system.redaction import hide_passwords
 
-__all__ = ["TarUnit", "Unit", "find_tar_units"]
+__all__ = ["TarUnit", "Unit", "find_tar_units", "move_sources", "named_as", "read_tar"]
 
 _EXPECTED = (
     "expected a folder of .tar shards, a pattern such as 'train-{000..146}.tar' or 'train-*.tar', "
@@ -157,25 +157,50 @@ class TarUnit:
                     f"{found} of the {self.size} bytes of {hide_passwords(self.address)!r} came; "
                     "repeat the command with --retry"
                 )
-            try:
+            with named_as(folder, hide_passwords(self.root)):
                 images = self._read(target, folder, columns)
-            except CliptuneError as error:
-                said = str(error).replace(str(folder), hide_passwords(self.root))
-                raise type(error)(said) from error
-            yield replace(images, sources=[self._elsewhere(s) for s in images.sources])
+            yield move_sources(images, hide_passwords(self.address))
 
     def _read(self, path: Path, root: Path, columns: Columns) -> LabelledImages:
         if self.alone and holds_class_folders(path):
             return read_tar_tree(path, Asked(columns))
-        image = columns.image if columns.image != "image" else None
-        records = read_shard(path, root, image)
-        usual = replace(columns, image="image")
-        return settle_lists([label_images(records, usual, split_of_file(path, root))])[0]
+        return read_tar(path, root, columns, split_of_file(path, root))
 
-    def _elsewhere(self, source: object) -> StretchSource:
+
+def read_tar(path: Path, root: Path, columns: Columns, split: str) -> LabelledImages:
+    """Read the samples of a tar here.
+
+    Args:
+        path: The tar.
+        root: The folder that ids are relative to.
+        columns: Which columns hold what.
+        split: Of samples that name none.
+
+    Raises:
+        DataError: It is damaged, holds no images, or contradicts itself.
+    """
+    image = columns.image if columns.image != "image" else None
+    records = read_shard(path, root, image)
+    return settle_lists([label_images(records, replace(columns, image="image"), split)])[0]
+
+
+def move_sources(images: LabelledImages, address: str) -> LabelledImages:
+    """Say of images in a tar that lies here for a while where the tar came from."""
+    sources = []
+    for source in images.sources:
         assert isinstance(source, TarSource), "all readers of tars give these"
-        location = f"{hide_passwords(self.address)}/{source.member}"
-        return StretchSource(source.id, location, source.path, source.offset, source.size)
+        place = f"{address}/{source.member}"
+        sources.append(StretchSource(source.id, place, source.path, source.offset, source.size))
+    return replace(images, sources=sources)
+
+
+@contextmanager
+def named_as(folder: Path, address: str) -> Iterator[None]:
+    """Let messages about files in a folder name the place that they came from."""
+    try:
+        yield
+    except CliptuneError as error:
+        raise type(error)(str(error).replace(str(folder), address)) from error
 
 
 def find_tar_units(data: str) -> tuple[TarUnit, ...]:

@@ -91,8 +91,9 @@ def refuse_beyond_stream(
             "before workers do: take another, or leave --stream out"
         )
     usual = DataOptions()
+    can = (*_CAN, "split") if str(data).startswith("hf:") else _CAN
     for field in fields(DataOptions):
-        if field.name in _CAN or getattr(dataset, field.name) == getattr(usual, field.name):
+        if field.name in can or getattr(dataset, field.name) == getattr(usual, field.name):
             continue
         option = f"--{field.name.replace('_', '-')}"
         raise InputError(
@@ -109,8 +110,13 @@ def find_stream(data: str, dataset: DataOptions) -> Streamed:
     """
     from cliptune.images.names import read_class_names
     from cliptune.images.records import Columns
-    from cliptune.images.units import find_tar_units
 
     columns = Columns(dataset.image_column, dataset.label_column, dataset.caption_column)
     given = None if dataset.class_names is None else read_class_names(dataset.class_names)
+    if data.startswith("hf:"):
+        from cliptune.images.hub_units import find_hub_units
+
+        return Streamed(find_hub_units(data, dataset.split), columns, given)
+    from cliptune.images.units import find_tar_units
+
     return Streamed(find_tar_units(data), columns, given)
