@@ -568,21 +568,20 @@ print(json.dumps({"codes": codes}))
 """
 
 
-@pytest.fixture
-def of_hub(cache, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def of_hub(cache, tmp_path_factory):
     """Run commands one after the other in a process that knows a hub; see ``running_hub``.
 
     Returns their exit codes, their results, and what was said.
     """
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+    home = tmp_path_factory.mktemp("hf")
 
     def run(hub, *commands):
         lines = [words(data, out, cache, *options) for data, out, *options in commands]
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
             "HF_ENDPOINT": hub.address,
-            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HOME": str(home),
             "HF_HUB_OFFLINE": "0",
             "HF_DATASETS_OFFLINE": "0",
         }
@@ -597,40 +596,67 @@ def of_hub(cache, tmp_path, monkeypatch):
     return run
 
 
-def test_files_of_the_hub_are_read_as_they_come(photographs, of_hub, tmp_path):
-    files = {
+@pytest.fixture(scope="module")
+def jobs_of_hub(photographs, tars, of_hub, tmp_path_factory):
+    """Jobs over data sets of a hub: files of rows, a folder of images, tars; and what was said."""
+    out = tmp_path_factory.mktemp("hub")
+    rows = {
         f"data/{split}-{number:05d}-of-00002.parquet": parquet_of(own)
         for split, number, own in (
             *(("train", 0, photographs[:6]), ("train", 1, photographs[6:12])),
             *(("test", 0, photographs[12:16]), ("test", 1, photographs[16:18])),
         )
     }
-    name = "hf:someone/insects"
-    with running_hub({"someone/insects": {"README.md": b"insects", **files}}) as hub:
+    repositories = {
+        "our/rows": {"README.md": b"insects", **rows},
+        "our/folder": {f"{name}/{n}.jpg": d for n, (d, name) in enumerate(photographs[:4])},
+        "our/tars": {name: (tars / name).read_bytes() for name in NAMES[:2]},
+    }
+    with running_hub(repositories) as hub:
         codes, results, said = of_hub(
             hub,
-            (name, tmp_path / "job", "--stream"),
-            (name, tmp_path / "test", "--stream", "--split", "test"),
-            (name, tmp_path / "none", "--stream", "--split", "val"),
-            ("hf:no/where", tmp_path / "none", "--stream"),
-            (name, tmp_path / "whole", "--rows-per-shard", "6"),
+            ("hf:our/rows", out / "rows", "--stream"),
+            ("hf:our/rows", out / "test", "--stream", "--split", "test"),
+            ("hf:our/rows", out / "none", "--stream", "--split", "val"),
+            ("hf:no/where", out / "none", "--stream"),
+            ("hf:our/rows", out / "whole", "--rows-per-shard", "6"),
+            ("hf:our/folder", out / "folder", "--stream"),
+            ("hf:our/tars", out / "tars", "--stream"),
         )
-    assert (codes, [one["rows"] for one in results]) == ([0, 0, 2, 2, 0], [18, 6, 18])
+    assert (codes, [one["rows"] for one in results]) == ([0, 0, 2, 2, 0, 0, 0], [18, 6, 18, 4, 16])
+    assert not (out / "none").exists()
+    assert "Traceback" not in said
+    return out, said
+
+
+def test_files_of_the_hub_are_read_as_they_come(jobs_of_hub):
+    jobs, said = jobs_of_hub
     assert "has no split 'val'; it has train, test" in said
     assert "cannot load 'hf:no/where'" in said
-    found, wanted = rows_of(tmp_path / "job"), rows_of(tmp_path / "whole")
-    assert [found["id"][n] for n in (0, 6, 17)] == [
-        "train/00000#0",
-        "train/00001#0",
-        "test/00001#1",
-    ]
-    assert found["path"][6] == ("hf://datasets/someone/insects/data/train-00001-of-00002.parquet#0")
+    found, wanted = rows_of(jobs / "rows"), rows_of(jobs / "whole")
+    ids = [found["id"][number] for number in (0, 6, 17)]
+    assert ids == ["train/00000#0", "train/00001#0", "test/00001#1"]
+    assert found["path"][6] == "hf://datasets/our/rows/data/train-00001-of-00002.parquet#0"
     for key in ("label", "class_name", "split"):
         assert found[key] == wanted[key]
     assert found["vector"][:12] == wanted["vector"][:12]  # in equal batches
     np.testing.assert_allclose(found["vector"], wanted["vector"], atol=1e-5)
-    assert rows_of(tmp_path / "test")["vector"] == found["vector"][12:]
-    assert JobRows.open(tmp_path / "job").class_names() == ("bee", "ant")
+    assert rows_of(jobs / "test")["vector"] == found["vector"][12:]
+    assert JobRows.open(jobs / "rows").class_names() == ("bee", "ant")
+
+
+def test_a_folder_of_images_of_the_hub(jobs_of_hub):
+    found = rows_of(jobs_of_hub[0] / "folder")
+    assert found["class_name"] == ["ant", "ant", "bee", "bee"]
+    assert found["path"][0] == "hf://datasets/our/folder/ant/0.jpg"
+    assert len(parts_of(jobs_of_hub[0] / "folder")) == 1
+
+
+def test_tars_of_the_hub_are_read_as_tars_elsewhere(jobs_of_hub, streamed):
+    found, wanted = rows_of(jobs_of_hub[0] / "tars"), rows_of(streamed)
+    for key in ("id", "label", "class_name", "split"):
+        assert found[key] == wanted[key][: 2 * PER_TAR]
+    assert found["path"][0] == f"hf://datasets/our/tars/{NAMES[0]}/0000.jpg"
 
 
 def test_a_damaged_file_of_the_hub_fails_alone(photographs, of_hub, tmp_path):
@@ -644,24 +670,3 @@ def test_a_damaged_file_of_the_hub_fails_alone(photographs, of_hub, tmp_path):
         files |= {"train-1.parquet": good[1], "README.md": b"mended"}
         codes, results, _ = of_hub(hub, (*job, "--retry"), job)
     assert (codes, [one["images_computed"] for one in results]) == ([0, 0], [3, 0])
-
-
-def test_a_folder_of_images_of_the_hub(photographs, of_hub, tmp_path):
-    files = {f"{name}/{n}.jpg": data for n, (data, name) in enumerate(photographs[:4])}
-    with running_hub({"someone/insects": files}) as hub:
-        codes, results, _ = of_hub(hub, ("hf:someone/insects", tmp_path / "job", "--stream"))
-    assert (codes, results[0]["rows"], results[0]["shards"]) == ([0], 4, 1)
-    found = rows_of(tmp_path / "job")
-    assert found["class_name"] == ["ant", "ant", "bee", "bee"]
-    assert found["path"][0] == "hf://datasets/someone/insects/ant/0.jpg"
-
-
-def test_tars_of_the_hub_are_read_as_tars_elsewhere(tars, streamed, of_hub, tmp_path):
-    files = {name: (tars / name).read_bytes() for name in NAMES[:2]}
-    with running_hub({"someone/insects": files}) as hub:
-        codes, _, said = of_hub(hub, ("hf:someone/insects", tmp_path / "job", "--stream"))
-    assert (codes, "Traceback" in said) == ([0], False)
-    found, wanted = rows_of(tmp_path / "job"), rows_of(streamed)
-    for key in ("id", "label", "class_name", "split"):
-        assert found[key] == wanted[key][: 2 * PER_TAR]
-    assert found["path"][0] == f"hf://datasets/someone/insects/{NAMES[0]}/0000.jpg"
