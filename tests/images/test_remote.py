@@ -16,6 +16,7 @@ import pytest
 from cliptune.errors import InputError, UnavailableError
 from cliptune.images import ImageTable, open_images
 from cliptune.images.remote import copy_remote, is_remote
+from object_store import running_store
 
 BUCKET = "insects"
 
@@ -23,27 +24,8 @@ BUCKET = "insects"
 @pytest.fixture(scope="module")
 def store():
     """An S3 server and a client of it."""
-    pytest.importorskip("s3fs", reason="needs the extra 'remote'")
-    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
-    import boto3
-
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    keys = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in keys.items():
-            patch.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
+    with running_store(BUCKET) as client:
         yield client
-    server.stop()
 
 
 @pytest.fixture

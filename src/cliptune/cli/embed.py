@@ -32,6 +32,7 @@ def embed(
     dtype: Literal["float32", "float16"] | None = None,
     pixels: Literal["exact", "quick"] | None = None,
     shard: str | None = None,
+    stream: bool = False,
     shards: Shards = SharedShardOptions(),
     model: ModelName = "lite",
     dataset: Dataset = DatasetOptions(),
@@ -48,6 +49,8 @@ def embed(
         pixels: exact: as the model's transform says; quick: in half of the time, one byte in 300
             another; quick otherwise for 10,000 images and more where an engine computes.
         shard: i/n, from 0/n: every n-th shard only, others are computed by other processes.
+        stream: Each tar becomes a part, and its worker reads it: for tars in a folder, at s3:// and
+            the like, and for hf:OWNER/NAME, which are neither listed nor fetched whole.
         shards: Who computes parts; a killed job goes on, and its parts are the same.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
             or a local path.
@@ -56,10 +59,12 @@ def embed(
         output: How results are shown.
     """
     if shards.executor is not None:
-        parts = PartOptions(dtype=dtype or "float32", pixels=pixels, shard=shard or "")
+        parts = PartOptions(
+            dtype=dtype or "float32", pixels=pixels, shard=shard or "", stream=stream
+        )
         _embed_shards(data, out, shards, parts, model, dataset, compute, output)
         return
-    own = {"--dtype": dtype, "--pixels": pixels, "--shard": shard}
+    own = {"--dtype": dtype, "--pixels": pixels, "--shard": shard, "--stream": stream or None}
     if given := [name for name, value in own.items() if value is not None]:
         raise InputError(f"{', '.join(given)} came without --executor; add --executor local or ray")
     result = embed_data(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cliptune.catalog.fetch import require_reachable
 from cliptune.errors import InputError, UnavailableError
@@ -25,8 +25,9 @@ from cliptune.images.split_words import split_of
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-__all__ = ["dataset_records", "read_hub"]
+__all__ = ["dataset_records", "explain_hub", "parse_hub_name", "read_hub"]
 
+_Loaded = TypeVar("_Loaded")
 _NAME = re.compile(r"hf:(?P<repository>[\w.-]+(/[\w.-]+)?)(@(?P<config>.+))?", re.ASCII)
 
 
@@ -37,12 +38,21 @@ def read_hub(name: str, columns: Columns, where: Filter | None) -> LabelledImage
         InputError: The name has another form, or the hub has no such data set.
         UnavailableError: The hub cannot be reached within seconds and nothing is cached.
     """
+    splits = _load(name, *parse_hub_name(name))
+    parts = [(dataset_records(d, s, name), split_of(s) or "") for s, d in splits.items()]
+    return label_all(parts, columns, where, name)
+
+
+def parse_hub_name(name: str) -> tuple[str, str | None]:
+    """Return the repository and the configuration of ``hf:OWNER/NAME@CONFIG``.
+
+    Raises:
+        InputError: The name has another form.
+    """
     found = _NAME.fullmatch(name)
     if found is None:
         raise InputError(f"{name!r} is no hub name; expected hf:OWNER/NAME or hf:OWNER/NAME@CONFIG")
-    splits = _load(name, found["repository"], found["config"])
-    parts = [(dataset_records(d, s, name), split_of(s) or "") for s, d in splits.items()]
-    return label_all(parts, columns, where, name)
+    return found["repository"], found["config"]
 
 
 def _load(name: str, repository: str, config: str | None) -> DatasetDict:
@@ -54,7 +64,7 @@ def _load(name: str, repository: str, config: str | None) -> DatasetDict:
         require_reachable(constants.ENDPOINT)
     except UnavailableError as error:
         return _load_cached(name, repository, config, str(error))
-    return _explain(name, lambda: _load_from_hub(repository, config))
+    return explain_hub(name, lambda: _load_from_hub(repository, config))
 
 
 def _load_from_hub(repository: str, config: str | None) -> DatasetDict:
@@ -84,7 +94,13 @@ def _load_cached(name: str, repository: str, config: str | None, why: str) -> Da
     return loaded
 
 
-def _explain(name: str, load: Callable[[], DatasetDict]) -> DatasetDict:
+def explain_hub(name: str, load: Callable[[], _Loaded]) -> _Loaded:
+    """Load something of the hub, and say in one line what went wrong.
+
+    Raises:
+        InputError: There is no such data set.
+        UnavailableError: It cannot be had.
+    """
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:

@@ -28,7 +28,7 @@ from cliptune.images.parquet_rows import BatchCache
 from cliptune.images.reading import Reading
 from cliptune.images.records import LabelledImages, Records
 from cliptune.images.remote import copy_remote, is_remote
-from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard
+from cliptune.images.shards import expand_braces, find_shards, is_shard, read_shard, root_of
 from cliptune.images.sources import FileSource
 from cliptune.images.table_paths import ImageIndex
 from cliptune.images.table_search import SAVED_DATASET_FILES, find_tables, split_of_file
@@ -208,8 +208,7 @@ def _read_export(path: Path, annotated: Annotated, asked: Asked) -> LabelledImag
 
 
 def _read_shards(paths: Sequence[Path], asked: Asked) -> LabelledImages:
-    parents = [path.parent for path in paths]
-    root = parents[0] if len(set(parents)) == 1 else min(parents, key=lambda p: len(p.parts)).parent
+    root = root_of(paths)
     refuse_folder_options(str(root), asked)
     image = asked.columns.image if asked.columns.image != "image" else None
     columns = replace(asked.columns, image="image")

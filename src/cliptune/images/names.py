@@ -20,6 +20,7 @@ __all__ = [
     "ClassNames",
     "GivenNames",
     "clean_class_name",
+    "is_numbering",
     "name_classes",
     "parse_names",
     "read_class_names",
@@ -117,7 +118,7 @@ def name_classes(
         named = {label: clean_class_name(label) for label in labels}
         _require_distinct(named)
         return ClassNames(tuple(named.values()), {label: i for i, label in enumerate(labels)})
-    if isinstance(given, Mapping) and not _is_numbering(given, labels):
+    if isinstance(given, Mapping) and not is_numbering(given, labels):
         named = _rename_by_mapping(labels, given, origin)
         _require_distinct(named)
         return ClassNames(tuple(named.values()), {label: i for i, label in enumerate(labels)})
@@ -128,7 +129,7 @@ def name_classes(
     return ClassNames(tuple(names), _match_list(labels, names, numbered, origin))
 
 
-def _is_numbering(given: Mapping[str, str], labels: Sequence[str]) -> bool:
+def is_numbering(given: Mapping[str, str], labels: Sequence[str]) -> bool:
     """Tell whether a mapping from numbers to names only orders names that the labels are."""
     words = {clean_class_name(name).casefold() for name in given.values()}
     return (

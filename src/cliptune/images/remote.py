@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,25 +20,35 @@ from cliptune.system.atomic import atomic_path
 from cliptune.system.paths import cache_dir
 from cliptune.system.redaction import hide_passwords
 
-__all__ = ["copy_remote", "is_remote"]
+__all__ = ["RemoteObject", "copy_remote", "fetch_object", "is_remote", "list_remote", "stat_remote"]
 
 _PROTOCOLS = ("s3", "gs", "gcs", "http", "https")
 _SECONDS_TO_REACH = 9.0
 _WORKERS = 16
 _MARKS = "objects.jsonl"
+_VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "updated")
 
 Progress = Callable[[int, int], None]
 FileSystem = Any  # Any: fsspec's, a library without types
 
 
 @dataclass(frozen=True)
-class _Object:
-    """A remote file: its key, its name relative to what was named, its size and its version."""
+class RemoteObject:
+    """A remote file.
+
+    Attributes:
+        key: As the library for it has it.
+        name: Relative to what was named.
+        size: In bytes.
+        mark: What changes when the file does.
+        version: The same, as short as it can be had, and the same from a list as from the file.
+    """
 
     key: str
     name: str
     size: int
     mark: str
+    version: str
 
 
 def is_remote(data: str) -> bool:
@@ -62,16 +72,61 @@ def copy_remote(address: str, *, progress: Progress | None = None) -> Path:
         MissingExtraError: The library for this kind of address is not installed.
         UnavailableError: It cannot be reached within ten seconds, or breaks off.
     """
-    shown = hide_passwords(address)
+    shown, objects = hide_passwords(address), list_remote(address)
     files, root = _open(address)
-    objects = _within_seconds(lambda: list(_list(files, root, shown)), shown)
-    if not objects:
-        raise InputError(f"there is nothing at {shown!r}; check the address")
     digest = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:16]
     place = cache_dir() / "remote" / digest
     _copy(files, objects, place, shown, progress or (lambda done, total: None))
     is_file = len(objects) == 1 and objects[0].key.rstrip("/") == root.rstrip("/")
     return place / objects[0].name if is_file else place
+
+
+def list_remote(address: str) -> list[RemoteObject]:
+    """List what an address names, and fetch nothing.
+
+    Args:
+        address: A folder of objects or one object; of a web server one file.
+
+    Raises:
+        CliptuneError: See ``copy_remote``.
+    """
+    shown = hide_passwords(address)
+    files, root = _open(address)
+    objects = _within_seconds(lambda: list(_list(files, root, shown)), shown)
+    if not objects:
+        raise InputError(f"there is nothing at {shown!r}; check the address")
+    return objects
+
+
+def stat_remote(addresses: Sequence[str]) -> list[RemoteObject]:
+    """Ask for each of some files, in their order.
+
+    Raises:
+        CliptuneError: One is not there, or cannot be reached; see ``copy_remote``.
+    """
+
+    def ask(address: str) -> RemoteObject:
+        files, root = _open(address)
+        return _within_seconds(lambda: [_one(files, root)], hide_passwords(address))[0]
+
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="cliptune-remote") as pool:
+        return list(pool.map(ask, addresses))
+
+
+def fetch_object(address: str, target: Path) -> None:
+    """Copy one file here.
+
+    Raises:
+        CliptuneError: It is not there, cannot be reached, or breaks off.
+    """
+    files, root = _open(address)
+    try:
+        files.get_file(root, str(target))
+    except Exception as error:  # every library below has errors of its own
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UnavailableError(
+            f"{hide_passwords(address)!r} broke off ({reason}); repeat the command with --retry"
+        ) from error
 
 
 def _open(address: str) -> tuple[FileSystem, str]:
@@ -110,9 +165,9 @@ def _has_credentials() -> bool:
     return botocore.session.get_session().get_credentials() is not None
 
 
-def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Object]:
+def _within_seconds(work: Callable[[], list[RemoteObject]], shown: str) -> list[RemoteObject]:
     """Do work that may wait for a server that never answers."""
-    result: list[list[_Object]] = []
+    result: list[list[RemoteObject]] = []
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -137,11 +192,9 @@ def _within_seconds(work: Callable[[], list[_Object]], shown: str) -> list[_Obje
     )
 
 
-def _list(files: FileSystem, root: str, shown: str) -> Iterator[_Object]:
+def _list(files: FileSystem, root: str, shown: str) -> Iterator[RemoteObject]:
     if shown.startswith(("http://", "https://")):
-        facts = files.info(root)
-        name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-        yield _Object(root, name, int(facts.get("size") or 0), _mark(facts))
+        yield _one(files, root)
         return
     found = files.find(root, detail=True)
     top = root.rstrip("/")
@@ -152,7 +205,20 @@ def _list(files: FileSystem, root: str, shown: str) -> Iterator[_Object]:
         parts = name.split("/")
         if ".." in parts or "" in parts or "\0" in name or parts[0] == _MARKS:
             raise DataError(f"{shown!r} has the object {key!r}, which leads out of it; refused")
-        yield _Object(key, name, int(facts.get("size") or 0), _mark(facts))
+        yield _as_object(key, name, facts)
+
+
+def _one(files: FileSystem, root: str) -> RemoteObject:
+    facts = files.info(root)
+    if facts.get("type") == "directory":
+        raise FileNotFoundError(root)
+    name = root.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
+    return _as_object(root, name, facts)
+
+
+def _as_object(key: str, name: str, facts: Mapping[str, Any]) -> RemoteObject:
+    size, found = int(facts.get("size") or 0), (facts.get(key) for key in _VERSIONS)
+    return RemoteObject(key, name, size, _mark(facts), str(next(filter(None, found), "")))
 
 
 def _mark(facts: Mapping[str, Any]) -> str:
@@ -162,7 +228,7 @@ def _mark(facts: Mapping[str, Any]) -> str:
 
 
 def _copy(
-    files: FileSystem, objects: list[_Object], place: Path, shown: str, report: Progress
+    files: FileSystem, objects: list[RemoteObject], place: Path, shown: str, report: Progress
 ) -> None:
     """Fetch what is missing or has changed, and drop what is gone."""
     known = _read_marks(place)
@@ -171,7 +237,7 @@ def _copy(
     report(0, total)
     _drop_others(place, {one.name for one in objects}, known)
 
-    def fetch(one: _Object) -> None:
+    def fetch(one: RemoteObject) -> None:
         nonlocal done
         target = place / one.name
         if known.get(one.name) != one.mark or not target.is_file():

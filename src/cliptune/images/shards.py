@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from cliptune.errors import DataError, InputError
 from cliptune.images.reading import Ignored
@@ -23,19 +24,29 @@ from cliptune.images.tree import is_image_name
 from cliptune.system.file_kinds import is_file
 from cliptune.system.json_files import parse_value
 
-__all__ = ["BROKEN_HEADERS", "expand_braces", "find_shards", "is_shard", "read_shard"]
+__all__ = [
+    "BROKEN_HEADERS",
+    "COMPRESSED",
+    "expand_braces",
+    "expand_names",
+    "find_shards",
+    "is_shard",
+    "read_shard",
+    "root_of",
+]
 
 _MAX_TEXT_BYTES = 1 << 20
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _BRACES = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}", re.ASCII)
 _MAX_SHARDS = 100_000
+_Path = TypeVar("_Path", bound=PurePath)
 # What tarfile raises on headers that are not what they promise, besides its own errors.
 BROKEN_HEADERS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, EOFError)
 
 
 def is_shard(path: Path) -> bool:
     """Tell whether a file is a tar archive by its name, compressed ones included."""
-    return path.name.lower().endswith((".tar", *_COMPRESSED))
+    return path.name.lower().endswith((".tar", *COMPRESSED))
 
 
 def find_shards(folder: Path) -> list[Path]:
@@ -50,18 +61,36 @@ def expand_braces(pattern: str) -> list[Path]:
     Raises:
         InputError: One of them is missing, or they are none, or more than anyone has.
     """
-    paths = [Path(text) for text in islice(_expand(pattern), _MAX_SHARDS + 1)]
-    if not 0 < len(paths) <= _MAX_SHARDS:
-        count = f"more than {_MAX_SHARDS}" if paths else "no"
-        raise InputError(
-            f"{pattern!r} stands for {count} shards; write for example shard-{{000..003}}.tar"
-        )
+    paths = [Path(text) for text in expand_names(pattern)]
     missing = [path for path in paths if not is_file(path)]
     if missing:
         raise InputError(
             f"{pattern!r} stands for {len(paths)} shards, but {str(missing[0])!r} is not there"
         )
     return paths
+
+
+def expand_names(pattern: str) -> list[str]:
+    """Return the names that a pattern stands for, whether there are such files or not.
+
+    Raises:
+        InputError: They are none, or more than anyone has.
+    """
+    names = list(islice(_expand(pattern), _MAX_SHARDS + 1))
+    if not 0 < len(names) <= _MAX_SHARDS:
+        count = f"more than {_MAX_SHARDS}" if names else "no"
+        raise InputError(
+            f"{pattern!r} stands for {count} shards; write for example shard-{{000..003}}.tar"
+        )
+    return names
+
+
+def root_of(paths: Sequence[_Path]) -> _Path:
+    """Return the folder that the ids of shards are relative to: theirs, or the one above."""
+    parents = [path.parent for path in paths]
+    if len(set(parents)) == 1:
+        return parents[0]
+    return min(parents, key=lambda parent: len(parent.parts)).parent
 
 
 def _expand(pattern: str) -> Iterator[str]:
@@ -94,7 +123,7 @@ def read_shard(path: Path, root: Path, image: str | None = None) -> Records:
     Raises:
         DataError: It is compressed, damaged, or holds no images.
     """
-    if path.name.lower().endswith(_COMPRESSED):
+    if path.name.lower().endswith(COMPRESSED):
         raise DataError(
             f"{str(path)!r} is compressed, so that single images cannot be read; expected a plain "
             ".tar: decompress it"

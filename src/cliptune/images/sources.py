@@ -15,7 +15,15 @@ import numpy as np
 from cliptune.images.decode import bad_image
 from cliptune.system.file_kinds import read_regular
 
-__all__ = ["FileSource", "FileSources", "Source", "TarSource", "readable", "take"]
+__all__ = [
+    "FileSource",
+    "FileSources",
+    "Source",
+    "StretchSource",
+    "TarSource",
+    "readable",
+    "take",
+]
 
 
 def readable(name: str) -> str:
@@ -155,12 +163,43 @@ class TarSource:
 
     def read(self) -> bytes:
         """Return the member's bytes; see ``Source.read``."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self.offset)
-                data = file.read(self.size)
-        except OSError as error:
-            raise bad_image(self.location, error.strerror or type(error).__name__) from error
-        if len(data) != self.size:
-            raise bad_image(self.location, f"{self.path!r} ends before it")
-        return data
+        return _read_stretch(self.path, self.offset, self.size, self.location)
+
+
+@dataclass(frozen=True, slots=True)
+class StretchSource:
+    """An image in a file that only lies here for a while, ``size`` bytes from ``offset`` on.
+
+    Attributes:
+        id: See ``Source``.
+        location: Where the image came from.
+        path: The file.
+        offset: Where in it.
+        size: How long it is.
+        lacks: Why there are no bytes; empty where there are.
+    """
+
+    id: str
+    location: str
+    path: str
+    offset: int
+    size: int
+    lacks: str = ""
+
+    def read(self) -> bytes:
+        """Return the image's bytes; see ``Source.read``."""
+        if self.lacks:
+            raise bad_image(self.location, self.lacks)
+        return _read_stretch(self.path, self.offset, self.size, self.location)
+
+
+def _read_stretch(path: str, offset: int, size: int, location: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as error:
+        raise bad_image(location, error.strerror or type(error).__name__) from error
+    if len(data) != size:
+        raise bad_image(location, f"{path!r} ends before it")
+    return data

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from cliptune.errors import RunError, UnavailableError
 from cliptune.scale.parts import PartFacts, file_digest, read_part_facts
-from cliptune.scale.plan import JobPlan
+from cliptune.scale.plan import JobPlan, Plan
 from cliptune.scale.shard import EncoderRecipe, ShardTask, changed_since
 from cliptune.scale.tasks import ShardOutcome, Task
 from cliptune.system.atomic import TEMPORARY, atomic_path, os_reason
@@ -29,7 +29,7 @@ from cliptune.system.json_files import read_object
 if TYPE_CHECKING:
     from cliptune.images import ImageTable
 
-__all__ = ["MANIFEST", "EmbedJob", "Job", "JobSummary", "run_job"]
+__all__ = ["MANIFEST", "EmbedJob", "Job", "JobSummary", "Standing", "TableJob", "run_job"]
 
 MANIFEST = "manifest.json"
 _FAILED = "failed.json"
@@ -38,19 +38,17 @@ Execute = Callable[[Iterable[Task]], Iterator[ShardOutcome]]
 
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC):
-    """A plan, its images and its folder; what a part is, is said below.
+    """A plan and its folder; what a part is, is said below.
 
     Attributes:
         plan: What it consists of.
-        table: Its images.
         folder: Where parts go.
         share: (i, n): every n-th shard from the i-th on, from 0, is this process's; the others
             are computed elsewhere.
         retry: Compute shards again that failed before.
     """
 
-    plan: JobPlan
-    table: ImageTable
+    plan: Plan
     folder: Path
     share: tuple[int, int] = (0, 1)
     retry: bool = False
@@ -63,12 +61,42 @@ class Job(ABC):
     def facts(self, number: int) -> PartFacts | None:
         """Read what a shard's part says of itself; None where it is absent or another's."""
 
+    @abstractmethod
+    def n_images(self, number: int) -> int | None:
+        """Return how many images a shard has; None where that is known once it was read."""
+
+    @abstractmethod
+    def changed(self, number: int) -> list[str]:
+        """Return what was written to after the shard's part was."""
+
     def verify(self) -> None:  # noqa: B027  most jobs have nothing to see
         """Look at all parts together before the job is closed; here there is nothing to see."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedJob(Job):
+class TableJob(Job):
+    """A job whose images are known.
+
+    Attributes:
+        plan: Which rows go where.
+        table: The images.
+    """
+
+    plan: JobPlan
+    table: ImageTable
+
+    def n_images(self, number: int) -> int:
+        """Return how many images a shard has."""
+        return len(self.plan.rows(number))
+
+    def changed(self, number: int) -> list[str]:
+        """Return images, or archives that hold them, that were written to after the part."""
+        written = os.stat(self.plan.part(self.folder, number)).st_mtime  # noqa: PTH116
+        return changed_since(self.table.select(self.plan.rows(number)), written)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedJob(TableJob):
     """A job whose parts are vectors in Parquet files.
 
     Attributes:
@@ -123,6 +151,25 @@ class JobSummary:
     checked: tuple[int, float]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a job is while it runs.
+
+    Attributes:
+        images: In the parts that are there.
+        of_images: In all shards of this process; None where nobody knows yet.
+        computed: In those of this call.
+        shards: Parts that are there, of this process.
+        of_shards: In all.
+    """
+
+    images: int
+    of_images: int | None
+    computed: int
+    shards: int
+    of_shards: int
+
+
 @dataclass
 class _State:
     done: dict[int, PartFacts] = field(default_factory=dict)
@@ -132,13 +179,13 @@ class _State:
     checked: tuple[int, float] = (0, 0.0)
 
 
-def run_job(job: Job, execute: Execute, progress: Callable[[int, int], None]) -> JobSummary:
+def run_job(job: Job, execute: Execute, progress: Callable[[Standing], None]) -> JobSummary:
     """Compute what lacks, and close the job once all parts are there.
 
     Args:
         job: What.
         execute: Computes tasks; see ``executors``.
-        progress: Called with rows done and rows in all.
+        progress: Called with how far it is.
 
     Raises:
         RunError: Another process works on the same shards, or the folder holds another job.
@@ -148,11 +195,13 @@ def run_job(job: Job, execute: Execute, progress: Callable[[int, int], None]) ->
         job.plan.begin(job.folder)
         _clear(job)
         state = _look(job)
-        total = sum(len(job.plan.rows(number)) for number in _own(job))
-        progress(_rows(state), total)
+        counts = [job.n_images(number) for number in _own(job)]
+        known = [n for n in counts if n is not None]
+        total = sum(known) if len(known) == len(counts) else None
+        progress(_standing(job, state, total))
         for outcome in execute(_tasks(job, state)):
             _take(job, state, outcome)
-            progress(_rows(state), total)
+            progress(_standing(job, state, total))
         return _close(job, state)
 
 
@@ -160,8 +209,9 @@ def _own(job: Job) -> range:
     return range(job.share[0], job.plan.n_shards, job.share[1])
 
 
-def _rows(state: _State) -> int:
-    return sum(facts.rows + len(facts.skipped) for facts in state.done.values())
+def _standing(job: Job, state: _State, total: int | None) -> Standing:
+    images = sum(facts.rows + len(facts.skipped) for facts in state.done.values())
+    return Standing(images, total, state.computed, len(state.done), len(_own(job)))
 
 
 @contextmanager
@@ -202,7 +252,8 @@ def _look(job: Job) -> _State:
         facts = job.facts(number)
         if facts is not None and digests.get(number, "") not in ("", file_digest(path)):
             facts = None  # somebody altered it since the job was finished
-        if facts is not None and facts.rows + len(facts.skipped) == len(job.plan.rows(number)):
+        expected = job.n_images(number)
+        if facts is not None and expected in (None, facts.rows + len(facts.skipped)):
             state.done[number] = facts
         elif number in failed:
             state.failed[number] = failed[number]
@@ -244,7 +295,7 @@ def _close(job: Job, state: _State) -> JobSummary:
     if len(done) == job.plan.n_shards:
         job.verify()
         _write_json(job.folder / MANIFEST, _manifest(job, done))
-    changed = tuple(path for number in sorted(done) for path in _changed(job, number))
+    changed = tuple(path for number in sorted(done) for path in job.changed(number))
     return JobSummary(
         rows=sum(facts.rows for facts in done.values()),
         computed=state.computed,
@@ -267,11 +318,6 @@ def _manifest(job: Job, done: Mapping[int, PartFacts]) -> dict[str, Any]:  # Any
     ]
     rows = sum(facts.rows for facts in done.values())
     return {"job": job.plan.digest, "facts": dict(job.plan.facts), "rows": rows, "parts": parts}
-
-
-def _changed(job: Job, number: int) -> list[str]:
-    written = os.stat(job.plan.part(job.folder, number)).st_mtime  # noqa: PTH116
-    return changed_since(job.table.select(job.plan.rows(number)), written)
 
 
 def _read_digests(job: Job) -> dict[int, str]:

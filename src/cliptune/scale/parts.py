@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,19 @@ if TYPE_CHECKING:
 
     from cliptune.images import ImageTable
 
-__all__ = ["PartFacts", "file_digest", "read_part", "read_part_facts", "write_part"]
+__all__ = [
+    "CLASS_NAMES",
+    "PartFacts",
+    "file_digest",
+    "part_columns",
+    "part_metadata",
+    "read_metadata",
+    "read_part",
+    "read_part_facts",
+    "write_part",
+]
 
-_JOB, _SKIPPED = b"cliptune.job", b"cliptune.skipped"
+_JOB, _SKIPPED, CLASS_NAMES = b"cliptune.job", b"cliptune.skipped", b"cliptune.class_names"
 
 
 @dataclass(frozen=True)
@@ -67,36 +78,63 @@ def write_part(
     Raises:
         UnavailableError: The disk is full or cannot be written.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = table.class_names
-    labels = table.labels.tolist()
-    kind = pa.float16() if dtype == "float16" else pa.float32()
-    flat = np.ascontiguousarray(vectors, dtype=dtype).reshape(-1)
-    columns = {
-        "id": pa.array(table.ids, pa.string()),
-        "path": pa.array([source.location for source in table.sources], pa.string()),
-        "label": pa.array([label if label >= 0 else None for label in labels], pa.int64()),
-        "class_name": pa.array([names[c] if c >= 0 else None for c in labels], pa.string()),
-        "split": pa.array([split or None for split in table.splits.tolist()], pa.string()),
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat, kind), vectors.shape[1]),
-    }
-    written = pa.table(columns).replace_schema_metadata(
-        {
-            _JOB: job,
-            _SKIPPED: json.dumps(skipped, ensure_ascii=False),
-            b"cliptune.class_names": json.dumps(names, ensure_ascii=False),
-        }
-    )
+    labels = [label if label >= 0 else None for label in table.labels.tolist()]
+    said = part_metadata(job, skipped, table.class_names)
+    written = part_columns(table, labels, vectors, dtype).replace_schema_metadata(said)
     with atomic_path(path) as temporary:
         texts = repeated_columns(written.schema)
         pq.write_table(written, temporary, compression="zstd", use_dictionary=texts)
     return PartFacts(len(table), skipped)
 
 
+def part_columns(
+    table: ImageTable, labels: Sequence[int | None], vectors: NDArray[np.float32], dtype: str
+) -> pa.Table:
+    """Return the columns of a part.
+
+    Args:
+        table: n images.
+        labels: Their numbers in the column ``label``.
+        vectors: Their embeddings, (n, D).
+        dtype: ``float32`` or ``float16``.
+    """
+    import pyarrow as pa
+
+    names, codes = table.class_names, table.labels.tolist()
+    kind = pa.float16() if dtype == "float16" else pa.float32()
+    flat = np.ascontiguousarray(vectors, dtype=dtype).reshape(-1)
+    columns = {
+        "id": pa.array(table.ids, pa.string()),
+        "path": pa.array([source.location for source in table.sources], pa.string()),
+        "label": pa.array(labels, pa.int64()),
+        "class_name": pa.array([names[c] if c >= 0 else None for c in codes], pa.string()),
+        "split": pa.array([split or None for split in table.splits.tolist()], pa.string()),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat, kind), vectors.shape[1]),
+    }
+    return pa.table(columns)
+
+
+def part_metadata(
+    job: str, skipped: Sequence[tuple[str, str]], class_names: Sequence[str]
+) -> dict[bytes, str]:
+    """Return what a part says of itself."""
+    return {
+        _JOB: job,
+        _SKIPPED: json.dumps(skipped, ensure_ascii=False),
+        CLASS_NAMES: json.dumps(class_names, ensure_ascii=False),
+    }
+
+
 def read_part_facts(path: Path, job: str) -> PartFacts | None:
     """Read what a part says of itself; None where it is absent, broken or of another job."""
+    found = read_metadata(path, job)
+    return None if found is None else found[0]
+
+
+def read_metadata(path: Path, job: str) -> tuple[PartFacts, Mapping[bytes, bytes]] | None:
+    """Read the same, and all else that stands beside it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -106,7 +144,7 @@ def read_part_facts(path: Path, job: str) -> PartFacts | None:
         if said.get(_JOB) != job.encode():
             return None
         skipped = tuple((str(a), str(b)) for a, b in json.loads(said[_SKIPPED]))
-        return PartFacts(metadata.num_rows, skipped)
+        return PartFacts(metadata.num_rows, skipped), said
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 
 from cliptune.errors import RunError
 from cliptune.scale.manifest import JobPart, read_manifest, require_unaltered, spoilt_part
-from cliptune.scale.plan import JobPlan, read_plan
+from cliptune.scale.plan import Plan, StreamPlan, read_plan
+from cliptune.scale.streamed_classes import StreamedClasses
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +65,7 @@ class JobRows:
     """
 
     folder: Path
-    plan: JobPlan
+    plan: Plan
     parts: tuple[JobPart, ...]
     _seen: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
 
@@ -81,12 +84,29 @@ class JobRows:
         """Rows of all parts."""
         return sum(part.rows for part in self.parts)
 
+    @property
+    def data_digest(self) -> str:
+        """What the rows are of: the images of the plan, or where nobody listed them, the parts."""
+        images = self.plan.facts.get("images")
+        digests = "".join(part.sha256 for part in self.parts)
+        return str(images) if images else sha256(digests.encode()).hexdigest()
+
+    @cached_property
+    def _streamed(self) -> StreamedClasses | None:
+        if not isinstance(self.plan, StreamPlan):
+            return None
+        return StreamedClasses.read(
+            (self.folder / part.file for part in self.parts), self.plan.digest
+        )
+
     def class_names(self) -> tuple[str, ...]:
-        """Return the names that the labels of the parts number.
+        """Return the names that the labels of the rows number.
 
         Raises:
             RunError: A part says other names than the first, or none.
         """
+        if self._streamed is not None:
+            return self._streamed.names
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -108,7 +128,7 @@ class JobRows:
     def batches(
         self, columns: Sequence[str], *, parts: Iterable[int] | None = None
     ) -> Iterator[RowBatch]:
-        """Give rows in their order.
+        """Give rows in their order; labels of a streamed job are numbered here.
 
         Args:
             columns: Which columns.
@@ -131,12 +151,16 @@ class JobRows:
         part, done = self.parts[number], 0
         path = self.folder / part.file
         self._require_same(number, path)
+        streamed = self._streamed
+        wanted = list(columns) if streamed is None else streamed.columns_to_read(columns)
         try:
             with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
-                if not set(columns) <= set(file.schema_arrow.names):
+                if not set(wanted) <= set(file.schema_arrow.names):
                     raise spoilt_part(path, f"it has the columns {file.schema_arrow.names}")
                 n = _batch_rows(file.schema_arrow, columns)
-                for found in file.iter_batches(n, columns=list(columns)):
+                for found in file.iter_batches(n, columns=wanted):
+                    if streamed is not None:
+                        found = streamed.number(found, columns)
                     yield RowBatch(number, start + done, found)
                     done += found.num_rows
         except (OSError, pa.ArrowException) as error:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,12 +29,15 @@ __all__ = [
     "EncoderRecipe",
     "ShardTask",
     "changed_since",
+    "embed_table",
     "open_recipe",
     "require_planned",
     "run_shard",
 ]
 
 _BATCH = 64
+Vectors = Iterator[NDArray[np.float32]]
+Skipped = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -131,43 +135,79 @@ def require_planned(encoder: DualEncoder, recipe: EncoderRecipe) -> None:
 
 
 def _embed(task: ShardTask, encoder: DualEncoder, began: float) -> ShardOutcome:
+    started = time.time()
+
+    def write(table: ImageTable, batches: Vectors, skipped: Skipped) -> None:
+        found = list(batches)
+        vectors = np.concatenate(found) if found else np.empty((0, encoder.dim), np.float32)
+        if changed := changed_since(task.table, started):
+            raise DataError(
+                f"{changed[0]!r} changed while it was being embedded (expected it to stay as it "
+                "is); repeat the command with --retry"
+            )
+        write_part(task.path, table, vectors, job=task.job, dtype=task.dtype, skipped=skipped)
+
+    ended = embed_table(
+        task.table, encoder, task.recipe, write,
+        on_bad_image=task.on_bad_image, threads=task.threads,
+    )  # fmt: skip
+    return replace(ended, number=task.number, seconds=time.perf_counter() - began)
+
+
+def embed_table(
+    table: ImageTable,
+    encoder: DualEncoder,
+    recipe: EncoderRecipe,
+    write: Callable[[ImageTable, Vectors, Skipped], None],
+    *,
+    on_bad_image: Literal["fail", "skip"],
+    threads: int,
+) -> ShardOutcome:
+    """Embed images in batches and hand them to what writes a part.
+
+    Args:
+        table: The images.
+        encoder: What embeds.
+        recipe: How it was opened.
+        write: Takes the readable images, their vectors batch by batch, and what is left out. It
+            is called again where a batch met the first unreadable image.
+        on_bad_image: ``fail`` or ``skip``.
+        threads: That decode.
+
+    Returns:
+        The rows of the part, what was checked and what was left out; neither number nor seconds.
+
+    Raises:
+        CliptuneError: An image cannot be read, or a row is wrong.
+    """
     from cliptune.features.extract import extract
     from cliptune.features.guard import RowGuard
     from cliptune.features.reading import exact_reader, quick_reader
     from cliptune.images import apply_bad_image_policy, scan_images
     from cliptune.images.scan import drop_bad
 
-    def vectors_of(table: ImageTable) -> NDArray[np.float32]:
-        make_reader = quick_reader if task.recipe.pixels == "quick" else exact_reader
+    def vectors_of(some: ImageTable) -> Vectors:
+        make_reader = quick_reader if recipe.pixels == "quick" else exact_reader
         batches = extract(
-            encoder, table, batch_size=_BATCH, workers=task.threads, guard=guard,
-            reader=make_reader(encoder, table),
+            encoder, some, batch_size=_BATCH, workers=threads, guard=guard,
+            reader=make_reader(encoder, some),
         )  # fmt: skip
-        found = [batch.vectors for batch in batches]
-        return np.concatenate(found) if found else np.empty((0, encoder.dim), np.float32)
+        return (batch.vectors for batch in batches)
 
-    started = time.time()
-    guard, table = RowGuard(), task.table
-    skipped: tuple[tuple[str, str], ...] = ()
+    guard = RowGuard()
+    skipped: Skipped = ()
     try:
-        vectors = vectors_of(table)
+        write(table, vectors_of(table), ())
     except BadImageError:
         report = scan_images(table)
-        if task.on_bad_image == "fail":
+        if on_bad_image == "fail":
             apply_bad_image_policy(table, report, policy="fail")
         table = drop_bad(table, report)  # whether a class has lost all, no shard can tell
         skipped = tuple((bad.id, bad.reason) for bad in report.bad)
         guard = RowGuard()
-        vectors = vectors_of(table)
-    if changed := changed_since(task.table, started):
-        raise DataError(
-            f"{changed[0]!r} changed while it was being embedded (expected it to stay as it is); "
-            "repeat the command with --retry"
-        )
-    write_part(task.path, table, vectors, job=task.job, dtype=task.dtype, skipped=skipped)
+        write(table, vectors_of(table), skipped)
     checked = (guard.checked.n, guard.checked.largest_difference)
-    seconds = time.perf_counter() - began
-    return ShardOutcome(task.number, len(table), seconds, "", checked, skipped)
+    return ShardOutcome(0, len(table), 0.0, "", checked, skipped)
 
 
 def changed_since(table: ImageTable, moment: float) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import CliptuneError, DataError, RunError
-from cliptune.scale.job import Job
+from cliptune.scale.job import TableJob
 from cliptune.scale.parts import PartFacts, file_digest
 from cliptune.scale.plan import JobPlan
 from cliptune.scale.shard import changed_since
@@ -113,7 +113,7 @@ def plan_tars(table: ImageTable, *, rows_per_shard: int) -> TarPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TarJob(Job):
+class TarJob(TableJob):
     """A job whose parts are tars.
 
     Attributes:

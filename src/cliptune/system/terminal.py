@@ -24,9 +24,11 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[..., None]]:
     """Show a bar on standard error; call the yielded function with (done, total).
 
+    What else is known can be given in words (``beside``); it takes the place of the time that is
+    left, which nobody can tell where units are of unlike sizes.
     Where standard error is no terminal a plain line says every half minute how far it is.
     """
     from rich.console import Console
@@ -43,18 +45,21 @@ def progress_bar(label: str, unit: str = "images") -> Iterator[Callable[[int, in
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit, markup=False),
+        TextColumn("{task.fields[beside]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)
     hidden = not console.is_terminal  # a bar that nobody watches would still end its line
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(for_terminal(label), total=None)
+        task = progress.add_task(for_terminal(label), total=None, beside="")
         said = [time.monotonic()]
 
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+        def show(done: int, total: int, beside: str = "") -> None:
+            progress.columns = columns[:-1] if beside else columns
+            progress.update(task, completed=done, total=total, beside=beside)
             if hidden and time.monotonic() - said[0] >= _SECONDS_BETWEEN_LINES:
                 said[0] = time.monotonic()
-                note(f"{label}: {done} of {total} {unit}".rstrip())
+                more = f", {beside}" if beside else ""
+                note(f"{label}: {done} of {total} {unit}".rstrip() + more)
 
         yield show

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.errors import DataError, InputError
+from cliptune.system.escaping import for_terminal
 from cliptune.workflows.dataset import data_name, open_whole_table
+from cliptune.workflows.embed_stream import find_stream, refuse_beyond_stream
 from cliptune.workflows.options import ComputeOptions, DataOptions, ShardOptions
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import require_class_names, require_compute
@@ -23,8 +25,10 @@ from cliptune.workflows.shard_workers import find_workers, recipe_of
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
     from cliptune.results.embedded_shards import EmbedShardsResult
-    from cliptune.scale.job import EmbedJob, JobSummary
+    from cliptune.scale.job import EmbedJob, JobSummary, Standing
+    from cliptune.scale.stream_job import StreamJob
     from cliptune.workflows.dataset import Data
+    from cliptune.workflows.progress import Advance
     from cliptune.workflows.shard_workers import ShardWorkers
 
 __all__ = ["PartOptions", "embed_shards"]
@@ -49,6 +53,9 @@ class PartOptions:
 
     shard: str = ""
     """i/n, from 0/n: compute every n-th shard only; other processes compute the others."""
+
+    stream: bool = False
+    """Each tar is a shard, which its worker reads: nobody lists or fetches all of them first."""
 
     def __post_init__(self) -> None:
         self.share  # noqa: B018  looked at now
@@ -95,10 +102,11 @@ def embed_shards(
     Raises:
         CliptuneError: Data, model, options or place do not fit; the message says which.
     """
-    from cliptune.scale import plan_job
-    from cliptune.scale.job import EmbedJob, run_job
+    from cliptune.scale.job import run_job
     from cliptune.system.places import require_writable
 
+    if parts.stream:
+        refuse_beyond_stream(data, shards, dataset, compute)
     require_class_names(dataset)
     require_compute(compute, [model])
     require_writable(Path(out), "--out")
@@ -107,11 +115,56 @@ def embed_shards(
     workers = find_workers(shards)
     if workers is None:
         raise InputError("shards came without an executor; expected local or ray")
-    table = open_whole_table(data, dataset, session.watch)
+    plan = _plan_stream if parts.stream else _plan_table
+    job = plan(_Request(data, Path(out), parts, model, dataset, shards.retry), session, workers)
+    unit = "shards" if parts.stream else "images"
+    with session.watch.stage(f"embedding with {model}", unit) as show:
+        summary = run_job(
+            job, partial(workers.execute, device=job.recipe.device), _Shown(show, began).advance
+        )
+    seconds = time.perf_counter() - began
+    return _result(job, summary, workers, data_name(data), seconds)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for, but for who computes."""
+
+    data: Data
+    out: Path
+    parts: PartOptions
+    model: str
+    dataset: DataOptions
+    retry: bool
+
+
+@dataclass
+class _Shown:
+    """Tells how far a job is: in images where their number is known, else in shards."""
+
+    show: Advance
+    began: float
+
+    def advance(self, now: Standing) -> None:
+        if now.of_images is not None:
+            self.show(now.images, now.of_images)
+            return
+        rate = now.computed / max(time.perf_counter() - self.began, 1e-9)
+        said = f"{now.images:,} images" + (f", {rate:,.0f} images/s" if now.computed else "")
+        self.show(now.shards, now.of_shards, said)
+
+
+def _plan_table(request: _Request, session: Session, workers: ShardWorkers) -> EmbedJob:
+    """Open all images, cut them into shards, and choose what embeds."""
+    from cliptune.scale import plan_job
+    from cliptune.scale.job import EmbedJob
+
+    dataset, parts = request.dataset, request.parts
+    table = open_whole_table(request.data, dataset, session.watch)
     if not len(table):
-        raise DataError(f"{data_name(data)!r} has no images to embed")
-    encoder = session.open_encoder(model, table)
-    pixels = _pixels(parts, encoder, len(table), Path(out))
+        raise DataError(f"{data_name(request.data)!r} has no images to embed")
+    encoder = session.open_encoder(request.model, table)
+    pixels = _pixels(parts, encoder, request.out, many=len(table) >= _QUICK_FROM)
     recipe = replace(recipe_of(encoder, session.store.cache_dir), pixels=pixels)
     plan = plan_job(
         table,
@@ -122,23 +175,52 @@ def embed_shards(
         dtype=parts.dtype,
         on_bad_image=dataset.on_bad_image,
     )
-    job = EmbedJob(
+    return EmbedJob(
         plan=plan,
         table=table,
-        folder=Path(out),
+        folder=request.out,
         share=parts.share,
-        retry=shards.retry,
+        retry=request.retry,
         recipe=recipe,
         threads=workers.threads,
     )
-    with session.watch.stage(f"embedding with {model}") as show:
-        summary = run_job(job, partial(workers.execute, device=recipe.device), show)
-    seconds = time.perf_counter() - began
-    return _result(job, summary, workers, data_name(data), seconds)
+
+
+def _plan_stream(request: _Request, session: Session, workers: ShardWorkers) -> StreamJob:
+    """Find the units, and choose what embeds; no image is read."""
+    from cliptune.scale.plan import plan_stream
+    from cliptune.scale.stream_job import StreamJob
+
+    dataset, parts = request.dataset, request.parts
+    found = find_stream(data_name(request.data), dataset)
+    session.watch.note(for_terminal(found.sentence))
+    encoder = session.open_encoder(request.model)
+    pixels = _pixels(parts, encoder, request.out, many=found.is_large)
+    recipe = replace(recipe_of(encoder, session.store.cache_dir), pixels=pixels)
+    plan = plan_stream(
+        found.names,
+        recipe,
+        fingerprint=encoder.fingerprint,
+        preprocess=encoder.preprocess.to_dict(),
+        reading=found.reading,
+        dtype=parts.dtype,
+        on_bad_image=dataset.on_bad_image,
+    )
+    return StreamJob(
+        plan=plan,
+        units=found.units,
+        columns=found.columns,
+        class_names=found.class_names,
+        folder=request.out,
+        share=parts.share,
+        retry=request.retry,
+        recipe=recipe,
+        threads=workers.threads,
+    )
 
 
 def _pixels(
-    parts: PartOptions, encoder: DualEncoder, n_rows: int, out: Path
+    parts: PartOptions, encoder: DualEncoder, out: Path, *, many: bool
 ) -> Literal["exact", "quick"]:
     """Say how pictures become pixels: as asked, as the job in the folder began, or by its size."""
     from cliptune.features.keys import reduces_input
@@ -148,11 +230,11 @@ def _pixels(
         return parts.pixels
     if holds_job(out):
         return "quick" if read_plan(out).facts.get("pixels") == "quick" else "exact"
-    return "quick" if n_rows >= _QUICK_FROM and reduces_input(encoder) else "exact"
+    return "quick" if many and reduces_input(encoder) else "exact"
 
 
 def _result(
-    job: EmbedJob, summary: JobSummary, workers: ShardWorkers, data: str, seconds: float
+    job: EmbedJob | StreamJob, summary: JobSummary, workers: ShardWorkers, data: str, seconds: float
 ) -> EmbedShardsResult:
     from cliptune.features.guard import RowsChecked
     from cliptune.results.base import Unreadable

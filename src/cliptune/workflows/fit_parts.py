@@ -195,7 +195,7 @@ def _describe(
         "class_names": list(roles.class_names),
         "n_train": n_learned,
         "notes": list(roles.notes),
-        "data_digest": str(job.plan.facts.get("images")),
+        "data_digest": job.data_digest,
         "features_key": job.plan.digest,
         "run": str(place),
         "parts": {

@@ -13,12 +13,13 @@ from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
-    from cliptune.scale import EncoderRecipe, JobPlan
+    from cliptune.scale import EncoderRecipe
+    from cliptune.scale.plan import Plan
 
 __all__ = ["open_job_encoder", "require_embedded_by"]
 
 
-def open_job_encoder(folder: Path, plan: JobPlan, session: Session) -> DualEncoder:
+def open_job_encoder(folder: Path, plan: Plan, session: Session) -> DualEncoder:
     """Open the encoder that embedded, on the engine and in the precision that it had.
 
     Args:
@@ -39,7 +40,7 @@ def open_job_encoder(folder: Path, plan: JobPlan, session: Session) -> DualEncod
     return encoder
 
 
-def require_embedded_by(encoder: DualEncoder, folder: Path, plan: JobPlan) -> None:
+def require_embedded_by(encoder: DualEncoder, folder: Path, plan: Plan) -> None:
     """Make sure that an encoder is the one that a job was embedded with.
 
     Raises:
@@ -52,7 +53,7 @@ def require_embedded_by(encoder: DualEncoder, folder: Path, plan: JobPlan) -> No
         )
 
 
-def _recipe(plan: JobPlan, session: Session) -> EncoderRecipe:
+def _recipe(plan: Plan, session: Session) -> EncoderRecipe:
     from cliptune.scale import EncoderRecipe
 
     return EncoderRecipe(

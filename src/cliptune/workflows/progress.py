@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 __all__ = [
+    "Advance",
     "Notice",
     "ProgressCallback",
     "ProgressLike",
@@ -33,12 +34,15 @@ class StageProgress:
         done: Units that are done.
         total: Units in all.
         unit: What is counted.
+        beside: What else is known, in words: ``1,200 images, 150 images/s`` where their number
+            is not known and shards are counted instead.
     """
 
     stage: str
     done: int
     total: int
     unit: str
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,19 @@ ProgressCallback = Callable[[object], None]
 """Called with ``StageProgress``, ``Notice``, and the events that a verb describes."""
 
 
+class Advance(Protocol):
+    """Takes units done, units in all, and what else is known, in words."""
+
+    def __call__(self, done: int, total: int, beside: str = "") -> None:
+        """Tell how far a stage is."""
+        ...
+
+
 @runtime_checkable
 class Watch(Protocol):
     """Who is told what happens."""
 
-    def stage(
-        self, label: str, unit: str = "images"
-    ) -> AbstractContextManager[Callable[[int, int], None]]:
+    def stage(self, label: str, unit: str = "images") -> AbstractContextManager[Advance]:
         """Begin a stage; the function that it gives takes units done and units in all."""
         ...
 
@@ -102,9 +112,11 @@ class _CallbackWatch:
     call: ProgressCallback
 
     @contextmanager
-    def stage(self, label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+    def stage(self, label: str, unit: str = "images") -> Iterator[Advance]:
         """Hand over how far the stage is."""
-        yield lambda done, total: self.call(StageProgress(label, done, total, unit))
+        yield lambda done, total, beside="": self.call(
+            StageProgress(label, done, total, unit, beside)
+        )
 
     def note(self, text: str) -> None:
         """Hand over a line."""
@@ -126,7 +138,7 @@ class TerminalWatch:
     on_event: ProgressCallback = lambda event: None
 
     @contextmanager
-    def stage(self, label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+    def stage(self, label: str, unit: str = "images") -> Iterator[Advance]:
         """Show a bar."""
         from cliptune.system.terminal import progress_bar
 

@@ -68,7 +68,7 @@ def write_by_shards(
         retry=workers.options.retry,
     )
     with watch.stage(f"writing {_FORMAT}") as show:
-        summary = run_job(job, workers.execute, show)
+        summary = run_job(job, workers.execute, lambda s: show(s.images, s.of_images or 0))
     for number, reason in summary.failed.items():
         watch.note(for_terminal(f"{plan.shards[number].file} failed: {reason}"))
     if summary.failed:
