@@ -374,6 +374,27 @@ def test_python_takes_the_same_options(insects, compute, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"parts": {"dtype": "float16"}}, "parts came without an executor"),
+        ({"shards": {"executor": "local"}}, "without a folder for their files"),
+        ({"shards": {"executor": "local"}, "parts": {"type": 1}}, "no option 'type'; expected dty"),
+    ],
+)
+def test_embed_in_python_refuses_what_does_not_go_together(insects, compute, asked, said):
+    with pytest.raises(InputError, match=said):
+        ct.embed(insects, compute=compute, **asked)
+
+
+def test_embed_in_python_takes_no_loaded_model_for_shards(insects, compute, tmp_path):
+    encoder = ct.load_encoder("lite", device="cpu", precision="fp32")
+    asked = {"model": encoder, "out": tmp_path / "job", "shards": {"executor": "local"}}
+    with pytest.raises(InputError, match="came loaded, but workers of an executor open it by its"):
+        ct.embed(insects, compute=compute, **asked)
+    assert not (tmp_path / "job").exists()
+
+
 def test_ray_gives_the_same(insects, plain, make_cache, ask, tmp_path):
     pytest.importorskip("ray", reason="needs ray")
     code, found, _ = ask(*evaluate_words(insects, make_cache(), tmp_path / "run", *RAY))

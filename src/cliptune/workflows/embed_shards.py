@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from cliptune.workflows.progress import Advance
     from cliptune.workflows.shard_workers import ShardWorkers
 
-__all__ = ["PartOptions", "embed_shards"]
+__all__ = ["PartOptions", "Parts", "embed_shards", "read_parts"]
 
 _QUICK_FROM = 10_000  # images, beside which loading torch in each worker takes no time
 _ROWS_PER_SHARD = 4096
@@ -74,6 +75,24 @@ class PartOptions:
         if place >= count:
             raise InputError(f"--shard {self.shard!r} came; expected i/n with i from 0 to n - 1")
         return place, count
+
+
+Parts = PartOptions | Mapping[str, str | bool]
+"""What the parts hold: options, or these by name: ``{"dtype": "float16", "stream": True}``."""
+
+
+def read_parts(parts: Parts | None) -> PartOptions:
+    """Return options of parts, the usual ones without any.
+
+    Raises:
+        InputError: An option is unknown, or does not fit.
+    """
+    if isinstance(parts, PartOptions):
+        return parts
+    given, known = dict(parts or {}), [field.name for field in fields(PartOptions)]
+    if unknown := [name for name in given if name not in known]:
+        raise InputError(f"parts have no option {unknown[0]!r}; expected {', '.join(known)}")
+    return PartOptions(**given)  # type: ignore[arg-type]  # each is looked at there
 
 
 def embed_shards(

@@ -15,6 +15,7 @@ __all__ = [
     "refuse_beside_run",
     "require_class_names",
     "require_compute",
+    "require_model_name",
     "require_runs",
     "require_single_crop",
     "require_trainable",
@@ -102,6 +103,20 @@ def _require_cache(cache_dir: Path | None) -> None:
     from cliptune.system.places import require_writable
 
     require_writable(cache_dir or default(), "--cache-dir")
+
+
+def require_model_name(model: object) -> str:
+    """Make sure that an encoder came by its name, by which processes elsewhere open it too.
+
+    Raises:
+        InputError: It came loaded.
+    """
+    if isinstance(model, str):
+        return model
+    raise InputError(
+        f"model {getattr(model, 'name', model)!r} came loaded, but workers of an executor open it "
+        "by its name; give its name, or leave the executor out"
+    )
 
 
 def require_class_names(options: DataOptions) -> None:

@@ -17,6 +17,7 @@ from cliptune.errors import CliptuneError, InputError
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import Watch
 from cliptune.workflows.prompting import note_equal_classes
+from cliptune.workflows.requirements import require_model_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,10 +110,7 @@ class Session:
         """Load an encoder to embed with, by its name; see ``engine_loader``."""
         if not isinstance(model, str):
             if self.workers is not None:
-                raise InputError(
-                    f"model {model.name!r} came loaded, but workers of an executor open it by its "
-                    "name; give its name, or leave the executor out"
-                )
+                require_model_name(model)
             return model
         load = self.engine_loader(table, labels=labels)
         return load(model, device=self.compute.device, precision=self.compute.precision)
