@@ -1,12 +1,17 @@
 """Data sets of the hub: what the datasets library gives, and no network at all."""
 
 import hashlib
+import io
+import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import datasets
 import pytest
+from PIL import Image
 
+import cliptune as ct
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
 from cliptune.features.digests import content_digests
 from cliptune.images import ImageTable
@@ -62,6 +67,30 @@ def test_the_only_class_label_is_found_whatever_its_name(rows):
     named = rows.remove_columns(["coarse_label", "text"]).rename_column("fine_label", "kind")
     images = label_images(dataset_records(named, "train", "hf:x/y"), Columns())
     assert images.labels[0] == "bee"
+
+
+def test_json_members_of_shards_are_columns_as_of_shards_that_lie_here(tmp_path, encode_picture):
+    """The library reads a shard's JSON members as one column of objects."""
+    place = tmp_path / "train-000.tar"
+    with tarfile.open(place, "w") as archive:
+        for number, name in enumerate(("bee", "ant", "bee")):
+            said = json.dumps({"class_name": name, "label": "ab".index(name[0])}).encode()
+            picture = encode_picture(Image.new("RGB", (8, 8), (40 * number, 90, 120)), "JPEG")
+            for kind, data in (("jpg", picture), ("json", said)):
+                member = tarfile.TarInfo(f"{number}.{kind}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    asked = {"split": "train", "cache_dir": str(tmp_path / "cache")}
+    rows = datasets.load_dataset("webdataset", data_files=str(place), **asked)
+    images = label_images(dataset_records(rows, "train", "hf:x/y"), Columns())
+    here = ImageTable.open(place)
+    assert images.labels == ["bee", "ant", "bee"]
+    assert images.labels == [here.class_names[label] for label in here.labels]
+
+
+def test_an_object_of_the_library_is_no_list_of_paths(rows):
+    with pytest.raises(InputError, match="Dataset of dict came; expected paths"):
+        ct.open_images(rows)
 
 
 def test_an_empty_row_is_a_bad_image(rows):

@@ -136,12 +136,30 @@ def dataset_records(dataset: Dataset, split: str, name: str) -> Records:
             raise InputError(f"column {column!r} of {name!r} holds no images but {feature}")
         return [*hub_sources(raw.select_columns([column]), column, split)]
 
+    inner = _inner_columns(raw)
+
     def read_column(column: str) -> list[Any]:  # Any: a cell as the data set has it
-        return list(raw.select_columns([column])[:][column])
+        outer = inner.get(column, column)
+        cells = list(raw.select_columns([outer])[:][outer])
+        return cells if column not in inner else [cell and cell[column] for cell in cells]
 
     label_names = {
         column: tuple(feature.names)
         for column, feature in raw.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
-    return Records(name, tuple(raw.column_names), len(raw), read_column, read_sources, label_names)
+    columns = [column for column in raw.column_names if column not in inner.values()]
+    columns += inner
+    return Records(name, tuple(columns), len(raw), read_column, read_sources, label_names)
+
+
+def _inner_columns(dataset: Dataset) -> dict[str, str]:
+    """Return the columns that stand within ``json``, where that library keeps shards' members.
+
+    Of shards that are read here their keys are columns too; one that is also a member of its own,
+    such as ``txt``, stays that.
+    """
+    found = dataset.features.get("json")
+    if not isinstance(found, dict):
+        return {}
+    return {key: "json" for key in found if key not in dataset.features}

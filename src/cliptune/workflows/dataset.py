@@ -59,7 +59,14 @@ def open_images(
 
     if dataset != DataOptions():
         raise InputError("several names came with options of a data set; they are for a single one")
-    return open_loose([str(name) for name in data])
+    names = list(data)
+    for name in names:
+        if not isinstance(name, str | Path):
+            raise InputError(
+                f"{type(data).__name__} of {type(name).__name__} came; expected paths (a data set "
+                "of the datasets library is opened by the folder of its save_to_disk)"
+            )
+    return open_loose([str(name) for name in names])
 
 
 def data_name(data: Data) -> str:
