@@ -16,6 +16,8 @@ import cliptune as ct
 from cliptune.cli import run_command_line
 from cliptune.errors import InputError
 from cliptune.images.writers import write_table
+from cliptune.scale import executors
+from cliptune.scale.tasks import ShardOutcome, run_task
 
 N_IMAGES, PER_SHARD = 24, 8
 CHANGES = {"seconds", "images_per_second", "images_embedded", "rows_checked", "run", "_version"}
@@ -119,6 +121,40 @@ def test_scores_are_those_of_one_process(insects, plain, make_cache, ask, tmp_pa
     code, again, _ = ask(*evaluate_words(insects, cache, tmp_path / "again", *LOCAL))
     assert (code, again["images_embedded"]) == (0, 0)
     require_equal(again, found)
+
+
+@pytest.mark.parametrize(
+    ("happens", "said", "n_again"),
+    [
+        ("machine lost", "its machine died", 2 * PER_SHARD),
+        ("part unseen", "not to be seen here", 2 * PER_SHARD),
+        ("task fails", "its image is broken", 0),
+    ],
+)
+def test_what_is_lost_is_computed_by_the_next_call_and_what_failed_is_not(
+    insects, make_cache, ask, tmp_path, monkeypatch, happens, said, n_again
+):
+    def run_first_only(tasks, n_workers, n_gpus):
+        for place, task in enumerate(tasks):
+            if place and happens != "part unseen":
+                lost = happens == "machine lost"
+                yield ShardOutcome(task.number, 0, 0.0, error=said, lost=lost)
+                continue
+            outcome = run_task(task)
+            for file in outcome.files if place else ():
+                (task.folder / file).unlink()
+            yield outcome
+
+    cache = make_cache()
+    with monkeypatch.context() as patch:
+        patch.setattr(executors, "run_local", run_first_only)
+        code, _, told = ask(*evaluate_words(insects, cache, tmp_path / "run", *LOCAL))
+        assert (code, said in told) == (1, True)
+    code, found, told = ask(*evaluate_words(insects, cache, tmp_path / "run", *LOCAL))
+    if n_again:
+        assert (code, found["images_embedded"]) == (0, n_again)
+    else:
+        assert (code, said in told) == (1, True)
 
 
 def test_a_run_with_its_own_encoder_predicts_the_same(

@@ -86,7 +86,8 @@ class FeatureSummary:
         shards: How many there were to compute.
         computed: Images of the parts of this call.
         failed: Shards without a part, and why.
-        lost: Those of them that were lost with a machine.
+        lost: Those of them that were lost with a machine, or whose part is not to be seen here:
+            nothing is wrong with their images, and the next call computes them.
         skipped: Ids of images that could not be read.
         checked: Rows that were computed twice, and the largest difference.
     """
@@ -170,15 +171,15 @@ def _tasks(
 
 def _take(job: FeatureJob, summary: FeatureSummary, outcome: ShardOutcome) -> None:
     """Move a shard's files into the cache, and count them."""
-    error = outcome.error
+    error, lost = outcome.error, outcome.lost
     owners = {folder.path.name: folder for folder in job.folders.values()}
     for file in outcome.files:
         path = job.folder / file
         if not is_file(path) or not owners[path.parent.name].adopt(path):
-            error = _UNSEEN
+            error, lost = _UNSEEN, True
     if error:
         summary.failed[outcome.number] = error
-        if outcome.lost:
+        if lost:
             summary.lost.add(outcome.number)
         return
     summary.computed += outcome.rows
