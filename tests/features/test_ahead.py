@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from cliptune.encoders import Preprocess
@@ -152,3 +155,35 @@ def test_photographs_have_the_same_bytes_from_threads_and_processes(data_root):
         )
         found[device] = [pixels.copy() for _, pixels, _ in batches]
     assert np.array_equal(np.concatenate(found["cpu"]), np.concatenate(found["cuda"]))
+
+
+KILLED = """
+import os, time
+from test_ahead import SHAPE, Reader
+from cliptune.features.processes import ReadingProcesses
+import numpy as np
+made = ReadingProcesses.start(Reader(), SHAPE, batch_size=16, count=2, batches=4)
+assert made.wait()
+made.begin(np.arange(16))()
+print(*made._executor._processes, flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_is_left_where_the_process_that_asked_is_killed():
+    command = [sys.executable, "-c", KILLED]
+    here = Path(__file__).parent
+    with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, text=True) as process:
+        workers = [int(number) for number in process.stdout.readline().split()]
+        process.kill()
+    assert len(workers) == 2
+    assert shared_files() == []
+    _, alive = psutil.wait_procs([p for p in map(known, workers) if p], timeout=30)
+    assert alive == []
+
+
+def known(number):
+    try:
+        return psutil.Process(number)
+    except psutil.NoSuchProcess:
+        return None

@@ -114,6 +114,7 @@ class ReadingProcesses:
         Raises:
             BrokenExecutor: A process was killed.
         """
+        self._unlink()  # all have it open: nothing is left, even if this process is killed
         slot = self._free.pop()
         futures = [
             self._executor.submit(_read, slot, start, some) for start, some in small_parts(rows)
@@ -132,7 +133,10 @@ class ReadingProcesses:
     def close(self) -> None:
         """End the processes and give the memory back."""
         self._executor.shutdown(wait=True, kill_workers=True)
-        with suppress(OSError):
+        self._unlink()
+
+    def _unlink(self) -> None:
+        with suppress(OSError):  # where open files cannot be removed, or it is gone
             self._path.unlink()
 
 
