@@ -125,6 +125,14 @@ def test_threads_stay(reader, device):
     assert not consume(reader, n=800, device=device).any()
 
 
+def test_threads_stay_where_no_process_may_be_started(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("daemonic processes are not allowed to have children")
+
+    monkeypatch.setattr("cliptune.features.processes.ProcessPoolExecutor", refuse)
+    assert not consume(Reader()).any()
+
+
 @pytest.mark.usefixtures("started", "faster_elsewhere")
 def test_an_unreadable_image_is_named_by_a_process_too():
     with pytest.raises(BadImageError, match="image 3 is broken"):

@@ -6,6 +6,7 @@ around its main part. It knows nothing about when they pay.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import tempfile
@@ -23,6 +24,8 @@ from cliptune.features.reading import Reader, RowReader, read_into, small_parts
 from cliptune.system.parent import end_with_parent
 
 __all__ = ["ReadingProcesses"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_BYTES = 64 << 20  # of a reader, which every process has: images in memory are not copied
 _MANY = 10_000  # images that a process is to read; what pays for many is loaded
@@ -66,7 +69,8 @@ class ReadingProcesses:
             batches: Batches at once, the one that was handed out last included.
 
         Returns:
-            None where the reader cannot be copied to them, or there is no room.
+            None where the reader cannot be copied to them, there is no room, or this process may
+            not start any.
         """
         try:
             data = pickle.dumps(read)
@@ -81,14 +85,19 @@ class ReadingProcesses:
         handle, name = tempfile.mkstemp(prefix="cliptune-pixels-", dir=folder)
         os.close(handle)
         slots = np.memmap(name, np.uint8, "w+", shape=shared)
-        executor = ProcessPoolExecutor(
-            count,
-            timeout=None,
-            initializer=_begin,
-            initargs=(data, name, shared, os.getpid()),
-            env={"OMP_NUM_THREADS": "1"},
-        )
-        ready = [executor.submit(_wait_for_others) for _ in range(count)]
+        try:
+            executor = ProcessPoolExecutor(
+                count,
+                timeout=None,
+                initializer=_begin,
+                initargs=(data, name, shared, os.getpid()),
+                env={"OMP_NUM_THREADS": "1"},
+            )
+            ready = [executor.submit(_wait_for_others) for _ in range(count)]
+        except (OSError, RuntimeError, AssertionError) as error:  # daemons may not, for example
+            _log.info("processes that read images cannot be started (%s)", error)
+            Path(name).unlink(missing_ok=True)
+            return None
         return cls(executor, ready, slots, Path(name))
 
     def wait(self) -> bool:
