@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -109,9 +109,6 @@ class EmbedJob(TableJob):
 
     def task(self, number: int) -> Task:
         """Return what embeds a shard."""
-        policy: Literal["fail", "skip"] = "fail"
-        if self.plan.facts["on_bad_image"] == "skip":
-            policy = "skip"
         return ShardTask(
             number=number,
             table=self.table.select(self.plan.rows(number)),
@@ -119,7 +116,7 @@ class EmbedJob(TableJob):
             recipe=self.recipe,
             job=self.plan.digest,
             dtype=str(self.plan.facts["dtype"]),
-            on_bad_image=policy,
+            on_bad_image=self.plan.on_bad_image,
             threads=self.threads,
         )
 

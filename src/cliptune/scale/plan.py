@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,11 @@ class Plan(ABC):
     @abstractmethod
     def n_shards(self) -> int:
         """How many shards there are."""
+
+    @property
+    def on_bad_image(self) -> Literal["fail", "skip"]:
+        """What becomes of a shard with an unreadable image."""
+        return "skip" if self.facts["on_bad_image"] == "skip" else "fail"
 
     @property
     def digest(self) -> str:

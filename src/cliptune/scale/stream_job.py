@@ -51,9 +51,6 @@ class StreamJob(Job):
 
     def task(self, number: int) -> StreamTask:
         """Return what embeds a unit."""
-        policy: Literal["fail", "skip"] = "fail"
-        if self.plan.facts["on_bad_image"] == "skip":
-            policy = "skip"
         return StreamTask(
             number=number,
             unit=self.units[number],
@@ -63,7 +60,7 @@ class StreamJob(Job):
             recipe=self.recipe,
             job=self.plan.digest,
             dtype=str(self.plan.facts["dtype"]),
-            on_bad_image=policy,
+            on_bad_image=self.plan.on_bad_image,
             threads=self.threads,
         )
 
