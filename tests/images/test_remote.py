@@ -54,8 +54,13 @@ def test_addresses_are_told_from_paths():
 def test_a_folder_of_a_bucket_is_a_data_set(make_tree, upload, store, cache):
     folder = make_tree("train/ant/1.jpg", "train/bee/2.jpg", "eval/ant/3.jpg")
     upload(folder, "one")
+    store.put_object(Bucket=BUCKET, Key="one/train/ants/1.jpg", Body=b"under its former name")
+    assert ImageTable.open(f"s3://{BUCKET}/one").class_names == ("ant", "ants", "bee")
+    store.delete_object(Bucket=BUCKET, Key="one/train/ants/1.jpg")
     table, plain = ImageTable.open(f"s3://{BUCKET}/one"), ImageTable.open(folder)
     assert table.ids == plain.ids
+    assert table.class_names == plain.class_names  # no folder is left that would be a class
+    assert (table.reading.ignored, plain.reading.ignored) == ((), ())
     assert table.root == f"s3://{BUCKET}/one"
     assert [s.read() for s in table.sources] == [s.read() for s in plain.sources]
     assert table.splits.tolist() == plain.splits.tolist()
@@ -75,7 +80,7 @@ def test_what_is_there_is_not_fetched_again(make_tree, upload, cache):
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
     assert copy_remote(f"s3://{BUCKET}/two") == place
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len((place / "objects.jsonl").read_text().splitlines()) == 2
+    assert len(place.with_name(f"{place.name}.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -92,7 +97,7 @@ def test_a_copy_that_was_killed_goes_on(make_tree, upload, cache):
     process = subprocess.Popen([sys.executable, "-c", script, f"s3://{BUCKET}/three"])
     marks = None
     for _ in range(2400):
-        found = list(Path(cache).glob("remote/*/objects.jsonl"))
+        found = list(Path(cache).glob("remote/*.jsonl"))
         marks = found[0].read_text().count("\n") if found else 0
         if marks >= 5 or process.poll() is not None:
             break
@@ -100,7 +105,7 @@ def test_a_copy_that_was_killed_goes_on(make_tree, upload, cache):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert marks
-    place = next(Path(cache).glob("remote/*"))
+    place = next(path for path in Path(cache).glob("remote/*") if path.is_dir())
     before = {p.name: p.stat().st_mtime_ns for p in place.rglob("*.jpg") if p.name[0] != "."}
     table = ImageTable.open(f"s3://{BUCKET}/three")
     assert [s.read() for s in table.sources] == [s.read() for s in ImageTable.open(folder).sources]

@@ -539,6 +539,97 @@ def test_objects_that_change_are_said(tars, store, command, tmp_path, monkeypatc
     assert (code, f"'{NAMES[1]}' is not there any more" in said) == (2, True)
 
 
+@pytest.fixture(scope="module")
+def pictures(photographs, store):
+    """Twenty pictures in class folders of the same bucket, in two splits; its address."""
+    folders = ("train", "val")
+    for number, (data, name) in enumerate(photographs[:20]):
+        key = f"pictures/{folders[number // 12]}/{name}/{number:02d}.jpg"
+        store.put_object(Bucket=BUCKET, Key=key, Body=data)
+    store.put_object(Bucket=BUCKET, Key="pictures/notes.csv", Body=b"a,b\n")
+    return f"s3://{BUCKET}/pictures"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_of_a_bucket_are_fetched_by_workers_alone(
+    pictures, command, tmp_path, spools, monkeypatch
+):
+    monkeypatch.setenv("CLIPTUNE_CACHE", str(tmp_path / "usual"))
+    assert command(pictures, tmp_path / "job", "--stream")[0] == 0
+    assert not (tmp_path / "usual/remote").exists()
+    assert not [path for path in spools.rglob("*") if path.is_file()]
+    code, result, _ = command(pictures, tmp_path / "job", "--stream")
+    assert (code, result["rows"], result["images_computed"]) == (0, 20, 0)
+    assert command(pictures, tmp_path / "copied")[0] == 0
+    found, wanted = rows_of(tmp_path / "job"), rows_of(tmp_path / "copied")
+    assert without_places(found) == without_places(wanted)  # the vectors too, bit for bit
+    assert found["path"][0] == f"{pictures}/train/ant/00.jpg"
+    assert {*zip(found["class_name"], found["label"], strict=True)} == {("ant", 0), ("bee", 1)}
+    assert [found["split"].count(name) for name in ("train", "val")] == [12, 8]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_that_follow_each_other_are_a_unit(
+    pictures, photographs, store, command, tmp_path, monkeypatch
+):
+    several = sum(len(data) for data, _ in photographs[:20]) // 3
+    monkeypatch.setattr("cliptune.images.picture_units._UNIT_BYTES", several)
+
+    def copy(number, key, data=None):
+        body = photographs[number][0] if data is None else data
+        store.put_object(Bucket=BUCKET, Key=f"moving/{key}/{number:02d}.jpg", Body=body)
+
+    for number, (_, name) in enumerate(photographs[:20]):
+        copy(number, f"{name}s")
+
+    def execute(tasks, n_workers, n_gpus):
+        for number, task in enumerate(tasks):
+            if number == 1:
+                copy(18, "ants", b"another")
+                copy(0, "bees", b"new")  # it belongs to no unit of this job
+            yield run_task(task)
+
+    monkeypatch.setattr(executors, "run_local", execute)
+    address = f"s3://{BUCKET}/moving"
+    code, result, _ = command(address, tmp_path / "job", "--stream")
+    assert (code, result["failed"]) == (1, 1)
+    assert 3 <= result["shards"] <= 5
+    assert f"bytes of '{address}/ants/18.jpg' came" in result["failures"][0]["reason"]
+    store.delete_object(Bucket=BUCKET, Key="moving/bees/00.jpg")
+    copy(18, "ants")
+    monkeypatch.setattr(executors, "run_local", lambda tasks, n, n_gpus: map(run_task, tasks))
+    code, result, _ = command(address, tmp_path / "job", "--stream", "--retry")
+    assert (code, result["rows"], result["failed"]) == (0, 20, 0)
+    assert rows_of(tmp_path / "job")["id"] == sorted(
+        f"{name}s/{number:02d}.jpg" for number, (_, name) in enumerate(photographs[:20])
+    )
+    before = bytes_of(tmp_path / "job")
+    copy(1, "bees", b"other bytes")
+    code, _, said = command(address, tmp_path / "job", "--stream")
+    assert (code, " more' is " in said.splitlines()[-1]) == (2, True)
+    assert bytes_of(tmp_path / "job") == before
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("keys", "options", "says"),
+    [
+        (("1.jpg", "labels.csv"), (), "'labels.csv', which may hold the labels"),
+        (("readme.md",), (), "has no .tar shards to stream"),
+        (("a/1.jpg", "b/2.jpg"), ("--label-column", "kind"), "has only images, no columns"),
+    ],
+)
+def test_what_workers_cannot_read_of_a_store_is_one_line(
+    keys, options, says, store, stream, tmp_path
+):
+    for key in keys:
+        store.put_object(Bucket=BUCKET, Key=f"{len(keys)}{len(options)}/{key}", Body=b"x")
+    code, result, said = stream(
+        f"s3://{BUCKET}/{len(keys)}{len(options)}", tmp_path / "job", *options
+    )
+    assert (code, says in (said + str(result))) == (code or 1, True)
+
+
 def parquet_of(photographs):
     """Write images and their classes as ``datasets`` writes them."""
     import datasets

@@ -18,16 +18,15 @@ from pathlib import Path
 from cliptune.errors import DataError
 from cliptune.images.asked import Asked, refuse_columns
 from cliptune.images.decode import bad_image
-from cliptune.images.folders import read_image_folder
+from cliptune.images.folders import read_image_folder, refuse_tables
 from cliptune.images.reading import Ignored, Reading
 from cliptune.images.records import LabelledImages
 from cliptune.images.shards import BROKEN_HEADERS
 from cliptune.images.sources import Source, TarSource, readable
-from cliptune.images.tree import Folder, Tree, is_image_name
+from cliptune.images.tree import is_image_name, tree_of_names
 
 __all__ = ["ZipSource", "holds_class_folders", "read_tar_tree", "read_zip"]
 
-_TABLES = ("csv", "tsv", "json", "jsonl", "parquet", "xml")
 _LOCAL_HEADER = 30
 
 
@@ -150,47 +149,14 @@ def _read_tree(
     path: Path, names: Iterable[str], sources: Mapping[str, Source], asked: Asked, kind: str
 ) -> LabelledImages:
     refuse_columns(str(path), asked)
-    tree = _as_tree(str(path), names)
+    tree = tree_of_names(str(path), names)
     images = read_image_folder(tree, asked.folders, sources.__getitem__)
     if images is None:
         raise DataError(f"{str(path)!r} holds no images; expected class folders with images")
     reading = images.reading or Reading("a folder of images")
-    others = [f"{f.path}/{n}".lstrip("/") for f in tree.top.walk() for n in f.files]
-    tables = [name for name in others if name.rpartition(".")[2].lower() in _TABLES]
-    if tables and len({label for label in images.labels if label is not None}) < 2:
-        raise DataError(
-            f"{str(path)!r} has fewer than two class folders, and {tables[0]!r}, which may hold "
-            "the labels; tables are not read in archives: unpack it"
-        )
+    others = list(tree.top.other_paths())
+    refuse_tables(tree, images, "tables are not read in archives: unpack it")
     reading = reading.add(
         ignored=[Ignored(len(others), "other members", others[0])] if others else []
     )
     return replace(images, reading=replace(reading, layout=f"{kind} of {reading.layout}"))
-
-
-def _as_tree(root: str, names: Iterable[str]) -> Tree:
-    """Build the folders that the names of members stand for.
-
-    Raises:
-        DataError: A member leads out of the archive.
-    """
-    tree = Tree(root, Folder(""))
-    folders = {"": tree.top}
-    for name in sorted(names):
-        above, _, base = name.rpartition("/")
-        parts = above.split("/") if above else []
-        if name.startswith("/") or ".." in parts or ":" in name.partition("/")[0]:
-            raise DataError(f"{root!r} has the member {name!r}, which leads out of it; refused")
-        if base.startswith(".") or any(p.startswith(".") or p == "__MACOSX" for p in parts):
-            tree.n_hidden += 1
-            continue
-        for depth in range(1, len(parts) + 1):
-            place = "/".join(parts[:depth])
-            if place not in folders:
-                folders[place] = Folder(place)
-                folders["/".join(parts[: depth - 1])].folders.append(folders[place])
-        (folders[above].images if is_image_name(base) else folders[above].files).append(base)
-    for place in sorted(folders, key=lambda p: -p.count("/") - bool(p)):
-        folder = folders[place]
-        folder.n_images = len(folder.images) + sum(child.n_images for child in folder.folders)
-    return tree

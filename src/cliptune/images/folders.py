@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from cliptune.errors import DataError
 from cliptune.images.layouts import Arrangement, Part, arrange
 from cliptune.images.number_forms import in_class_order, read_numbers
 from cliptune.images.reading import Ignored, Reading
@@ -16,7 +17,9 @@ from cliptune.images.roles import FolderOptions
 from cliptune.images.sources import FileSources, Source
 from cliptune.images.tree import Folder, Tree, list_tree, report_outside
 
-__all__ = ["list_images", "read_image_folder"]
+__all__ = ["list_images", "read_image_folder", "refuse_tables"]
+
+_TABLES = ("csv", "tsv", "json", "jsonl", "parquet", "xml")
 
 
 def read_image_folder(
@@ -60,6 +63,26 @@ def read_image_folder(
         classes=classes,
         reading=_describe(tree, found, classes, len(labels)),
     )
+
+
+def refuse_tables(tree: Tree, images: LabelledImages, remedy: str) -> None:
+    """Make sure that no table which nobody reads may hold the labels.
+
+    Args:
+        tree: What lies below a folder.
+        images: Its images as their folders label them.
+        remedy: Why tables are not read there, and what to do.
+
+    Raises:
+        DataError: There is a table, and there are fewer than two class folders.
+    """
+    tables = (n for n in tree.top.other_paths() if n.rpartition(".")[2].lower() in _TABLES)
+    first = next(tables, None)
+    if first is not None and len({label for label in images.labels if label is not None}) < 2:
+        raise DataError(
+            f"{tree.root!r} has fewer than two class folders, and {first!r}, which may hold the "
+            f"labels; {remedy}"
+        )
 
 
 def list_images(root: Path) -> list[str]:

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ __all__ = ["RemoteObject", "copy_remote", "fetch_object", "is_remote", "list_rem
 _PROTOCOLS = ("s3", "gs", "gcs", "http", "https")
 _SECONDS_TO_REACH = 9.0
 _WORKERS = 16
-_MARKS = "objects.jsonl"
+_FORMER_MARKS = "objects.jsonl"  # once within the folder, where it was taken for a table
 _VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "updated")
 
 Progress = Callable[[int, int], None]
@@ -203,7 +204,7 @@ def _list(files: FileSystem, root: str, shown: str) -> Iterator[RemoteObject]:
         if key.endswith("/") or facts.get("type") == "directory":
             continue
         parts = name.split("/")
-        if ".." in parts or "" in parts or "\0" in name or parts[0] == _MARKS:
+        if ".." in parts or "" in parts or "\0" in name:
             raise DataError(f"{shown!r} has the object {key!r}, which leads out of it; refused")
         yield _as_object(key, name, facts)
 
@@ -243,7 +244,7 @@ def _copy(
         if known.get(one.name) != one.mark or not target.is_file():
             with atomic_path(target) as temporary:
                 files.get_file(one.key, str(temporary))
-            with lock, (place / _MARKS).open("a", encoding="utf-8") as marks:
+            with lock, _marks_of(place).open("a", encoding="utf-8") as marks:
                 marks.write(json.dumps([one.name, one.mark]) + "\n")
         with lock:
             done += one.size
@@ -264,12 +265,19 @@ def _copy(
         pool.shutdown(cancel_futures=True)
 
 
+def _marks_of(place: Path) -> Path:
+    return place.with_name(f"{place.name}.jsonl")
+
+
 def _read_marks(place: Path) -> dict[str, str]:
     """Read which versions were copied; the last line of a killed process may be cut."""
     marks: dict[str, str] = {}
-    if not (place / _MARKS).is_file():
+    path = _marks_of(place)
+    if (former := place / _FORMER_MARKS).is_file() and not path.exists():
+        former.replace(path)
+    if not path.is_file():
         return marks
-    for line in (place / _MARKS).read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             name, mark = json.loads(line)
         except (ValueError, TypeError):
@@ -279,5 +287,10 @@ def _read_marks(place: Path) -> dict[str, str]:
 
 
 def _drop_others(place: Path, names: set[str], known: Mapping[str, str]) -> None:
+    """Remove what is gone, and folders that it leaves empty: these would be classes."""
     for name in set(known) - names:
-        (place / name).unlink(missing_ok=True)
+        path = place / name
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # one that is not empty, or went before
+            while (path := path.parent) != place:
+                path.rmdir()

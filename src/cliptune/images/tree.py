@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cliptune.errors import DataError
 from cliptune.images.tree_cache import KnownFolder, load_known, save_known
 
-__all__ = ["IMAGE_SUFFIXES", "Folder", "Tree", "is_image_name", "list_tree", "report_outside"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Folder",
+    "Tree",
+    "is_image_name",
+    "list_tree",
+    "report_outside",
+    "tree_of_names",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +89,12 @@ class Folder:
             prefix = f"{folder.path}/" if folder.path else ""
             for name in folder.images:
                 yield prefix + name
+
+    def other_paths(self) -> Iterator[str]:
+        """Yield the paths of the other files in it and below it, relative to the root."""
+        for folder in self.walk():
+            for name in folder.files:
+                yield f"{folder.path}/{name}".lstrip("/")
 
 
 @dataclass(slots=True)
@@ -223,3 +237,31 @@ def report_outside(tree: Tree, found: bool) -> None:
         tree.root,
         outside[0],
     )
+
+
+def tree_of_names(root: str, names: Iterable[str]) -> Tree:
+    """Build the folders that the names of an archive's members, or of a store's objects, stand for.
+
+    Raises:
+        DataError: A name leads out of it.
+    """
+    tree = Tree(root, Folder(""))
+    folders = {"": tree.top}
+    for name in sorted(names):
+        above, _, base = name.rpartition("/")
+        parts = above.split("/") if above else []
+        if name.startswith("/") or ".." in parts or ":" in name.partition("/")[0]:
+            raise DataError(f"{root!r} has the member {name!r}, which leads out of it; refused")
+        if base.startswith(".") or any(p.startswith(".") or p == "__MACOSX" for p in parts):
+            tree.n_hidden += 1
+            continue
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            if place not in folders:
+                folders[place] = Folder(place)
+                folders["/".join(parts[: depth - 1])].folders.append(folders[place])
+        (folders[above].images if is_image_name(base) else folders[above].files).append(base)
+    for place in sorted(folders, key=lambda p: -p.count("/") - bool(p)):
+        folder = folders[place]
+        folder.n_images = len(folder.images) + sum(child.n_images for child in folder.folders)
+    return tree

@@ -117,6 +117,6 @@ def find_stream(data: str, dataset: DataOptions) -> Streamed:
         from cliptune.images.hub_units import find_hub_units
 
         return Streamed(find_hub_units(data, dataset.split), columns, given)
-    from cliptune.images.tar_units import find_tar_units
+    from cliptune.images.find_units import find_units
 
-    return Streamed(find_tar_units(data), columns, given)
+    return Streamed(find_units(data), columns, given)

@@ -1,6 +1,7 @@
-"""Which tars a data set consists of: in a folder, by a pattern, here or on a store of objects.
+"""Which units a data set consists of: tars in a folder or by a pattern, here or on a store.
 
-Who asks learns names, sizes and versions; no tar is opened.
+A store without tars has its pictures as units. Who asks learns names, sizes and versions; nothing
+is opened.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from cliptune.errors import CliptuneError, DataError, InputError, UnavailableError
+from cliptune.images.picture_units import find_picture_units
 from cliptune.images.remote import RemoteObject, is_remote, list_remote, stat_remote
 from cliptune.images.shards import (
     COMPRESSED,
@@ -20,30 +22,32 @@ from cliptune.images.shards import (
     is_shard,
     root_of,
 )
-from cliptune.images.units import TarUnit, size_and_mark
+from cliptune.images.units import TarUnit, Unit, size_and_mark
 from cliptune.system.atomic import os_reason
 from cliptune.system.redaction import hide_passwords
 
-__all__ = ["find_tar_units"]
+__all__ = ["find_units"]
 
 _EXPECTED = (
     "expected a folder of .tar shards, a pattern such as 'train-{000..146}.tar' or 'train-*.tar', "
-    "the same at s3://, gs:// or https://, or hf:OWNER/NAME"
+    "the same at s3://, gs:// or https://, class folders of images at s3:// or gs://, or "
+    "hf:OWNER/NAME; a folder of images here needs no --stream"
 )
 
 
-def find_tar_units(data: str) -> tuple[TarUnit, ...]:
-    """Find the tars that a data set consists of, and open none of them.
+def find_units(data: str) -> tuple[Unit, ...]:
+    """Find the units that a data set consists of, and open none of them.
 
     Args:
-        data: A tar, a folder of tars, a pattern with braces or stars, or an address of these.
+        data: A tar, a folder of tars, a pattern with braces or stars, an address of these, or that
+            of a store's folder of images.
 
     Raises:
-        InputError: There is nothing of this name, or there are no tars.
-        DataError: A tar is compressed.
+        InputError: There is nothing of this name, or nothing to stream.
+        DataError: A tar is compressed, or a store's folders can be read in two ways.
         UnavailableError: A store cannot be reached, or a folder cannot be read.
     """
-    units = _find_remote(data) if is_remote(data) else _find_local(data)
+    units: tuple[Unit, ...] = _find_remote(data) if is_remote(data) else _find_local(data)
     if not units:
         raise InputError(f"{hide_passwords(data)!r} has no .tar shards to stream; {_EXPECTED}")
     for unit in units:
@@ -84,14 +88,15 @@ def _find_local(data: str) -> tuple[TarUnit, ...]:
     )
 
 
-def _find_remote(data: str) -> tuple[TarUnit, ...]:
+def _find_remote(data: str) -> tuple[Unit, ...]:
     base, pattern = _fixed_part(data)
     if not pattern:
         found = list_remote(data)
         alone = len(found) == 1 and data.rstrip("/").endswith(f"/{found[0].name}")
         if alone:
             base = data.rstrip("/").rpartition("/")[0]
-        return _as_units(base.rstrip("/"), found, alone=alone)
+        base = base.rstrip("/")
+        return _as_units(base, found, alone=alone) or find_picture_units(base, found)
     if data.startswith(("http://", "https://")):
         if "{" not in data:
             raise InputError(
