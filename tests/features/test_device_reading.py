@@ -143,6 +143,16 @@ def test_batches_ahead_are_those_of_single_rows(insects, asked):
     np.testing.assert_array_equal(found, np.stack([reader(n) for n in range(len(insects))]))
 
 
+def test_who_wants_no_more_batches_waits_for_few(insects, asked):
+    reader = device_reader(an_encoder(Preprocess()), insects)
+    ahead = read_ahead(
+        reader, np.arange(len(insects)), shape=(3, 224, 224), batch_size=2, workers=1
+    )
+    next(ahead)
+    ahead.close()
+    assert len(asked) <= 4
+
+
 def test_large_pictures_are_decoded_a_few_at_once(insects, asked, monkeypatch):
     monkeypatch.setattr(device_decoding, "_MOST_LEVELS", 3 * 500 * 500)
     reader = device_reader(an_encoder(Preprocess()), insects)

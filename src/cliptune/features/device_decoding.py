@@ -43,6 +43,7 @@ class DeviceDecoder:
         self._stream: torch.cuda.Stream | None = None
         if self._device.type == "cuda":
             self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch
+            self._device = self._stream.device  # with its number
 
     def pixels(self, jpegs: Sequence[Jpeg]) -> NDArray[np.uint8]:
         """Decode n JPEGs, as many at once as there is room for.
