@@ -6,11 +6,14 @@ import sys
 
 import pytest
 
+from cliptune.cli import doctor
 from cliptune.encoders import Preprocess
 from cliptune.encoders.engines import doctor as diagnosis
 from cliptune.encoders.engines import runtimes
+from cliptune.features import reading_speed
 from cliptune.features.reading_speed import measure_reading
 from cliptune.images import ImageTable
+from cliptune.workflows.options import ComputeOptions
 
 COLUMNS = {
     "name", "precision", "images_per_second", "texts_per_second", "min_cosine",
@@ -65,6 +68,7 @@ def test_doctor_says_what_reading_a_picture_costs(examined):
     assert reading["n_images"] == 24
     assert min(reading["quick"], reading["exact"]) > 0
     assert reading["decoder"] in ("simplejpeg", "Pillow")
+    assert reading["on_device"] is None  # there is no GPU here
 
 
 def test_nothing_readable_has_no_reading_speed(tmp_path):
@@ -78,6 +82,25 @@ def test_a_transform_without_a_quick_way_is_measured_exactly(data_root):
     table = ImageTable.open(data_root / "hymenoptera_data" / "val")
     found = measure_reading(Preprocess(resize_mode="longest"), table)
     assert (found.quick, found.exact > 0) == (None, True)
+
+
+def test_a_device_that_decodes_is_measured_too(data_root, capsys, monkeypatch):
+    monkeypatch.setattr(reading_speed, "_compare_ways", lambda *_: (100.0, None))
+    monkeypatch.setattr(reading_speed, "_PICTURES", 4)
+    table = ImageTable.open(data_root / "hymenoptera_data" / "val")
+    found = measure_reading(Preprocess(), table, "cpu")
+    assert found.to_dict()["on_device"] > 0
+    doctor._show_reading(found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"with JPEGs decoded on the device it is {found.on_device:.0f}" in said
+
+
+def test_where_a_device_decodes(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    ways = {("auto", "auto"): "cuda", ("torch", "cuda:0"): "cuda:0", ("torch", "cpu"): None}
+    for (engine, device), wanted in {**ways, ("openvino", "auto"): None}.items():
+        assert doctor._decoding_device(ComputeOptions(engine=engine, device=device)) == wanted
 
 
 def test_predict_starts_from_graphs_without_torch(examined, data_root):

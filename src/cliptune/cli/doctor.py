@@ -64,13 +64,23 @@ def doctor(
         work=work,
         with_int8=compute.precision == "int8",
     )
-    reading = None if table is None else measure_reading(found.preprocess, table)
+    reading = None
+    if table is not None:
+        reading = measure_reading(found.preprocess, table, _decoding_device(compute))
     if output.json:
         print_json(found.to_dict() | {"reading": reading.to_dict() if reading else None})
         return
     _show(found)
     if reading is not None:
         _show_reading(reading)
+
+
+def _decoding_device(compute: ComputeOptions) -> str | None:
+    """Return the CUDA device that an embedding computes on with torch; it decodes JPEGs too."""
+    from cliptune.encoders.precision import choose_device
+
+    device = choose_device(compute.device) if compute.engine in ("auto", "torch") else "cpu"
+    return device if device.startswith("cuda") else None
 
 
 def _sample_table(data: str | None, dataset: DataOptions) -> ImageTable | None:
@@ -98,6 +108,11 @@ def _show_reading(found: ReadingSpeed) -> None:
         text += (
             f", {found.workers} processes {found.processes:.0f}: beside a GPU an embedding tries "
             "both and keeps what is faster"
+        )
+    if found.on_device is not None:
+        text += (
+            f"; with JPEGs decoded on the device it is {found.on_device:.0f} ('embed --executor' "
+            "with --pixels device)"
         )
     print_text(text)
 

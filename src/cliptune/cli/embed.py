@@ -30,7 +30,7 @@ def embed(
     *,
     out: Path,
     dtype: Literal["float32", "float16"] | None = None,
-    pixels: Literal["exact", "quick"] | None = None,
+    pixels: Literal["exact", "quick", "device"] | None = None,
     shard: str | None = None,
     stream: bool = False,
     shards: Shards = SharedShardOptions(),
@@ -47,7 +47,8 @@ def embed(
             executor for one such file a shard and a manifest, without the cache.
         dtype: Of the vectors in the files of shards; float32 otherwise.
         pixels: exact: as the model's transform says; quick: in half of the time, one byte in 300
-            another; quick otherwise for 10,000 images and more where an engine computes.
+            another; device: JPEGs decoded on the CUDA device that computes. Otherwise, for 10,000
+            images and more, quick where an engine computes, device where that is faster.
         shard: i/n, from 0/n: every n-th shard only, others are computed by other processes.
         stream: Each tar becomes a part, and its worker reads it: for tars in a folder, at s3:// and
             the like, and for hf:OWNER/NAME, which are neither listed nor fetched whole.

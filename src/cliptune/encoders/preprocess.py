@@ -26,6 +26,7 @@ _RESAMPLING = {
 }
 # Told where they are not the usual.
 _LATER_FIELDS = ("resampler", "crop_rounding", "patch_size", "crops")
+Fit = tuple[tuple[int, int], tuple[int, int]]
 _THIN = 256  # a resized picture of so many times the crop's area is not made whole
 
 
@@ -96,15 +97,29 @@ class Preprocess:
             As a call gives; None where only a call will do: for padding, patches and cuts, and
             for a picture so thin that it is not made whole.
         """
+        if self.quick_fit(levels.shape[:2]) is None:
+            return None
+        return self._resize_as_torch(levels)
+
+    def quick_fit(self, given: tuple[int, ...]) -> Fit | None:
+        """Say how ``quickly`` resizes and crops a picture of a height and width.
+
+        Returns:
+            Height and width to resize to, and the top left corner of the crop of ``size``; None
+            where only a call will do.
+        """
         if cuts_of(self.crops) > 1:
             return None
         if self.resize_mode == "squash":
-            return self._resize_as_torch(levels) if self.crop_fraction == 1 else None
-        height, width = self.size
-        whole = _covering_size(levels.shape[1::-1], self._cover())
-        if self.resize_mode != "shortest" or whole[0] * whole[1] > _THIN * height * width:
-            return None
-        return self._resize_as_torch(levels)
+            return self._fit(given) if self.crop_fraction == 1 else None
+        fit, (height, width) = self._fit(given), self.size
+        is_thin = fit[0][0] * fit[0][1] > _THIN * height * width
+        return None if self.resize_mode != "shortest" or is_thin else fit
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether ``quickly`` prepares pictures, but for thin ones."""
+        return self.quick_fit(self.size) is not None
 
     def expect(self, n: int) -> None:
         """Get ready for so many pictures, where something has to be loaded that pays for many."""
@@ -213,16 +228,20 @@ class Preprocess:
 
     def _resize_as_torch(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize with torch's own kernel for bytes, as transformers does, and crop."""
-        cover = self._cover()
-        if self.resize_mode == "shortest":
-            width, height = _covering_size(levels.shape[1::-1], cover)
-            cover = (height, width)
+        cover, (top, left) = self._fit(levels.shape[:2])
         resized = resize_as_torch(levels, cover, self.interpolation)
-        margins = [whole - part for whole, part in zip(cover, self.size, strict=True)]
-        round_half = round if self.crop_rounding == "nearest" else int
-        top, left = (round_half(margin / 2) for margin in margins)
         height, width = self.size
         return np.ascontiguousarray(resized[:, top : top + height, left : left + width])
+
+    def _fit(self, given: tuple[int, ...]) -> Fit:
+        """Say what ``quick_fit`` says, of any picture that is covered or squashed."""
+        cover = self._cover()
+        if self.resize_mode == "shortest":
+            width, height = _covering_size((given[1], given[0]), cover)
+            cover = (height, width)
+        round_half = round if self.crop_rounding == "nearest" else int
+        top, left = (round_half((a - b) / 2) for a, b in zip(cover, self.size, strict=True))
+        return cover, (top, left)
 
 
 def _resize_and_crop(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.errors import InputError
+from cliptune.features.device_reading import Begun, DeviceReader
 from cliptune.features.reading import Reader, read_into, small_parts
 from cliptune.system.allocator import keep_freed_memory
 from cliptune.system.processors import usable_cores
@@ -69,7 +70,8 @@ def read_ahead(
     waited for does not tell: beside busy threads the consumer waits for the interpreter instead.
 
     Args:
-        read: Gives the pixels of a row; called from several threads, or copied to processes.
+        read: Gives the pixels of a row; called from several threads, or copied to processes. A
+            ``DeviceReader`` stays in threads, and is given whole batches.
         rows: int64, shape (M,): which rows, in which order.
         shape: Of the pixels, (3, H, W).
         batch_size: B.
@@ -85,6 +87,7 @@ def read_ahead(
     pending: deque[tuple[NDArray[np.int64], Callable[[], Pixels]]] = deque()
     with closing(ReadingThreads(read, shape, count)) as threads:
         may_change = device != "cpu" and count >= _LEAST_CORES
+        may_change = may_change and not isinstance(read, DeviceReader)
         with closing(_Ways(threads, len(rows) if may_change else 0, batch_size)) as ways:
             for start in range(0, len(rows), batch_size):
                 part = rows[start : start + batch_size]
@@ -101,9 +104,12 @@ class ReadingThreads:
     def __init__(self, read: Reader, shape: tuple[int, ...], count: int) -> None:
         self.read, self.shape, self.count = read, shape, count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="cliptune-decode")
+        self._alone = ThreadPoolExecutor(1, thread_name_prefix="cliptune-device")
 
     def begin(self, rows: NDArray[np.int64]) -> Callable[[], Pixels]:
         """Begin to read rows; the function that comes back waits for their pixels."""
+        if isinstance(self.read, DeviceReader):
+            return self._begin_together(self.read, rows)
         pixels = np.empty((len(rows), *self.shape), np.uint8)
         tasks = [
             self._pool.submit(read_into, pixels[i : i + len(some)], self.read, some)
@@ -117,9 +123,24 @@ class ReadingThreads:
 
         return finish
 
+    def _begin_together(self, read: DeviceReader, rows: NDArray[np.int64]) -> Callable[[], Pixels]:
+        """Read files in all threads; another one decodes a batch when it has them."""
+        tasks = [self._pool.submit(_begin_rows, read, some) for _, some in small_parts(rows)]
+
+        def decode() -> Pixels:
+            return read.finish([one for task in tasks for one in task.result()])
+
+        return self._alone.submit(decode).result
+
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._alone.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
+
+
+def _begin_rows(read: DeviceReader, rows: NDArray[np.int64]) -> list[Begun]:
+    return [read.begin(row) for row in rows.tolist()]
 
 
 def images_per_second(

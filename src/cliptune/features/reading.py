@@ -87,8 +87,16 @@ class QuickReader:
         Raises:
             BadImageError: It cannot be read or resized.
         """
-        source = self.table.sources[row]
-        levels = decode_levels(source.read(), name=source.location, min_side=self.min_side)
+        return self.prepare(row, self.table.sources[row].read())
+
+    def prepare(self, row: int, data: bytes) -> NDArray[np.uint8]:
+        """Turn the bytes of a row's file into its pixels.
+
+        Raises:
+            BadImageError: It cannot be read or resized.
+        """
+        name = self.table.sources[row].location
+        levels = decode_levels(data, name=name, min_side=self.min_side)
         try:
             pixels = self.preprocess.quickly(levels)
             return self.preprocess(Image.fromarray(levels)) if pixels is None else pixels

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from cliptune.encoders import Preprocess
 from cliptune.errors import BadImageError
 from cliptune.features.ahead import BATCHES_AHEAD, ReadingThreads, images_per_second
+from cliptune.features.device_decoding import DeviceDecoder
+from cliptune.features.device_reading import DeviceReader
 from cliptune.features.processes import ReadingProcesses
-from cliptune.features.reading import RowReader
+from cliptune.features.reading import QuickReader, RowReader
 from cliptune.images.decode import decode_image, decode_levels
 from cliptune.system.processors import usable_cores
 
@@ -42,6 +44,8 @@ class ReadingSpeed:
         workers: Threads or processes that read at once, one per usable core.
         threads: Images a second by so many threads, exactly.
         processes: By so many processes; None where they cannot read these images.
+        on_device: By the device that computes, which decodes JPEGs for ``DeviceReader``; None
+            where it decodes none of these, or was not asked.
     """
 
     n_images: int
@@ -51,13 +55,16 @@ class ReadingSpeed:
     workers: int
     threads: float
     processes: float | None
+    on_device: float | None
 
     def to_dict(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return everything as plain JSON values."""
         return asdict(self)
 
 
-def measure_reading(preprocess: Preprocess, table: ImageTable) -> ReadingSpeed | None:
+def measure_reading(
+    preprocess: Preprocess, table: ImageTable, device: str | None = None
+) -> ReadingSpeed | None:
     """Read the first readable pictures of a table both ways; None where there are none.
 
     Torch, which resizes for the quick way, should be loaded.
@@ -65,6 +72,7 @@ def measure_reading(preprocess: Preprocess, table: ImageTable) -> ReadingSpeed |
     Args:
         preprocess: From a picture to an encoder's pixels.
         table: N images.
+        device: One that may decode JPEGs, which is then measured too.
     """
     found: dict[int, bytes] = {}
     quick_too = True
@@ -87,8 +95,10 @@ def measure_reading(preprocess: Preprocess, table: ImageTable) -> ReadingSpeed |
         )
     decoder = "simplejpeg" if find_spec("simplejpeg") else "Pillow"
     read = RowReader(partial(table.load_image, min_side=side), preprocess, table.ids)
-    rates = _compare_ways(read, np.asarray(list(found)), preprocess.shape)
-    return ReadingSpeed(len(found), exact, quick, decoder, usable_cores(), *rates)
+    rows = np.asarray(list(found))
+    rates = _compare_ways(read, rows, preprocess.shape)
+    on_device = _rate_on(device, preprocess, table, rows) if device and quick_too else None
+    return ReadingSpeed(len(found), exact, quick, decoder, usable_cores(), *rates, on_device)
 
 
 def _compare_ways(
@@ -107,6 +117,17 @@ def _compare_ways(
         if not processes.wait():
             return by_threads, None
         return by_threads, images_per_second(processes, rows, batches=batches)
+
+
+def _rate_on(
+    device: str, preprocess: Preprocess, table: ImageTable, rows: NDArray[np.int64]
+) -> float | None:
+    """Return images a second with JPEGs decoded on a device; None where it decodes none."""
+    read = DeviceReader(QuickReader(table, preprocess, None), DeviceDecoder(preprocess, device))
+    count = usable_cores()
+    with closing(ReadingThreads(read, preprocess.shape, count)) as threads:
+        rate = images_per_second(threads, rows, batches=4 * count)
+    return rate if read.tally.first else None
 
 
 def _time(read: Callable[[bytes], object], pictures: list[bytes]) -> float:

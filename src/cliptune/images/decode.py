@@ -26,6 +26,8 @@ __all__ = [
     "check_image",
     "decode_image",
     "decode_levels",
+    "is_stored_whole",
+    "open_header",
     "reason_of",
 ]
 
@@ -102,7 +104,7 @@ def decode_image(
     Raises:
         BadImageError: It is empty, no image, truncated, corrupt, or too large.
     """
-    image = _open_header(data, name=name, max_pixels=max_pixels)
+    image = open_header(data, name=name, max_pixels=max_pixels)
     if min_side is not None and image.format == "JPEG":
         image.draft(None, (min_side, min_side))  # mode unchanged; both sides stay at least so
     return _finish(image, name)
@@ -122,16 +124,26 @@ def decode_levels(
     Raises:
         BadImageError: As ``decode_image`` does.
     """
-    image = _open_header(data, name=name, max_pixels=max_pixels)
-    if image.format == "JPEG":
-        size = image.size
-        if min_side is not None:
-            image.draft(None, (min_side, min_side))
-        if image.size == size and image.mode == "RGB" and _turn_of(image, name) is None:
-            levels = _decode_quickly(data)
-            if levels is not None:
-                return levels
+    image = open_header(data, name=name, max_pixels=max_pixels)
+    if is_stored_whole(image, name=name, min_side=min_side):
+        levels = _decode_quickly(data)
+        if levels is not None:
+            return levels
     return np.array(_finish(image, name), np.uint8)
+
+
+def is_stored_whole(image: ImageFile.ImageFile, *, name: str, min_side: int | None) -> bool:
+    """Say whether an image is a colour JPEG whose stored pixels are the picture.
+
+    It stands upright and is to be decoded whole; otherwise the image is set to the reduced scale
+    that ``min_side`` allows. Arguments are as for ``decode_image``.
+    """
+    if image.format != "JPEG":
+        return False
+    size = image.size
+    if min_side is not None:
+        image.draft(None, (min_side, min_side))
+    return image.size == size and image.mode == "RGB" and _turn_of(image, name) is None
 
 
 def _decode_quickly(data: bytes) -> NDArray[np.uint8] | None:
@@ -162,7 +174,7 @@ def check_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None
     Raises:
         BadImageError: As ``decode_image`` does.
     """
-    image = _open_header(data, name=name, max_pixels=max_pixels)
+    image = open_header(data, name=name, max_pixels=max_pixels)
     if image.format == "JPEG":
         image.draft(None, (image.width // 8, image.height // 8))
     _finish(image, name)
@@ -188,8 +200,12 @@ def reason_of(error: BadImageError, name: str) -> str:
     return str(error).removeprefix(f"cannot read {name!r}: ")
 
 
-def _open_header(data: bytes, *, name: str, max_pixels: int) -> ImageFile.ImageFile:
-    """Identify an image and judge its size without decoding it."""
+def open_header(data: bytes, *, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """Identify an image and judge its size without decoding it; see ``decode_image``.
+
+    Raises:
+        BadImageError: It is empty, no image or too large, or its header is broken.
+    """
     if not data:
         raise bad_image(name, "the file is empty")
     data, n_dropped = without_large_texts(data)

@@ -23,10 +23,12 @@ from cliptune.scale.tasks import ShardOutcome
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
+    from cliptune.features.guard import RowGuard
     from cliptune.images import ImageTable
 
 __all__ = [
     "EncoderRecipe",
+    "Pixels",
     "ShardTask",
     "changed_since",
     "embed_table",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _BATCH = 64
+Pixels = Literal["exact", "quick", "device"]
 Vectors = Iterator[NDArray[np.float32]]
 Skipped = tuple[tuple[str, str], ...]
 
@@ -51,7 +54,8 @@ class EncoderRecipe:
         precision: What it computes in.
         device: Of torch.
         cache_dir: Where graphs of engines are.
-        pixels: ``exact`` as the encoder's transform says, or ``quick`` (``QuickReader``).
+        pixels: ``exact`` as the encoder's transform says, ``quick`` (``QuickReader``), or
+            ``device`` (``DeviceReader``).
         run: The run whose own weights it has; None where they are those of its name.
     """
 
@@ -61,7 +65,7 @@ class EncoderRecipe:
     precision: str
     device: str
     cache_dir: Path
-    pixels: Literal["exact", "quick"] = "exact"
+    pixels: Pixels = "exact"
     run: Path | None = None
 
 
@@ -180,19 +184,12 @@ def embed_table(
     Raises:
         CliptuneError: An image cannot be read, or a row is wrong.
     """
-    from cliptune.features.extract import extract
     from cliptune.features.guard import RowGuard
-    from cliptune.features.reading import exact_reader, quick_reader
     from cliptune.images import apply_bad_image_policy, scan_images
     from cliptune.images.scan import drop_bad
 
     def vectors_of(some: ImageTable) -> Vectors:
-        make_reader = quick_reader if recipe.pixels == "quick" else exact_reader
-        batches = extract(
-            encoder, some, batch_size=_BATCH, workers=threads, guard=guard,
-            reader=make_reader(encoder, some),
-        )  # fmt: skip
-        return (batch.vectors for batch in batches)
+        return _vectors(some, encoder, recipe.pixels, guard, threads)
 
     guard = RowGuard()
     skipped: Skipped = ()
@@ -208,6 +205,29 @@ def embed_table(
         write(table, vectors_of(table), skipped)
     checked = (guard.checked.n, guard.checked.largest_difference)
     return ShardOutcome(0, len(table), 0.0, "", checked, skipped)
+
+
+def _vectors(
+    table: ImageTable, encoder: DualEncoder, pixels: Pixels, guard: RowGuard, threads: int
+) -> Vectors:
+    """Embed a table, batch by batch; what the device decoded is looked at before it is given."""
+    from cliptune.features.device_check import DeviceCheck
+    from cliptune.features.device_reading import DeviceReader, device_reader
+    from cliptune.features.extract import extract
+    from cliptune.features.reading import Reader, exact_reader, quick_reader
+
+    makers: dict[Pixels, Callable[[DualEncoder, ImageTable], Reader]] = {
+        "exact": exact_reader, "quick": quick_reader, "device": device_reader,
+    }  # fmt: skip
+    reader = makers[pixels](encoder, table)
+    batches = extract(
+        encoder, table, batch_size=_BATCH, workers=threads, guard=guard, reader=reader
+    )
+    check = DeviceCheck(encoder, table, reader) if isinstance(reader, DeviceReader) else None
+    for batch in batches:
+        if check is not None:
+            check.look()
+        yield batch.vectors
 
 
 def changed_since(table: ImageTable, moment: float) -> list[str]:

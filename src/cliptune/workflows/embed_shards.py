@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from cliptune.errors import DataError, InputError
 from cliptune.system.escaping import for_terminal
 from cliptune.workflows.dataset import data_name, open_whole_table
+from cliptune.workflows.embed_pixels import choose_pixels
 from cliptune.workflows.embed_stream import find_stream, refuse_beyond_stream
 from cliptune.workflows.options import ComputeOptions, DataOptions, ShardOptions
 from cliptune.workflows.progress import ProgressLike, watching
@@ -24,7 +25,6 @@ from cliptune.workflows.session import Session
 from cliptune.workflows.shard_workers import find_workers, recipe_of
 
 if TYPE_CHECKING:
-    from cliptune.encoders import DualEncoder
     from cliptune.results.embedded_shards import EmbedShardsResult
     from cliptune.scale.job import EmbedJob, JobSummary, Standing
     from cliptune.scale.stream_job import StreamJob
@@ -46,10 +46,12 @@ class PartOptions:
     dtype: Literal["float32", "float16"] = "float32"
     """Of the vectors in the files."""
 
-    pixels: Literal["exact", "quick"] | None = None
-    """exact: as the model's transform says; quick: in half of the time, a byte in 300 another.
+    pixels: Literal["exact", "quick", "device"] | None = None
+    """exact: as the model's transform says; quick: in half of the time, a byte in 300 another;
+    device: JPEGs are decoded on the CUDA device that computes.
 
-    Otherwise quick from 10,000 images on where an engine computes, which rounds more than that.
+    Otherwise quick from 10,000 images on where an engine computes, which rounds more than that, and
+    device on a GPU in bf16 or fp16 where a sample comes at least 1.1 times as fast.
     """
 
     shard: str = ""
@@ -183,7 +185,10 @@ def _plan_table(request: _Request, session: Session, workers: ShardWorkers) -> E
     if not len(table):
         raise DataError(f"{data_name(request.data)!r} has no images to embed")
     encoder = session.open_encoder(request.model, table)
-    pixels = _pixels(parts, encoder, request.out, many=len(table) >= _QUICK_FROM)
+    pixels = choose_pixels(
+        parts.pixels, encoder, request.out, many=len(table) >= _QUICK_FROM, table=table,
+        threads=workers.threads,
+    )  # fmt: skip
     recipe = replace(recipe_of(encoder, session.store.cache_dir), pixels=pixels)
     plan = plan_job(
         table,
@@ -214,7 +219,7 @@ def _plan_stream(request: _Request, session: Session, workers: ShardWorkers) -> 
     found = find_stream(data_name(request.data), dataset)
     session.watch.note(for_terminal(found.sentence))
     encoder = session.open_encoder(request.model)
-    pixels = _pixels(parts, encoder, request.out, many=found.is_large)
+    pixels = choose_pixels(parts.pixels, encoder, request.out, many=found.is_large)
     recipe = replace(recipe_of(encoder, session.store.cache_dir), pixels=pixels)
     plan = plan_stream(
         found.names,
@@ -236,20 +241,6 @@ def _plan_stream(request: _Request, session: Session, workers: ShardWorkers) -> 
         recipe=recipe,
         threads=workers.threads,
     )
-
-
-def _pixels(
-    parts: PartOptions, encoder: DualEncoder, out: Path, *, many: bool
-) -> Literal["exact", "quick"]:
-    """Say how pictures become pixels: as asked, as the job in the folder began, or by its size."""
-    from cliptune.features.keys import reduces_input
-    from cliptune.scale.plan import holds_job, read_plan
-
-    if parts.pixels is not None:
-        return parts.pixels
-    if holds_job(out):
-        return "quick" if read_plan(out).facts.get("pixels") == "quick" else "exact"
-    return "quick" if many and reduces_input(encoder) else "exact"
 
 
 def _result(
