@@ -1,5 +1,7 @@
 """Fixtures that several modules share: real data, small pictures, graphs of the default model."""
 
+import atexit
+import gc
 import io
 import json
 import os
@@ -26,6 +28,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     threadpool_limits(1)
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
+
+# UMAP is compiled anew by each process that uses it. Its code is the same without the compiler's
+# optimisation, which takes three quarters of the time and gains nothing on a few points.
+os.environ.setdefault("NUMBA_OPT", "0")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage while modules load, nor later among what they made: it all stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # what ends with the process is told of as ever
 
 
 @pytest.fixture(scope="session")
