@@ -1,6 +1,5 @@
 """Fixtures that several modules share: real data, small pictures, graphs of the default model."""
 
-import atexit
 import gc
 import io
 import json
@@ -36,14 +35,12 @@ os.environ.setdefault("NUMBA_OPT", "0")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Look for no garbage while modules load, nor later among what they made: it all stays."""
+    """Look for no garbage while modules load: they make millions of objects, which stay."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.freeze()
         gc.enable()
-        atexit.register(gc.unfreeze)  # what ends with the process is told of as ever
 
 
 @pytest.fixture(autouse=True, scope="session")
