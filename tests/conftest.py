@@ -1,5 +1,6 @@
 """Fixtures that several modules share: real data, small pictures, graphs of the default model."""
 
+import gc
 import io
 import json
 import os
@@ -26,6 +27,34 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     threadpool_limits(1)
     for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
+
+# UMAP is compiled anew by each process that uses it. Its code is the same without the compiler's
+# optimisation, which takes three quarters of the time and gains nothing on a few points.
+os.environ.setdefault("NUMBA_OPT", "0")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage while modules load: they make millions of objects, which stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_trials():
+    """Time an engine for a fifth of a second when it is opened first, where users' starts take two.
+
+    By the rule and on the images of any trial; only how long the rates are averaged is shorter.
+    """
+    from cliptune.encoders.engines import opening
+    from cliptune.encoders.engines.trial import Trial
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "Trial", partial(Trial, seconds=0.2))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -93,21 +122,19 @@ def two_threads():
 
 
 @pytest.fixture(scope="session")
-def engine_graphs(tmp_path_factory):
-    """The engines' folder of a cache in which ``lite`` was started once, on a short trial.
+def engine_graphs(short_trials, tmp_path_factory):
+    """The engines' folder of a cache in which ``lite`` was started once.
 
     Converting its towers takes longer than most tests; all workers share one conversion.
     """
-    from cliptune.encoders.engines import open_on_engine, opening
-    from cliptune.encoders.engines.trial import Trial
+    from cliptune.encoders.engines import open_on_engine
 
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
     cache, done = base / "started", base / "started" / "done"
-    with FileLock(base / "started.lock"), pytest.MonkeyPatch.context() as patch:
+    with FileLock(base / "started.lock"):
         if not done.exists():
-            patch.setattr(opening, "Trial", partial(Trial, seconds=0.2))
             open_on_engine("lite", cache_dir=cache)
             done.touch()
     return cache / "engines"
