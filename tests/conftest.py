@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 from threadpoolctl import threadpool_limits
+
+from cliptune.encoders.engines.intel import import_openvino
 
 CHROMIUM = Path("/usr/bin/chromium")
 VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 32}
@@ -35,9 +38,15 @@ os.environ.setdefault("NUMBA_OPT", "0")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Look for no garbage while modules load: they make millions of objects, which stay."""
+    """Look for no garbage while modules load: they make millions of objects, which stay.
+
+    OpenVINO comes first and as the library imports it: where a test imports it otherwise, each
+    conversion forks the process to report to its maker, which takes ten times the conversion.
+    """
     gc.disable()
     try:
+        with suppress(ImportError):
+            import_openvino()
         return (yield)
     finally:
         gc.enable()
