@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -62,8 +63,7 @@ def started(monkeypatch):
 
     def start(*args, **kwargs):
         found.append(real(*args, **kwargs))
-        for task in found[0]._ready:
-            task.result(timeout=120)
+        found[0].wait()
         return found[0]
 
     monkeypatch.setattr(ReadingProcesses, "start", start)
@@ -79,6 +79,21 @@ def faster_elsewhere(monkeypatch):
         real(ways, seconds / 1000 if ways._processes is not None else seconds)
 
     monkeypatch.setattr(ahead._Ways, "_judge", judge)
+
+
+class LateForOne(Reader):
+    """One process has it at once, all others two seconds later."""
+
+    def __init__(self, mark):
+        super().__init__()
+        self.mark = mark
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        try:
+            self.mark.touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(2)
 
 
 def shared_files():
@@ -152,6 +167,20 @@ def test_a_killed_process_loses_nothing(started):
 
 
 @pytest.mark.usefixtures("started", "faster_elsewhere")
+def test_a_process_that_starts_late_still_finds_the_memory(tmp_path):
+    """The first one there could answer for all; the name may go once each has the memory open."""
+    made = ReadingProcesses.start(
+        LateForOne(tmp_path / "first"), SHAPE, batch_size=16, count=2, batches=4
+    )
+    with closing(made):
+        assert made.wait()
+        for _ in range(4):
+            assert (made.begin(np.arange(16))()[:, 1, 0, 0] == np.arange(16)).all()
+        time.sleep(2.5)
+        assert (made.begin(np.arange(16))()[:, 1, 0, 0] == np.arange(16)).all()
+    assert shared_files() == []
+
+
 def test_photographs_have_the_same_bytes_from_threads_and_processes(data_root):
     table = ImageTable.open(data_root / "hymenoptera_data").select(np.arange(24))
     read = RowReader(partial(table.load_image, min_side=224), Preprocess(), table.ids)

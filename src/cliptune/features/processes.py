@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
@@ -39,7 +39,7 @@ class ReadingProcesses:
 
     Args:
         executor: The processes.
-        ready: One task for each, which ends when it can read.
+        count: How many.
         slots: uint8 (S, B, 3, H, W), shared.
         path: The file behind it.
     """
@@ -47,11 +47,14 @@ class ReadingProcesses:
     def __init__(
         self,
         executor: ProcessPoolExecutor,
-        ready: Sequence[Future[None]],
+        count: int,
         slots: Pixels,
         path: Path,
     ) -> None:
-        self._executor, self._ready, self._slots, self._path = executor, ready, slots, path
+        self._executor, self._count, self._slots, self._path = executor, count, slots, path
+        self._there: set[int] = set()  # processes that can read
+        self._asked = self._ask()
+        self._has_failed = False
         self._free = list(range(len(slots)))
         self._lent: int | None = None
 
@@ -93,27 +96,39 @@ class ReadingProcesses:
                 initargs=(data, name, shared, os.getpid()),
                 env={"OMP_NUM_THREADS": "1"},
             )
-            ready = [executor.submit(_wait_for_others) for _ in range(count)]
+            return cls(executor, count, slots, Path(name))
         except (OSError, RuntimeError, AssertionError) as error:  # daemons may not, for example
             _log.info("processes that read images cannot be started (%s)", error)
             Path(name).unlink(missing_ok=True)
             return None
-        return cls(executor, ready, slots, Path(name))
+
+    def _ask(self) -> list[Future[int]]:
+        """Ask who is there; one process may answer for another that is still starting."""
+        return [self._executor.submit(_answer) for _ in range(self._count)]
 
     def wait(self) -> bool:
         """Wait until all processes can read; tell whether they can."""
-        wait(self._ready)
-        return not self.has_failed
+        while not self.is_ready and not self._has_failed:
+            wait(self._asked)
+        return not self._has_failed
 
     @property
     def is_ready(self) -> bool:
         """Whether all processes can read."""
-        return not self.has_failed and all(task.done() for task in self._ready)
+        if len(self._there) < self._count and all(task.done() for task in self._asked):
+            try:
+                self._there |= {task.result() for task in self._asked}
+                if len(self._there) < self._count:
+                    self._asked = self._ask()
+            except Exception as error:  # noqa: BLE001  what a process could not be started for
+                _log.info("a process that reads images could not be started (%s)", error)
+                self._has_failed = True
+        return len(self._there) == self._count and not self._has_failed
 
     @property
     def has_failed(self) -> bool:
         """Whether one could not be started."""
-        return any(task.done() and task.exception() is not None for task in self._ready)
+        return self._has_failed
 
     def begin(self, rows: NDArray[np.int64]) -> Callable[[], Pixels]:
         """Begin to read rows; the function that comes back waits for their pixels.
@@ -172,11 +187,12 @@ def _begin(data: bytes, name: str, shape: tuple[int, ...], parent: int) -> None:
     _Process.slots = np.memmap(name, np.uint8, "r+", shape=shape)
 
 
-def _wait_for_others() -> None:
-    """Take long enough that each process has one of these."""
+def _answer() -> int:
+    """Say who this is, and take long enough that others answer too."""
     import time
 
     time.sleep(0.05)
+    return os.getpid()
 
 
 def _read(slot: int, start: int, rows: NDArray[np.int64]) -> None:
