@@ -362,6 +362,15 @@ def test_vectors_of_another_length_are_refused(rows, tmp_path):
         fit(job, tmp_path, model=wider, method="prototype")
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to Ctrl-C, which it leaves out where a shell started it behind ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_any_pass_leaves_nothing(job, tmp_path):
     for stage in ("pass 1", "linear", "the locked test"):
         with pytest.raises(KeyboardInterrupt):
