@@ -34,3 +34,10 @@ def make_table(tmp_path: Path) -> MakeTable:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let digests be recorded of files that were written a moment ago."""
     monkeypatch.setattr(file_state, "_SETTLED_NS", -(10**18))
+
+
+@pytest.fixture(scope="module")
+def insects(data_root):
+    """Twenty of Hymenoptera's photographs, of both classes and splits."""
+    table = ImageTable.open(data_root / "hymenoptera_data")
+    return table.select(np.arange(0, len(table), 20))

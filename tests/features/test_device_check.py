@@ -13,12 +13,6 @@ from cliptune.images import ImageTable
 
 
 @pytest.fixture(scope="module")
-def insects(data_root):
-    table = ImageTable.open(data_root / "hymenoptera_data")
-    return table.select(np.arange(0, len(table), 20))
-
-
-@pytest.fixture(scope="module")
 def encoder(tiny_model):
     return load_encoder(str(tiny_model), device="cpu")
 

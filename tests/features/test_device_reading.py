@@ -41,12 +41,6 @@ def turned():
 
 
 @pytest.fixture(scope="module")
-def insects(data_root):
-    table = ImageTable.open(data_root / "hymenoptera_data")
-    return table.select(np.arange(0, len(table), 20))
-
-
-@pytest.fixture(scope="module")
 def photograph(insects):
     return insects.load_image(0)
 

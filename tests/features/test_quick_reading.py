@@ -26,12 +26,6 @@ OTHERS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def insects(data_root):
-    table = ImageTable.open(data_root / "hymenoptera_data")
-    return table.select(np.arange(0, len(table), 20))
-
-
 @pytest.mark.parametrize("preprocess", MODES, ids=lambda one: one.resize_mode)
 def test_few_bytes_are_others_and_hardly_any_more_than_one_apart(insects, preprocess):
     for row in range(len(insects)):

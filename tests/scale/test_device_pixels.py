@@ -1,7 +1,6 @@
 """Jobs whose JPEGs the computing device decodes; here a processor stands for it."""
 
 import json
-import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,21 +12,11 @@ from cliptune.scale import executors
 from cliptune.scale.tasks import run_task
 from cliptune.workflows import embed_pixels, embed_shards
 
-N_IMAGES, PER_SHARD = 24, 12
-
-
-@pytest.fixture(scope="module")
-def insects(data_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "insects"
-    for name in ("ants", "bees"):
-        (folder / name).mkdir(parents=True)
-        for image in sorted((data_root / "hymenoptera_data/train" / name).iterdir())[:12]:
-            shutil.copy(image, folder / name)
-    return folder
+N_IMAGES, PER_SHARD = 40, 20
 
 
 @pytest.fixture
-def embed(capsys, tmp_path_factory, tiny_model, insects, monkeypatch):
+def embed(capsys, tmp_path_factory, tiny_model, small_data, monkeypatch):
     """Run a job in this process; return its exit code, its JSON or nothing, and what it said."""
     monkeypatch.setattr(executors, "run_local", lambda tasks, n, n_gpus: map(run_task, tasks))
     monkeypatch.setattr(device_check, "_trusted", set())
@@ -37,7 +26,7 @@ def embed(capsys, tmp_path_factory, tiny_model, insects, monkeypatch):
     def run(out, *options):
         code = run_command_line(
             [
-                *("embed", str(insects), "--out", str(out), "--cache-dir", str(cache), "--json"),
+                *("embed", str(small_data), "--out", str(out), "--cache-dir", str(cache), "--json"),
                 *("--executor", "local", "--workers", "1", "--model", str(tiny_model)),
                 *("--rows-per-shard", str(PER_SHARD), "--engine", "torch", *options),
             ]

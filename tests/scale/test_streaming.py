@@ -612,22 +612,44 @@ def test_pictures_that_follow_each_other_are_a_unit(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("keys", "options", "says"),
+    ("prefix", "keys", "options", "ends", "says"),
     [
-        (("1.jpg", "labels.csv"), (), "'labels.csv', which may hold the labels"),
-        (("readme.md",), (), "has no .tar shards to stream"),
-        (("a/1.jpg", "b/2.jpg"), ("--label-column", "kind"), "has only images, no columns"),
+        ("table", ("1.jpg", "labels.csv"), (), 2, "'labels.csv', which may hold the labels"),
+        ("text", ("readme.md",), (), 2, "has no .tar shards to stream"),
+        ("both", ("a/1.jpg", "b/2.jpg"), ("--label-column", "kind"), 1, "only images, no columns"),
     ],
 )
 def test_what_workers_cannot_read_of_a_store_is_one_line(
-    keys, options, says, store, stream, tmp_path
+    prefix, keys, options, ends, says, store, stream, tmp_path
 ):
     for key in keys:
-        store.put_object(Bucket=BUCKET, Key=f"{len(keys)}{len(options)}/{key}", Body=b"x")
-    code, result, said = stream(
-        f"s3://{BUCKET}/{len(keys)}{len(options)}", tmp_path / "job", *options
-    )
-    assert (code, says in (said + str(result))) == (code or 1, True)
+        store.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"x")
+    code, _, said = stream(f"s3://{BUCKET}/{prefix}", tmp_path / "job", *options)
+    assert (code, says in said) == (ends, True)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_picture_that_is_written_to_meanwhile_leaves_no_part(
+    photographs, store, command, tmp_path, monkeypatch
+):
+    """It has as many bytes as before and the same pixels: only its version tells."""
+    data = photographs[0][0]
+    store.put_object(Bucket=BUCKET, Key="late/ant/1.jpg", Body=data)
+    other = data[:15] + bytes([data[15] ^ 1]) + data[16:]  # how many dots an inch
+
+    def execute(tasks, n_workers, n_gpus):
+        store.put_object(Bucket=BUCKET, Key="late/ant/1.jpg", Body=other)
+        yield from map(run_task, tasks)
+
+    monkeypatch.setattr(executors, "run_local", execute)
+    address = f"s3://{BUCKET}/late"
+    code, result, _ = command(address, tmp_path / "job", "--stream")
+    assert (code, result["failed"]) == (1, 1)
+    assert "ant/1.jpg' was written to since the command" in result["failures"][0]["reason"]
+    assert parts_of(tmp_path / "job") == []
+    code, result, _ = command(address, tmp_path / "job", "--stream", "--retry")
+    assert (code, result["rows"], result["failed"]) == (0, 1, 0)
 
 
 def parquet_of(photographs):

@@ -50,8 +50,8 @@ def embed(
             another; device: JPEGs decoded on the CUDA device that computes. Otherwise, for 10,000
             images and more, quick where an engine computes, device where that is faster.
         shard: i/n, from 0/n: every n-th shard only, others are computed by other processes.
-        stream: Each tar becomes a part, and its worker reads it: for tars in a folder, at s3:// and
-            the like, and for hf:OWNER/NAME, which are neither listed nor fetched whole.
+        stream: Each tar becomes a part, and its worker reads it: for tars in a folder, tars or
+            class folders at s3:// and the like, and hf:OWNER/NAME, which nobody fetches whole.
         shards: Who computes parts; a killed job goes on, and its parts are the same.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
             or a local path.

@@ -114,7 +114,7 @@ class ReadingProcesses:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all processes can read."""
+        """Whether all processes can read; where one answered for another, they are asked again."""
         if len(self._there) < self._count and all(task.done() for task in self._asked):
             try:
                 self._there |= {task.result() for task in self._asked}

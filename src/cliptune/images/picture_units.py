@@ -94,7 +94,7 @@ class PictureUnit:
             if (found.size, found.version) != (picture.size, picture.version):
                 raise DataError(
                     f"{hide_passwords(self._address_of(picture))!r} was written to since the "
-                    "command began; embed into a new folder"
+                    "command began; repeat the command with --retry"
                 )
 
     def has_changed(self) -> bool:
@@ -151,10 +151,10 @@ def find_picture_units(address: str, objects: Sequence[RemoteObject]) -> tuple[P
     if images is None:
         return ()
     refuse_tables(tree, images, "tables are not read with --stream: leave it out")
+    found = [by_name[source.id] for source in images.sources]
     pictures = [
-        Picture(source.id, one.size, one.version, label, split)
-        for source, label, split in zip(images.sources, images.labels, images.splits, strict=True)
-        for one in [by_name[source.id]]
+        Picture(one.name, one.size, one.version, label, split)
+        for one, label, split in zip(found, images.labels, images.splits, strict=True)
     ]
     places = {label: number for number, label in enumerate(images.classes or ())}
     return tuple(
