@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 import cliptune.classifiers.run_encoder
 import cliptune.encoders
 from cliptune.classifiers.calibrated_head import CalibratedHead
@@ -9,13 +11,13 @@ from cliptune.cli import run_command_line
 from cliptune.errors import MissingExtraError
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_the_run_answers_without_the_named_model(
-    small_data, cache, tmp_path, answer, capsys, monkeypatch
+    engine, small_data, cache, tmp_path, answer, capsys, monkeypatch
 ):
-    out = tmp_path / "run"
+    out, engine = tmp_path / "run", ["--engine", engine]
     arguments = ["fit", str(small_data), "--method", "prototype", "--embed-encoder", "--json"]
-    arguments += ["--engine", "torch"]  # as a run's own encoder computes: its rows are kept apart
-    result, _ = answer([*arguments, "--cache-dir", str(cache), "--out", str(out)])
+    result, _ = answer([*arguments, *engine, "--cache-dir", str(cache), "--out", str(out)])
     assert result["encoder_in_run"] is True
     assert "its weights are in this run" in (out / "model_card.md").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
@@ -30,7 +32,7 @@ def test_the_run_answers_without_the_named_model(
     monkeypatch.setattr(cliptune.encoders, "load_encoder", not_here)
     monkeypatch.setattr(cliptune.classifiers.run_encoder, "load_encoder", not_here)
     arguments = ["evaluate", str(small_data), "--run", str(out), "--json"]
-    arguments += ["--cache-dir", str(cache), "--out", str(tmp_path / "scores")]
+    arguments += [*engine, "--cache-dir", str(cache), "--out", str(tmp_path / "scores")]
     scores, _ = answer(arguments)
     assert scores["images_embedded"] == 0  # the same encoder, so the cache knows the images
     assert scores["accuracy"] == result["test"]["accuracy"]

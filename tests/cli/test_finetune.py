@@ -91,6 +91,34 @@ def check_evaluation(out, result, answer, cache):
         assert [said[name] for name in names] == pytest.approx(expected, abs=1e-5)
 
 
+def test_images_enough_are_embedded_by_an_engine_before_and_after(
+    fit_arguments, answer, tmp_path, cache, monkeypatch
+):
+    """The engine has the weights as they were, then those that were trained."""
+    from cliptune.encoders.engines import opening
+    from cliptune.encoders.engines.trial import Trial
+
+    monkeypatch.setattr(opening, "_WORTH_IMAGES_OF_A_RUN", 8)
+    monkeypatch.setattr(Trial, "judge", lambda *_, **__: "taken, whatever it gains")
+    found, graphs = {}, {}
+    for engine, words in (("torch", ["--engine", "torch"]), ("openvino", [])):
+        out, asked = tmp_path / engine, ("--epochs", "1", "--lr", "1e-3", *words)
+        result, _ = answer(fit_arguments("full", out, *asked))
+        assert (result["engine"], result["precision"]) == (engine, "fp32")
+        rows = pq.read_table(out / "predictions.parquet").to_pydict()["full.probabilities"]
+        graphs[engine] = set(cache.glob("engines/*/openvino/image.xml"))
+        found[engine] = result, np.asarray(rows)
+        asked = ["evaluate", result["data"], "--run", str(out), "--split", "val", *words]
+        again, _ = answer([*asked, "--json", "--cache-dir", str(cache)])
+        assert again["accuracy"] == result["test"]["accuracy"]
+        assert again["images_embedded"] == 0, "the rows of the training's end are kept"
+    assert len(graphs["openvino"] - graphs["torch"]) == 2
+    (ours, rows), (theirs, expected) = found["openvino"], found["torch"]
+    np.testing.assert_allclose(rows, expected, atol=1e-3)
+    assert ours["zero_shot"]["accuracy"] == theirs["zero_shot"]["accuracy"]
+    assert ours["epochs"][1]["loss"] == pytest.approx(theirs["epochs"][1]["loss"], abs=1e-6)
+
+
 def test_epoch_0_is_zero_shot_and_watched_data_are_scored_before_and_after(
     fit, answer, tmp_path, cache, small_data, tiny_model
 ):

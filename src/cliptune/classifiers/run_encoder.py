@@ -22,8 +22,15 @@ from cliptune.runs import RunDir
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
+    from cliptune.encoders.torch_encoder import TorchEncoder
 
-__all__ = ["encoder_in_fp32", "load_run_encoder", "save_run_encoder"]
+__all__ = [
+    "encoder_in_fp32",
+    "load_run_encoder",
+    "load_run_weights",
+    "require_own_weights",
+    "save_run_encoder",
+]
 
 _WEIGHTS, _BLUEPRINT, _FILES = "encoder.safetensors", "encoder.json", "encoder"
 
@@ -114,7 +121,7 @@ def load_run_encoder(
     record = EncoderRecord.read(opened)
     encoder: DualEncoder
     if record.weights_in_run:
-        _require_recorded(opened)
+        require_own_weights(opened)
         encoder = rebuild_encoder(
             record.name,
             opened.read_json(_BLUEPRINT),
@@ -129,8 +136,26 @@ def load_run_encoder(
     return encoder
 
 
-def _require_recorded(run: RunDir) -> None:
-    """Make sure that the encoder's folder holds files of the run and no others."""
+def load_run_weights(run: str | RunDir) -> TorchEncoder:
+    """Load the weights that a run's classifier was fitted on: torch, float32, on the processor.
+
+    Raises:
+        CliptuneError: See ``load_run_encoder``.
+    """
+    from cliptune.encoders.torch_encoder import TorchEncoder
+
+    encoder = load_run_encoder(run, device="cpu", precision="fp32")
+    assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
+    return encoder
+
+
+def require_own_weights(run: RunDir) -> None:
+    """Make sure that the encoder in an opened run is the run's, with no file beside its own.
+
+    Raises:
+        RunError: The run records no weights, or a file is there that it does not record.
+    """
+    run.file(_WEIGHTS)
     folder = run.path / _FILES
     for path in sorted(folder.rglob("*")):
         if not path.is_dir():

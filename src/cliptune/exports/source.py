@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from cliptune.classifiers.label_classifier import (
     LabelClassifier,
     load_any_classifier,
 )
-from cliptune.classifiers.run_encoder import load_run_encoder
+from cliptune.classifiers.run_encoder import load_run_weights
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.resolving import resolve
 from cliptune.encoders.engines.storage import GraphStore
@@ -29,7 +29,6 @@ from cliptune.errors import MissingExtraError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from cliptune.encoders import DualEncoder
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.runs import RunDir
 
@@ -131,12 +130,9 @@ def open_source(run: RunDir, cache_dir: Path) -> ExportSource:
     classifier = load_any_classifier(run)
     record = classifier.encoder
 
-    def load() -> TorchEncoder:
-        return _in_torch(load_run_encoder(run, device="cpu", precision="fp32"))
-
     store = GraphStore(cache_dir, record.fingerprint)
     if record.weights_in_run:
-        return ExportSource(run, classifier, store, cache(load))
+        return ExportSource(run, classifier, store, cache(partial(load_run_weights, run)))
     resolved = resolve(record.name, cache_dir)
     record.require_same_facts(record.name, resolved.facts.fingerprint, resolved.facts.dim)
     return ExportSource(run, classifier, store, resolved.reference)
@@ -153,13 +149,6 @@ def require_onnx() -> None:
     except ImportError as error:
         raise MissingExtraError("export", "writing a graph") from error
     assert onnx.__version__, "it is a whole package"
-
-
-def _in_torch(encoder: DualEncoder) -> TorchEncoder:
-    from cliptune.encoders.torch_encoder import TorchEncoder
-
-    assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
-    return encoder
 
 
 def _nothing() -> NDArray[np.uint8]:

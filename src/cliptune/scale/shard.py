@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -114,12 +114,22 @@ def run_shard(task: ShardTask) -> ShardOutcome:
 def open_recipe(recipe: EncoderRecipe) -> DualEncoder:
     """Open an encoder, once a process."""
     from cliptune.encoders import load_encoder
-    from cliptune.encoders.engines import open_recorded
+    from cliptune.encoders.engines import open_recorded, open_recorded_weights
 
     if recipe.run is not None:
-        from cliptune.classifiers.run_encoder import load_run_encoder
+        from cliptune.classifiers.run_encoder import load_run_encoder, load_run_weights
 
-        return load_run_encoder(str(recipe.run), device=recipe.device, precision=recipe.precision)
+        run = str(recipe.run)
+        if recipe.engine == "torch":
+            return load_run_encoder(run, device=recipe.device, precision=recipe.precision)
+        return open_recorded_weights(
+            recipe.model,
+            recipe.fingerprint,
+            partial(load_run_weights, run),
+            recipe.engine,
+            recipe.precision,
+            cache_dir=recipe.cache_dir,
+        )
     if recipe.engine == "torch":
         return load_encoder(recipe.model, device=recipe.device, precision=recipe.precision)
     return open_recorded(recipe.model, recipe.engine, recipe.precision, cache_dir=recipe.cache_dir)

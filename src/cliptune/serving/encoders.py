@@ -5,19 +5,15 @@ It knows engines and runs, and nothing about heads.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cliptune.errors import UnavailableError
-
 if TYPE_CHECKING:
     from cliptune.classifiers.calibrated_head import EncoderRecord
     from cliptune.encoders import DualEncoder
-    from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.runs import RunDir
     from cliptune.serving.settings import ServeSettings
 
@@ -40,6 +36,7 @@ def open_run_encoder(run: RunDir, record: EncoderRecord, settings: ServeSettings
 
 
 def _open(run: RunDir, record: EncoderRecord, settings: ServeSettings) -> DualEncoder:
+    from cliptune.classifiers.run_encoder import load_run_weights
     from cliptune.encoders.engines import open_on_engine
     from cliptune.system.paths import cache_dir as usual
 
@@ -47,7 +44,7 @@ def _open(run: RunDir, record: EncoderRecord, settings: ServeSettings) -> DualEn
     if record.weights_in_run and settings.engine != "torch":
         return _open_own(run, record, settings.engine, place)
     if record.weights_in_run:
-        return _in_torch(run)
+        return load_run_weights(run)
     encoder = open_on_engine(record.name, engine=settings.engine, cache_dir=place)
     record.require_same(encoder)
     return encoder
@@ -55,40 +52,19 @@ def _open(run: RunDir, record: EncoderRecord, settings: ServeSettings) -> DualEn
 
 def _open_own(run: RunDir, record: EncoderRecord, engine: str, place: Path) -> DualEncoder:
     """Open the encoder that a run holds, as graphs that are kept by its fingerprint."""
+    from cliptune.classifiers.run_encoder import load_run_weights
     from cliptune.encoders.engines.backends import Backend
-    from cliptune.encoders.engines.encoder import EngineEncoder
-    from cliptune.encoders.engines.facts import EncoderFacts
+    from cliptune.encoders.engines.resolving import resolve_weights
     from cliptune.encoders.engines.runtimes import is_installed, require_installed
-    from cliptune.encoders.engines.storage import GraphStore
-    from cliptune.encoders.engines.token_ids import write_down
 
     if engine == "auto":
         engine = next((name for name in ("openvino", "onnx") if is_installed(name)), "")
         if not engine:
-            return _in_torch(run)
+            return load_run_weights(run)
     require_installed(engine)
-    store = GraphStore(place, record.fingerprint)
-    reference = cache(lambda: _in_torch(run))
-    facts = store.read_facts()
-    if facts is None:
-        facts = EncoderFacts.of(reference())
-        with suppress(UnavailableError):  # it is told when graphs are made
-            store.write_facts(facts, write_down(reference()))
-    record.require_same_facts(record.name, facts.fingerprint, facts.dim)
-    return EngineEncoder(
-        name=record.name,
-        facts=facts,
-        way=Backend(engine, "fp32", "a server's"),
-        store=store,
-        reference=reference,
-        calibration=lambda: np.empty(0, np.uint8),
+    resolved = resolve_weights(
+        record.name, record.fingerprint, partial(load_run_weights, run), place
     )
-
-
-def _in_torch(run: RunDir) -> TorchEncoder:
-    from cliptune.classifiers.run_encoder import load_run_encoder
-    from cliptune.encoders.torch_encoder import TorchEncoder
-
-    encoder = load_run_encoder(run, device="cpu", precision="fp32")
-    assert isinstance(encoder, TorchEncoder), "what is loaded in fp32 is a torch module"
-    return encoder
+    record.require_same_facts(record.name, resolved.facts.fingerprint, resolved.facts.dim)
+    way = Backend(engine, "fp32", "a server's")
+    return resolved.encoder(way, calibration=lambda: np.empty(0, np.uint8))

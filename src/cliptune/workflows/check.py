@@ -23,6 +23,7 @@ from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
     from cliptune.checks import CheckResult
+    from cliptune.encoders import DualEncoder
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.images import ImageTable, ScanReport
     from cliptune.results.checked import CheckReport
@@ -124,6 +125,7 @@ def _check(
     from cliptune.results.checked import CheckReport
     from cliptune.runs import RunDir
     from cliptune.splits.partition import partition_table, rehearse_partition
+    from cliptune.workflows.own_weights import open_untrained
 
     table = open_learnable(data, dataset, session.watch)
     rehearse_partition(table, val_fraction=val, seed=seed)
@@ -131,7 +133,8 @@ def _check(
     if options is not None:
         require_model_fits(encoder.model, options)
     report, table = _read_all(table, session)
-    vectors = session.embed(encoder, table, on_bad_image="fail").features.vectors
+    frozen = open_untrained(session, encoder, table)
+    vectors = session.embed(frozen, table, on_bad_image="fail").features.vectors
     partition = partition_table(table, vectors, val_fraction=val, seed=seed)
     for sentence in partition.notes:
         session.watch.note(sentence)
@@ -145,6 +148,7 @@ def _check(
     run = None if out is None else RunDir.create(out, {**asked, **digest})
     results = collect_checks(
         encoder,
+        frozen,
         session,
         table,
         partition,
@@ -172,6 +176,7 @@ def _read_all(table: ImageTable, session: Session) -> tuple[ScanReport, ImageTab
 
 def collect_checks(
     encoder: TorchEncoder,
+    frozen: DualEncoder,
     session: Session,
     table: ImageTable,
     partition: Partition,
@@ -186,6 +191,7 @@ def collect_checks(
 
     Args:
         encoder: In fp32.
+        frozen: What embeds with its weights.
         session: Holds the cache.
         table: Readable images.
         partition: Who may see which of them.
@@ -212,7 +218,7 @@ def collect_checks(
             folder=folder,
             seed=seed,
             report=report,
-            embed=lambda images: session.store.features(encoder, images).vectors,
+            embed=lambda images: session.store.features(frozen, images).vectors,
         ):
             results.append(result)
             show(len(results), len(CHECK_NAMES))

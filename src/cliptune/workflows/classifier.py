@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.classifiers.head_data import join_tokens
-from cliptune.classifiers.run_encoder import load_run_encoder
 from cliptune.runs import RunDir
 from cliptune.system.formatting import percent
 from cliptune.system.text_tables import TextTable
 from cliptune.workflows.options import ComputeOptions
+from cliptune.workflows.own_weights import open_run_encoder
 from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import require_compute
 from cliptune.workflows.session import EmbeddedTable, Session
@@ -216,10 +216,5 @@ def open_classifier(
         return Classifier(run.run, run.calibrated, run.encoder, session)
     opened = run if isinstance(run, RunDir) else RunDir.open(run)
     calibrated = CalibratedHead.load(opened)
-    encoder = load_run_encoder(
-        opened,
-        device=session.compute.device,
-        precision=session.compute.precision,
-        load=session.engine_loader(table, labels=calibrated.class_names),
-    )
+    encoder = open_run_encoder(session, opened, table, labels=calibrated.class_names)
     return Classifier(opened, calibrated, encoder, session)

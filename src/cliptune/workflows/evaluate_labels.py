@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.classifiers.label_classifier import LabelClassifier
-from cliptune.classifiers.run_encoder import load_run_encoder
 from cliptune.errors import DataError
 from cliptune.features import describe_computing
 from cliptune.images import ImageTable
@@ -30,6 +29,7 @@ from cliptune.splits.stratify import stratify
 from cliptune.workflows.dataset import data_name, read_labelled_sets
 from cliptune.workflows.label_predictions import write_label_predictions
 from cliptune.workflows.options import DataOptions
+from cliptune.workflows.own_weights import open_run_encoder
 from cliptune.workflows.session import EmbeddedTable, Session
 
 if TYPE_CHECKING:
@@ -103,12 +103,7 @@ def evaluate_label_run(
     classifier = LabelClassifier.load(run)
     table = read_labelled_sets(data, dataset, session.watch, usual_split=True)
     require_scorable(table.label_sets or (), at_least=1, of=repr(table.root))
-    encoder = load_run_encoder(
-        run,
-        device=session.compute.device,
-        precision=session.compute.precision,
-        load=session.engine_loader(table, labels=classifier.class_names),
-    )
+    encoder = open_run_encoder(session, run, table, labels=classifier.class_names)
     embedded = session.embed(
         encoder,
         table,

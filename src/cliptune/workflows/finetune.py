@@ -165,14 +165,15 @@ def _finetune(
         require_tracker(name)
     encoder = session.open_trainable_encoder(request.model)
     watch = _open_watched(request, session.watch)
-    start = open_start(request, encoder, session)
+    start, frozen = open_start(request, encoder, session)
     for sentence in start.partition.notes:
         session.watch.note(sentence)
     settings = _settings(request, encoder.name)
     data = _training_data(request, start, watch, session)
     if rank == 0 and (place / "config.json").is_file():
         begin_run(place, settings, Checked(), data)  # refuses other options than those there
-    checked = check_first(request, encoder, session, start, place)
+    checked = check_first(request, encoder, frozen, session, start, place)
+    del frozen  # its memory is the training's
     if rank == 0 and request.track:
         begin_run(place, settings, checked, data)  # before a tracker's first file is there
     trained = _follow(
@@ -348,12 +349,14 @@ def _finish(
     from cliptune.results.finetuned import FinetuneResult
     from cliptune.runs import RunDir
     from cliptune.workflows.finetune_run import finish_finetune
+    from cliptune.workflows.own_weights import open_trained
 
     tuned = encoder.rewrapped(device=encoder.device, precision="fp32")
     run: RunDir = RunDir(place)
     record = save_run_encoder(run, tuned)
-    embedded = session.embed(tuned, start.table, on_bad_image="fail")
-    encode = session.text_encoder(tuned)
+    embeds = open_trained(session, tuned, start.table)
+    embedded = session.embed(embeds, start.table, on_bad_image="fail")
+    encode = session.text_encoder(embeds)
     task: HeadData = replace(
         start.task,
         vectors=embedded.features.vectors,
@@ -368,6 +371,6 @@ def _finish(
         task=task,
         features_key=embedded.features.key,
         encoder=record,
-        computing=describe_computing(tuned, session.store.guard),
+        computing=describe_computing(embeds, session.store.guard),
     )
     return FinetuneResult.from_dict(reported | {"seconds_total": time.perf_counter() - began})

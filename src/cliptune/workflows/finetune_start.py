@@ -20,6 +20,7 @@ from cliptune.workflows.options import DataOptions
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
+    from cliptune.encoders import DualEncoder
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.finetuning.data import TrainingData
     from cliptune.finetuning.options import FinetuneOptions
@@ -106,24 +107,33 @@ def _require_unfinished(resume: Path, out: Path | None) -> None:
         raise RunError(f"there is no unfinished run in {str(resume)!r}; start it without --resume")
 
 
-def open_start(request: FinetuneRequest, encoder: TorchEncoder, session: Session) -> Start:
-    """Open the data set, divide it, and see what the model makes of it before training."""
+def open_start(
+    request: FinetuneRequest, encoder: TorchEncoder, session: Session
+) -> tuple[Start, DualEncoder]:
+    """Open the data set, divide it, and see what the model makes of it before training.
+
+    Returns:
+        What was seen, and what embedded the images: the encoder, or an engine with its weights.
+    """
     from cliptune.classifiers.fitting import fit_head
     from cliptune.finetuning.preflight import require_model_fits
     from cliptune.splits.partition import partition_table, rehearse_partition
     from cliptune.workflows.finetune_run import Start
+    from cliptune.workflows.own_weights import open_untrained
 
     require_model_fits(encoder.model, request.options)
     table = open_learnable(request.data, request.dataset, session.watch)
     seed = request.seed
     rehearsed = rehearse_partition(table, val_fraction=request.val, seed=seed)
     _require_batch(request.options.batch_size, len(rehearsed.train) + len(rehearsed.val))
-    embedded = session.embed(encoder, table, on_bad_image=request.dataset.on_bad_image)
+    alone = launched_as()[1] == 1  # one of several processes might choose otherwise than the rest
+    frozen = open_untrained(session, encoder, table) if alone else encoder
+    embedded = session.embed(frozen, table, on_bad_image=request.dataset.on_bad_image)
     table, vectors = embedded.table, embedded.features.vectors
     partition = partition_table(table, vectors, val_fraction=request.val, seed=seed)
     templates = request.template_set.templates
-    task = session.make_task(encoder, embedded, partition, templates=templates, seed=seed)
-    return Start(table, partition, task, fit_head(task, "zero-shot"))
+    task = session.make_task(frozen, embedded, partition, templates=templates, seed=seed)
+    return Start(table, partition, task, fit_head(task, "zero-shot")), frozen
 
 
 def _require_batch(size: int | str | None, n_images: int) -> None:
@@ -146,6 +156,7 @@ class Checked:
 def check_first(
     request: FinetuneRequest,
     encoder: TorchEncoder,
+    frozen: DualEncoder,
     session: Session,
     start: Start,
     place: Path,
@@ -170,17 +181,22 @@ def check_first(
         if rank == 0:
             session.watch.note("several processes: not checked; run 'cliptune check' on one before")
         return Checked()
-    return _check_now(request, encoder, session, start)
+    return _check_now(request, encoder, frozen, session, start)
 
 
 def _check_now(
-    request: FinetuneRequest, encoder: TorchEncoder, session: Session, start: Start
+    request: FinetuneRequest,
+    encoder: TorchEncoder,
+    frozen: DualEncoder,
+    session: Session,
+    start: Start,
 ) -> Checked:
     from cliptune.images import ScanReport
 
     with tempfile.TemporaryDirectory() as folder:
         results = collect_checks(
             encoder,
+            frozen,
             session,
             start.table,
             start.partition,

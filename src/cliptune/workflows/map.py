@@ -132,6 +132,7 @@ def _draw(
     from cliptune.workflows.map_data import check_mappable, choose_images
     from cliptune.workflows.map_run import write_map_run
     from cliptune.workflows.map_views import load_viewers, make_inputs
+    from cliptune.workflows.own_weights import open_run_encoder
 
     table = open_table(data, dataset, session.watch, check=check_mappable)
     viewers = load_viewers(
@@ -140,6 +141,7 @@ def _draw(
         device=session.compute.device,
         precision=session.compute.precision,
         load=session.engine_loader(table),
+        open_run=lambda run: open_run_encoder(session, run, table),
     )
     table, remarks = choose_images(
         table,

@@ -69,6 +69,7 @@ def load_viewers(
     device: str = "auto",
     precision: str = "auto",
     load: Callable[..., DualEncoder] = load_encoder,
+    open_run: Callable[[RunDir], DualEncoder] = load_run_encoder,
 ) -> tuple[Viewer, ...]:
     """Load encoders and runs, in the order of their views: the "before" comes first.
 
@@ -82,6 +83,7 @@ def load_viewers(
         device: Where the encoders compute.
         precision: What they compute in.
         load: What loads an encoder by its name, ``device`` and ``precision``.
+        open_run: What loads the encoder of a run.
 
     Raises:
         RunError: A run is missing, unfinished, altered, or holds no classifier.
@@ -103,7 +105,7 @@ def load_viewers(
     for run, classifier, name in zip(opened, classifiers, names, strict=True):
         encoder = loaded.get(classifier.encoder.fingerprint)
         if encoder is None:
-            encoder = load_run_encoder(run, device=device, precision=precision, load=load)
+            encoder = open_run(run)
         shown = name if names.count(name) == 1 else str(run.path)
         viewers.append(Viewer(shown, encoder, classifier.templates, classifier, run))
     return tuple(viewers)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from cliptune.classifiers.label_classifier import LabelClassifier
-from cliptune.classifiers.run_encoder import load_run_encoder
 from cliptune.features import describe_computing
 from cliptune.results.label_sets import ImageLabels, PredictLabelsResult
 from cliptune.results.predictions import LabelProbability
 from cliptune.runs import RunDir
+from cliptune.workflows.own_weights import open_run_encoder
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -31,12 +31,7 @@ def predict_labels(
         CliptuneError: The run or an image does not fit; the message says which.
     """
     classifier = LabelClassifier.load(run)
-    encoder = load_run_encoder(
-        run,
-        device=session.compute.device,
-        precision=session.compute.precision,
-        load=session.engine_loader(table, labels=classifier.class_names),
-    )
+    encoder = open_run_encoder(session, run, table, labels=classifier.class_names)
     trunk: Literal["must", "no"] = "must" if classifier.needs_trunk else "no"
     embedded = session.embed(encoder, table, on_bad_image=on_bad_image, trunk=trunk, run=run)
     features = embedded.features

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders import DualEncoder
+    from cliptune.encoders.engines import Work
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import Features, FeatureStore, Progress
     from cliptune.images import BadImage, ImageTable, ScanReport
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     Model = str | DualEncoder
 
-__all__ = ["EmbeddedTable", "Session"]
+__all__ = ["EmbeddedTable", "Session", "work_on"]
 
 BadImagePolicy = Literal["fail", "skip"]
 _FEW = 64  # images
@@ -139,14 +140,9 @@ class Session:
         """
 
         def load(name: str, *, device: str, precision: str) -> DualEncoder:
-            from cliptune.encoders.engines import Work, open_on_engine
+            from cliptune.encoders.engines import open_on_engine
             from cliptune.encoders.hub import offline
-            from cliptune.features import load_first_pixels
 
-            work = Work()
-            if table is not None:
-                names = tuple(labels) or table.class_names
-                work = Work(len(table), partial(load_first_pixels, table), names)
             with offline(self.compute.offline):
                 encoder = open_on_engine(
                     self.compute.model_name(name),
@@ -154,7 +150,7 @@ class Session:
                     precision=precision,
                     engine=self.compute.engine,
                     cache_dir=self.compute.cache_dir,
-                    work=work,
+                    work=work_on(table, labels),
                 )
             if reason := getattr(encoder, "news", ""):
                 self.watch.note(f"{name} on {reason}")
@@ -370,6 +366,17 @@ class Session:
             groups=table.groups,
             soft_labels=table.soft_labels,
         )
+
+
+def work_on(table: ImageTable | None, labels: Sequence[str]) -> Work:
+    """Say what an encoder is wanted for: the images of a table, to tell classes apart."""
+    from cliptune.encoders.engines import Work
+    from cliptune.features import load_first_pixels
+
+    if table is None:
+        return Work()
+    names = tuple(labels) or table.class_names
+    return Work(len(table), partial(load_first_pixels, table), names)
 
 
 def _import_ahead(module: str) -> None:

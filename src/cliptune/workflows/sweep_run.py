@@ -147,6 +147,7 @@ def _prepare(request: SweepRequest, session: Session) -> _Prepared:
     from cliptune.splits.partition import rehearse_partition
     from cliptune.sweeps.data import cut_seen, rows_to_embed, sweep_identity
     from cliptune.sweeps.options import TOWER_METHODS
+    from cliptune.workflows.own_weights import open_untrained
 
     seed = request.options.seed
     whole = open_learnable(request.data, request.dataset, session.watch)
@@ -154,10 +155,12 @@ def _prepare(request: SweepRequest, session: Session) -> _Prepared:
     table = whole.select(rows_to_embed(whole, n_images=request.n_images, seed=seed))
     moves = request.options.method in TOWER_METHODS
     model = request.model
-    encoder: DualEncoder = (
-        session.open_trainable_encoder(model) if moves else session.open_encoder(model, table)
-    )
-    embedded = session.embed(encoder, table, on_bad_image=request.dataset.on_bad_image)
+    if moves:
+        encoder: DualEncoder = (trainable := session.open_trainable_encoder(model))
+        frozen = open_untrained(session, trainable, table)
+    else:
+        encoder = frozen = session.open_encoder(model, table)
+    embedded = session.embed(frozen, table, on_bad_image=request.dataset.on_bad_image)
     table, vectors = embedded.table, embedded.features.vectors
     seen = cut_seen(
         table,
@@ -170,7 +173,7 @@ def _prepare(request: SweepRequest, session: Session) -> _Prepared:
     for sentence in seen.notes:
         session.watch.note(sentence)
     task = session.make_task(
-        encoder,
+        frozen,
         embedded,
         seen,
         templates=request.template_set.templates,
@@ -183,7 +186,7 @@ def _prepare(request: SweepRequest, session: Session) -> _Prepared:
         task=task,
         notes=seen.notes,
         images=sweep_identity(table, seen, session.store),
-        computing=describe_computing(encoder, session.store.guard),
+        computing=describe_computing(frozen, session.store.guard),
     )
 
 

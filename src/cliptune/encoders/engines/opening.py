@@ -1,4 +1,4 @@
-"""A model by name on the engine that suits this machine and this much work.
+"""A model, by name or by its weights, on the engine that suits this machine and this much work.
 
 What was measured once is remembered by the encoder's fingerprint and the machine, so that a
 later start opens the graphs at once and loads neither torch nor the weights. It knows no format
@@ -16,11 +16,12 @@ import numpy as np
 from cliptune import encoders
 from cliptune.encoders.engines.backends import Backend, possible_ways, require_format
 from cliptune.encoders.engines.choices import Choice, read_choice, write_choice
-from cliptune.encoders.engines.encoder import EngineEncoder
+from cliptune.encoders.engines.encoder import EngineEncoder, Reference
 from cliptune.encoders.engines.machine import may_have_gpu, this_machine
 from cliptune.encoders.engines.measuring import Work
-from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve
+from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve, resolve_weights
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
+from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.trial import Trial
 from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
 from cliptune.system.paths import cache_dir as default_cache_dir
@@ -28,11 +29,19 @@ from cliptune.system.paths import cache_dir as default_cache_dir
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["open_on_engine", "open_recorded", "require_engine"]
+__all__ = [
+    "open_on_engine",
+    "open_recorded",
+    "open_recorded_weights",
+    "open_weights",
+    "require_engine",
+]
 
 _LOG = logging.getLogger(__name__)
 # From here on a conversion of some seconds pays within the same run.
 _WORTH_IMAGES = 256
+# The same for weights of one run alone, whose graphs the next run has no use for.
+_WORTH_IMAGES_OF_A_RUN = 512
 _LOSSY = ("bf16", "int8")
 
 
@@ -79,6 +88,50 @@ def open_on_engine(
     return _settle(resolved, engine, precision, work)
 
 
+def open_weights(
+    name: str,
+    fingerprint: str,
+    reference: Reference,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    engine: str = "auto",
+    cache_dir: Path | None = None,
+    work: Work = Work(),
+) -> EngineEncoder | None:
+    """Open weights that no name leads to, as training leaves them, on an engine if that pays.
+
+    ``auto`` converts for 512 images or more; for fewer it takes graphs that were made before.
+
+    Args:
+        name: What the user calls the model.
+        fingerprint: Of the weights.
+        reference: Loads them in torch, float32, on the processor.
+        device: As ``load_encoder`` takes it.
+        precision: As ``open_on_engine`` takes it; ``auto`` is ``fp32``, as they were trained.
+        engine: As ``open_on_engine`` takes it.
+        cache_dir: Where graphs are kept; the user's cache otherwise.
+        work: What they are wanted for.
+
+    Returns:
+        The engine, or None where torch is asked for or does as well.
+
+    Raises:
+        CliptuneError: See ``open_on_engine``.
+    """
+    require_engine(engine, device=device, precision=precision)
+    if _is_for_torch(engine, device, precision):
+        return None
+    wanted = "fp32" if precision == "auto" else precision
+    place = cache_dir or default_cache_dir()
+    few = (work.n_images or 0) < _WORTH_IMAGES_OF_A_RUN
+    store = GraphStore(place, fingerprint)
+    if few and engine == "auto" and precision != "int8" and not _remembered(store, engine, wanted):
+        return None
+    found = _settle(resolve_weights(name, fingerprint, reference, place), engine, wanted, work)
+    return found if isinstance(found, EngineEncoder) else None
+
+
 def require_engine(engine: str, *, device: str, precision: str) -> None:
     """Make sure that an engine is installed and computes so, whatever the model.
 
@@ -118,13 +171,43 @@ def open_recorded(name: str, engine: str, precision: str, *, cache_dir: Path) ->
     """
     if engine not in ENGINES[1:]:
         raise UnknownNameError("engine", engine, ENGINES[1:])
-    require_installed(engine)
     if engine == TORCH:
         return encoders.load_encoder(name, precision=precision)
-    resolved = resolve(name, cache_dir)
+    return _recorded(resolve(name, cache_dir), engine, precision)
+
+
+def open_recorded_weights(
+    name: str,
+    fingerprint: str,
+    reference: Reference,
+    engine: str,
+    precision: str,
+    *,
+    cache_dir: Path,
+) -> EngineEncoder:
+    """Open weights that no name leads to on the very engine and format that a record names.
+
+    Args:
+        name: What the user calls the model.
+        fingerprint: Of the weights.
+        reference: Loads them in torch, float32, on the processor.
+        engine: ``openvino`` or ``onnx``.
+        precision: What it computed in.
+        cache_dir: Where graphs are kept.
+
+    Raises:
+        CliptuneError: The weights, the engine or its 8-bit graph is not here.
+    """
+    resolved = resolve_weights(name, fingerprint, reference, cache_dir)
+    return _recorded(resolved, engine, precision)
+
+
+def _recorded(resolved: ResolvedModel, engine: str, precision: str) -> EngineEncoder:
+    require_installed(engine)
     way = Backend(engine, precision, "recorded")
     if precision == "int8" and not resolved.store.looks_whole(way.graph_kind("image"), "image"):
-        raise ConversionError(f"the 8-bit graph of {name} is no longer in {str(cache_dir)!r}")
+        place = resolved.store.path.parent.parent
+        raise ConversionError(f"the 8-bit graph of {resolved.name} is no longer in {str(place)!r}")
     encoder = resolved.encoder(way, calibration=lambda: np.empty(0, np.uint8))
     encoder.prepare()
     return encoder
@@ -148,7 +231,7 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
     ways = possible_ways(
         engine, precision, convolutional=resolved.facts.convolutional, machine=this_machine()
     )
-    remembered = read_choice(resolved.store.path, engine, precision)
+    remembered = _remembered(resolved.store, engine, precision)
     if remembered is not None and remembered.way == TORCH:
         return _in_torch(resolved, precision)
     known = None if remembered is None else remembered.way
@@ -173,6 +256,16 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
         write_choice(resolved.store.path, engine, precision, choice)
         _LOG.warning("%s: going on in torch, %s", resolved.name, reason)
     return _in_torch(resolved, precision)
+
+
+def _remembered(store: GraphStore, engine: str, precision: str) -> Choice | None:
+    """Return the choice that holds; what ``auto`` chose in fp32 is what fp32 would choose."""
+    found = read_choice(store.path, engine, precision)
+    if found is None and precision == "fp32":
+        found = read_choice(store.path, engine, "auto")
+        if found is not None and not found.way.endswith(" fp32"):
+            found = None
+    return found
 
 
 def _is_prepared(encoder: EngineEncoder, *, may_go_on: bool) -> bool:

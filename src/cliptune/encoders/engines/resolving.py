@@ -1,4 +1,4 @@
-"""A model by name as far as the disk knows it: facts, graphs, and torch only if need be.
+"""A model as far as the disk knows it: facts, graphs, and torch only if need be.
 
 It opens nothing and chooses nothing.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from cliptune.encoders.engines.self_check import SelfCheck
     from cliptune.encoders.torch_encoder import TorchEncoder
 
-__all__ = ["TORCH", "ResolvedModel", "resolve"]
+__all__ = ["TORCH", "ResolvedModel", "resolve", "resolve_weights"]
 
 TORCH = "torch"
 _LOG = logging.getLogger(__name__)
@@ -39,10 +40,10 @@ _PROBE_SECONDS = 4.0  # of a first load; a slower model is probed by ``doctor``
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model that was asked for by name.
+    """A model that was asked for, by name or by the weights of a run.
 
     Attributes:
-        name: What the user calls it.
+        name: What the user calls it; of trained weights, the model that they were trained from.
         facts: The encoder without its towers.
         store: Where its graphs are kept.
         reference: Loads it in torch, float32, on the processor; once.
@@ -93,6 +94,28 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
     except UnavailableError as error:
         _LOG.warning("nothing is remembered of %s: %s", name, error)
     return ResolvedModel(name, facts, store, reference, is_new=True)
+
+
+def resolve_weights(
+    name: str, fingerprint: str, reference: Reference, cache_dir: Path
+) -> ResolvedModel:
+    """Describe weights that no name leads to; they are loaded where nothing is known of them yet.
+
+    Args:
+        name: What the user calls the model.
+        fingerprint: Of the weights, as they were recorded.
+        reference: Loads them in torch, float32, on the processor.
+        cache_dir: Where graphs are kept.
+    """
+    store, load = GraphStore(cache_dir, fingerprint), cache(reference)
+    facts = store.read_facts()
+    if facts is not None:
+        store.note_use()
+        return ResolvedModel(name, facts, store, load, is_new=False)
+    facts = EncoderFacts.of(load())
+    with suppress(UnavailableError):  # it is told when graphs are made
+        store.write_facts(facts, write_down(load()))
+    return ResolvedModel(name, facts, store, load, is_new=True)
 
 
 def _look_at(encoder: TorchEncoder) -> SelfCheck:
