@@ -41,6 +41,7 @@ from cliptune.finetuning.setup import open_session
 from cliptune.finetuning.step import compute_gradients, update
 from cliptune.finetuning.towers import normalize_pixels
 
+torch._dynamo.config.recompile_limit = 64  # blocks share their code, and each is one to compile
 N_IMAGES, N_CLASSES, BATCH, SIZE = 256, 100, 64, 224
 RATE = 1e-6  # losses of later steps stay comparable
 

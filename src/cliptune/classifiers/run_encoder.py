@@ -155,8 +155,8 @@ def require_own_weights(run: RunDir) -> None:
     Raises:
         RunError: The run records no weights, or a file is there that it does not record.
     """
-    run.file(_WEIGHTS)
     folder = run.path / _FILES
     for path in sorted(folder.rglob("*")):
         if not path.is_dir():
             run.file(path.relative_to(run.path).as_posix())
+    run.file(_WEIGHTS)

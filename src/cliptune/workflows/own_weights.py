@@ -42,7 +42,8 @@ def open_run_encoder(
     if record.weights_in_run:
         own = _open_weights(
             session, record.name, record.fingerprint, partial(load_run_weights, run),
-            device=compute.device, precision=compute.precision, table=table, labels=labels,
+            shown=f"{record.name} of {run.path}", device=compute.device,
+            precision=compute.precision, table=table, labels=labels,
         )  # fmt: skip
         if own is not None:
             require_own_weights(run)  # graphs of the same weights are no reason not to look
@@ -66,7 +67,7 @@ def open_untrained(session: Session, trainable: TorchEncoder, table: ImageTable)
         assert isinstance(anew, TorchEncoder), "what is loaded in fp32 is a torch module"
         return anew
 
-    return _open_in_fp32(session, trainable, load, table)
+    return _open_in_fp32(session, trainable, load, table, trainable.name)
 
 
 def open_trained(session: Session, trained: TorchEncoder, table: ImageTable) -> DualEncoder:
@@ -75,15 +76,19 @@ def open_trained(session: Session, trained: TorchEncoder, table: ImageTable) -> 
     Returns:
         An engine with the same weights where that pays; else the encoder.
     """
-    return _open_in_fp32(session, trained, lambda: trained, table)
+    return _open_in_fp32(session, trained, lambda: trained, table, f"{trained.name}, trained,")
 
 
 def _open_in_fp32(
-    session: Session, encoder: TorchEncoder, load: Callable[[], TorchEncoder], table: ImageTable
+    session: Session,
+    encoder: TorchEncoder,
+    load: Callable[[], TorchEncoder],
+    table: ImageTable,
+    shown: str,
 ) -> DualEncoder:
     found = _open_weights(
-        session, encoder.name, encoder.fingerprint, load, device=encoder.device, precision="fp32",
-        table=table,
+        session, encoder.name, encoder.fingerprint, load, shown=shown, device=encoder.device,
+        precision="auto", table=table,
     )  # fmt: skip
     return encoder if found is None else found
 
@@ -94,6 +99,7 @@ def _open_weights(
     fingerprint: str,
     load: Callable[[], TorchEncoder],
     *,
+    shown: str,
     device: str,
     precision: str,
     table: ImageTable | None,
@@ -114,5 +120,5 @@ def _open_weights(
             work=work_on(table, labels),
         )
     if found is not None and found.news:
-        session.watch.note(f"{name}, weights {fingerprint[:8]}, on {found.news}")
+        session.watch.note(f"{shown} on {found.news}")
     return found

@@ -8,6 +8,7 @@ of graphs.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ _LOG = logging.getLogger(__name__)
 _WORTH_IMAGES = 256
 # The same for weights of one run alone, whose graphs the next run has no use for.
 _WORTH_IMAGES_OF_A_RUN = 512
+_TRAINED = "what it trains in"
 _LOSSY = ("bf16", "int8")
 
 
@@ -128,7 +130,8 @@ def open_weights(
     store = GraphStore(place, fingerprint)
     if few and engine == "auto" and precision != "int8" and not _remembered(store, engine, wanted):
         return None
-    found = _settle(resolve_weights(name, fingerprint, reference, place), engine, wanted, work)
+    resolved = resolve_weights(name, fingerprint, reference, place)
+    found = _settle(resolved, engine, wanted, work, why=_TRAINED if precision == "auto" else "")
     return found if isinstance(found, EngineEncoder) else None
 
 
@@ -226,8 +229,18 @@ def _torch_has_gpu() -> bool:
     return choose_device("auto") != "cpu"
 
 
-def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) -> DualEncoder:
-    """Take the remembered choice if its graphs are there, else make, check and choose."""
+def _settle(
+    resolved: ResolvedModel, engine: str, precision: str, work: Work, *, why: str = ""
+) -> DualEncoder:
+    """Take the remembered choice if its graphs are there, else make, check and choose.
+
+    Args:
+        resolved: The model.
+        engine: As it is asked for.
+        precision: As it is asked for.
+        work: What it is wanted for.
+        why: Why this precision, where the caller knows better than that it was asked for.
+    """
     ways = possible_ways(
         engine, precision, convolutional=resolved.facts.convolutional, machine=this_machine()
     )
@@ -236,6 +249,7 @@ def _settle(resolved: ResolvedModel, engine: str, precision: str, work: Work) ->
         return _in_torch(resolved, precision)
     known = None if remembered is None else remembered.way
     ways = [way for way in ways if str(way) == known] or ways
+    ways = [replace(way, reason=why or way.reason) for way in ways]
     trial = Trial(resolved.reference, resolved.facts.preprocess, work)
     may_go_on = engine == "auto" and precision != "int8"
     for way in ways:
