@@ -1,6 +1,7 @@
 """Tiny models of real architectures, with random weights that are the same in every run."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,18 @@ TINY_RESNET = {
     "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
     "text_cfg": TINY_TEXT,
 }
+
+
+@pytest.fixture
+def trusting_cache(tmp_path, monkeypatch):
+    """A cache that trusts the times of files however young they are, and short trials."""
+    from cliptune.encoders.engines import opening
+    from cliptune.encoders.engines.trial import Trial
+    from cliptune.system import file_state
+
+    monkeypatch.setattr(file_state, "_SETTLED_NS", -1)
+    monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0.01))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -46,11 +46,8 @@ WITHOUT = Machine("two", 2, bf16=False, system="Linux x86_64")
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache that trusts the times of files however young they are, and short trials."""
-    monkeypatch.setattr(file_state, "_SETTLED_NS", -1)
-    monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0.01))
-    return tmp_path / "cache"
+def cache(trusting_cache):
+    return trusting_cache
 
 
 @pytest.fixture

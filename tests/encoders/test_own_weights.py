@@ -1,7 +1,6 @@
 """Weights that training made go to an engine where that pays, and stay those of the training."""
 
 from functools import cache as once
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,19 +8,15 @@ import pytest
 from cliptune.encoders import load_encoder
 from cliptune.encoders.engines import Work, open_recorded_weights, open_weights, opening
 from cliptune.encoders.engines.encoder import EngineEncoder
-from cliptune.encoders.engines.trial import Trial
 from cliptune.errors import InputError
-from cliptune.system import file_state
 
 TEXTS = ["a photo of a bee", "a long description of a red bicycle that leans on a wall"]
 MANY, FEW = Work(512), Work(511)
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_state, "_SETTLED_NS", -1)
-    monkeypatch.setattr(opening, "Trial", partial(Trial, seconds=0.01))
-    return tmp_path / "cache"
+def cache(trusting_cache):
+    return trusting_cache
 
 
 @pytest.fixture
