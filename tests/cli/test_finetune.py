@@ -119,6 +119,29 @@ def test_images_enough_are_embedded_by_an_engine_before_and_after(
     assert ours["epochs"][1]["loss"] == pytest.approx(theirs["epochs"][1]["loss"], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        (["--train", "image.last1,head"], "head-then-full"),
+        (["--unfreeze", "0:head"], "head-then-full"),
+        (["--lr", "head=1e-2,image=1e-5,text=0"], "head-then-full"),
+        (["--train", "image.last1"], "full"),
+        ([], "full"),
+    ],
+)
+def test_without_a_method_a_head_that_is_named_trains(
+    words, method, small_data, cache, tiny_model, tmp_path, answer
+):
+    asked = [str(small_data), "--model", str(tiny_model), "--batch-size", "32", *words, "--json"]
+    asked += ["--cache-dir", str(cache)]
+    result, _ = answer(
+        ["finetune", *asked, "--epochs", "1", "--no-check", "--out", str(tmp_path / "run")]
+    )
+    assert result["method"] == method
+    looked, _ = answer(["check", *asked])
+    assert looked["method"] == method
+
+
 def test_epoch_0_is_zero_shot_and_watched_data_are_scored_before_and_after(
     fit, answer, tmp_path, cache, small_data, tiny_model
 ):

@@ -99,3 +99,15 @@ def test_what_auto_chose_in_fp32_is_known_for_fp32(trained, cache, monkeypatch):
         opening.write_choice(resolved.store.path, "auto", "auto", choice)
         found = opening._remembered(resolved.store, "auto", "fp32")
         assert (found.way if found else None) == known
+
+
+@pytest.mark.parametrize("work", [FEW, MANY], ids=["few", "many"])
+def test_where_torch_was_chosen_no_weights_are_loaded_to_say_so(trained, cache, work):
+    resolved = opening.resolve_weights(trained.name, trained.fingerprint, lambda: trained, cache)
+    choice = opening.Choice("torch", "no other engine did better here")
+    opening.write_choice(resolved.store.path, "auto", "fp32", choice)
+
+    def load():
+        pytest.fail("the weights were loaded")
+
+    assert opened(trained, cache, work, engine="auto", load=load) is None

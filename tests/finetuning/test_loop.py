@@ -311,7 +311,7 @@ def test_an_unreadable_image_stops_the_run_with_its_own_error():
         ({"batch_size": 64}, InputError, "a batch of 64 is larger than the 24 training images"),
         ({"batch_size": 1}, InputError, "leaves a contrastive loss without negatives"),
         (
-            {"trainable": TrainableOptions(train=("head",))},
+            {"method": "full", "trainable": TrainableOptions(train=("head",))},
             UnknownNameError,
             "unknown group 'head'",
         ),

@@ -24,7 +24,7 @@ def check(
     data: str,
     /,
     *,
-    method: str = "full",
+    method: str | None = None,
     val: Annotated[float, number(**INNER_SHARE)] = 0.2,
     lr: str | None = None,
     weight_decay: Annotated[float | None, number()] = None,
@@ -43,8 +43,8 @@ def check(
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
-        method: full, lora or head-then-full: the training to try out; the name of a head looks
-            at the data only.
+        method: full, lora or head-then-full: the training to try out, by default as in 'cliptune
+            finetune'; the name of a head looks at the data only.
         val: Share of the training images cut for validation where there is no such split.
         lr: Learning rate, one number or GROUP=NUMBER[,GROUP=NUMBER...].
         weight_decay: Of the optimiser.
@@ -59,7 +59,7 @@ def check(
     """
     require_trainable(compute, model)
     options = None
-    if trains(method):
+    if method is None or trains(method):
         options = make_finetune_options(
             tuning,
             method=method,
@@ -68,6 +68,7 @@ def check(
             precision=compute.precision,
             seed=output.seed,
         )
+        method = options.method
     else:
         refuse_for_head(method, tuning)
         if lr is not None or weight_decay is not None:

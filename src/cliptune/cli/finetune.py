@@ -25,7 +25,7 @@ def finetune(
     data: str,
     /,
     *,
-    method: Literal["full", "lora", "head-then-full"] = "full",
+    method: Literal["full", "lora", "head-then-full"] | None = None,
     val: Annotated[float, number(**INNER_SHARE)] = USUAL_CUT,
     lr: str | None = None,
     weight_decay: Annotated[float | None, number()] = None,
@@ -46,7 +46,8 @@ def finetune(
 
     Args:
         data: A folder, a manifest, shards, hf:OWNER/NAME or a name from 'cliptune datasets'.
-        method: full, lora or head-then-full.
+        method: full, lora or head-then-full; usually full, and the last where --train, --unfreeze
+            or --lr names a head, which only it has.
         val: Share of the training images cut for validation where there is no such split.
         lr: Learning rate, one number or GROUP=NUMBER[,GROUP=NUMBER...], e.g.
             head=1e-2,image=1e-5,text=0.
@@ -83,7 +84,7 @@ def finetune(
 
 def train_model(
     data: str,
-    method: str,
+    method: str | None,
     options: tuple[TuningOptions, RunOptions, Output],
     *,
     lr: str | None,
@@ -108,7 +109,7 @@ def train_model(
     )
     result = finetune_model(
         data,
-        method=method,
+        method=read.method,
         options=read,
         model=model,
         watched=around.watch,

@@ -170,7 +170,7 @@ def _given(options: TuningOptions | RunOptions) -> list[str]:
 def make_finetune_options(
     tuning: TuningOptions,
     *,
-    method: str,
+    method: str | None,
     lr: str | None = None,
     weight_decay: float | None = None,
     epochs: int | None = None,
@@ -182,7 +182,7 @@ def make_finetune_options(
 
     Args:
         tuning: Options that only fine-tuning has.
-        method: ``full``, ``lora`` or ``head-then-full``.
+        method: ``full``, ``lora`` or ``head-then-full``; nothing means the usual one.
         lr: A number, or GROUP=NUMBER[,GROUP=NUMBER...].
         weight_decay: Of the optimiser.
         epochs: Passes over the training images.
@@ -193,6 +193,9 @@ def make_finetune_options(
     Raises:
         InputError: A value has another form or is out of range.
     """
+    rate, rates = _read_rate(lr)
+    trainable = _read_trainable(tuning, rates)
+    method = method or trainable.usual_method
     wrong = [] if method == "lora" else [n for n in _given(tuning) if n[2:] in _LORA_ONLY]
     if wrong:
         raise InputError(
@@ -200,9 +203,7 @@ def make_finetune_options(
         )
     if tuning.optimizer != "sgd" and "--momentum" in _given(tuning):
         raise InputError("--momentum came with --optimizer adamw, which has none; use sgd")
-    for name in ("train", "freeze", "unfreeze", "towers"):
-        _require_some(f"--{name}", getattr(tuning, name))
-    rate, rates = _read_rate(lr)
+    _require_some("--towers", tuning.towers)
     return FinetuneOptions(
         method=method,
         loss=tuning.loss,
@@ -218,7 +219,7 @@ def make_finetune_options(
         interpolate=tuning.interpolate,
         seed=seed,
         checkpoint_seconds=checkpoint_seconds,
-        trainable=_read_trainable(tuning, rates),
+        trainable=trainable,
         optimizer=_read_optimizer(tuning, weight_decay),
         lora=LoraOptions(rank=tuning.rank, alpha=tuning.alpha, towers=_read_list(tuning.towers)),
     )
@@ -232,6 +233,8 @@ def _require_some(option: str, text: str) -> None:
 def _read_trainable(
     tuning: TuningOptions, rates: tuple[tuple[str, float], ...]
 ) -> TrainableOptions:
+    for name in ("train", "freeze", "unfreeze"):
+        _require_some(f"--{name}", getattr(tuning, name))
     return TrainableOptions(
         train=_read_list(tuning.train),
         freeze=_read_list(tuning.freeze),

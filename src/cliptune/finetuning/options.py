@@ -75,6 +75,12 @@ class TrainableOptions:
             )
         require_number("layer decay", self.layer_decay, above=0, at_most=1)
 
+    @property
+    def usual_method(self) -> str:
+        """The method where none is named: the one with a head where a head is to train."""
+        to_train = (*self.train, *(g for g, _ in self.rates), *(g for _, g in self.unfreeze))
+        return "head-then-full" if "head" in to_train else "full"
+
 
 @dataclass(frozen=True)
 class OptimizerOptions:
@@ -137,7 +143,8 @@ class FinetuneOptions:
     """Everything that shapes a fine-tuning run, apart from model and data.
 
     Attributes:
-        method: ``full``, ``lora`` or ``head-then-full`` (arXiv:2202.10054).
+        method: ``full``, ``lora`` or ``head-then-full`` (arXiv:2202.10054). An empty text means
+            the last where ``trainable`` names a head to train, which only it has, else ``full``.
         loss: One of ``LOSS_NAMES``; nothing means class-aware for labels, clip for captions,
             cross-entropy for ``head-then-full``.
         epochs: Passes over the training images.
@@ -163,7 +170,7 @@ class FinetuneOptions:
         lora: Size of the updates of ``lora``.
     """
 
-    method: str = "full"
+    method: str = ""
     loss: str | None = None
     epochs: int = 10
     batch_size: int | Literal["auto"] | None = None
@@ -182,6 +189,8 @@ class FinetuneOptions:
     lora: LoraOptions = field(default_factory=LoraOptions)
 
     def __post_init__(self) -> None:
+        if not self.method:
+            object.__setattr__(self, "method", self.trainable.usual_method)
         _require_name("method", self.method, METHODS)
         if self.loss is not None:
             _require_name("loss", self.loss, LOSS_NAMES)

@@ -54,7 +54,7 @@ def check(
         data: A data set by name, or a table.
         method: ``full``, ``lora`` or ``head-then-full``: the training to try out; the name of a
             head looks at the data only.
-        options: Of that training.
+        options: Of that training; their method counts.
         model: Which encoder, by name.
         val: Share of the training images cut for validation where there is no such split.
         prompts: How class names become texts.
@@ -83,6 +83,8 @@ def check(
             raise InputError(f"--method {method} looks at the data only and takes no options")
     elif options is None:
         options = FinetuneOptions(method=method, precision=compute.precision, seed=seed)
+    else:
+        method = options.method
     place = None if out is None else Path(out)
     session = Session(compute, watching(progress))
     with nullcontext() if place is None else hold_place(place):

@@ -128,8 +128,11 @@ def open_weights(
     place = cache_dir or default_cache_dir()
     few = (work.n_images or 0) < _WORTH_IMAGES_OF_A_RUN
     store = GraphStore(place, fingerprint)
-    if few and engine == "auto" and precision != "int8" and not _remembered(store, engine, wanted):
+    remembered = _remembered(store, engine, wanted)
+    if remembered is None and few and engine == "auto" and precision != "int8":
         return None
+    if remembered is not None and remembered.way == TORCH:
+        return None  # before the weights are read for nothing
     resolved = resolve_weights(name, fingerprint, reference, place)
     found = _settle(resolved, engine, wanted, work, why=_TRAINED if precision == "auto" else "")
     return found if isinstance(found, EngineEncoder) else None
