@@ -96,7 +96,7 @@ def log_losses(logits, labels):
 
 def measure_ours(path, peer_folds):
     """Minimise every fold and penalty; report the losses of the folds that the peer answers."""
-    from cliptune.selection.linear_paths import penalty_path
+    from cliptune.selection.shortcuts.linear import penalty_path
     from cliptune.selection.subspace import span
 
     pool, folds = pool_and_folds(path)

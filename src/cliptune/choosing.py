@@ -22,9 +22,10 @@ from cliptune.heads.balance import Balance, check_balance
 from cliptune.heads.build import make_head
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
-from cliptune.selection.cross_validation import MANY, cross_validate, favoured, held_out_loss
+from cliptune.selection.cross_validation import cross_validate
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
+from cliptune.selection.kinds import MANY, favoured, held_out_loss
 from cliptune.selection.methods import affordable, check_criterion
 from cliptune.splits.duplicates import group_duplicates, join_groups
 from cliptune.system.usage import Usage

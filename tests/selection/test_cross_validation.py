@@ -5,18 +5,18 @@ from functools import cache
 
 import numpy as np
 import pytest
-from pools import make_pool
+from pools import given_of, make_pool
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from cliptune.heads.build import make_head
 from cliptune.selection.candidates import Candidate, best_setting
-from cliptune.selection.cross_validation import cross_validate, favoured
+from cliptune.selection.cross_validation import cross_validate
 from cliptune.selection.folds import plan_folds
-from cliptune.selection.linear_paths import linear_heads
+from cliptune.selection.kinds import favoured
 from cliptune.selection.methods import COMPARED, affordable
 from cliptune.selection.refitted import refitted
-from cliptune.selection.subspace import span
+from cliptune.selection.shortcuts.linear import linear_heads
 
 POOLS = {"fewer rows than columns": make_pool(6), "more rows than columns": make_pool(40)}
 METHODS = ("prototype", "discriminant", "linear", "knn", "cache")
@@ -128,7 +128,7 @@ def test_features_before_the_projection_unless_others_are_shown_to_be_better():
 def test_the_objective_is_scikit_learns():
     pool = POOLS["more rows than columns"]
     folds = folds_of(pool)
-    found = linear_heads(pool, folds, "embedding", span(pool.vectors))
+    found = linear_heads(given_of(pool, folds), "embedding")
     learned, held, place = next(folds.splits())
     penalty = found.options["penalty"] * len(pool.labels)  # 1 / C
     if found.options["text"] == 0:

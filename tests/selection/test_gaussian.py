@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from pools import make_pool
+from pools import given_of, make_pool
 
 from cliptune.heads.zero_shot import zero_shot_logits
-from cliptune.selection import gaussian
 from cliptune.selection.folds import Folds, plan_folds
-from cliptune.selection.subspace import span
+from cliptune.selection.shortcuts import discriminant
 
 
 def by_the_formula(pool, folds, features, options):
@@ -69,8 +68,8 @@ def test_answers_are_those_of_the_formula(name, features, monkeypatch):
         folds = Folds((np.array([0, 2, 4]), np.array([1, 3, 5])), 6, 2, 1)
     taken = []
     for way in ("shrunken_answers", "_answers_of_few"):
-        monkeypatch.setattr(gaussian, way, noting(taken, way))
-    found = gaussian.discriminants(pool, folds, features, span(pool.columns(features)))
+        monkeypatch.setattr(discriminant, way, noting(taken, way))
+    found = discriminant.discriminants(given_of(pool, folds), features)
     expected = by_the_formula(pool, folds, features, found.options)
     near = 2e-2 if name.endswith("alike") else 2e-4
     assert np.abs(found.logits - expected).max() < near * expected.std()
@@ -81,7 +80,7 @@ def test_answers_are_those_of_the_formula(name, features, monkeypatch):
 
 
 def noting(taken, name):
-    kept = getattr(gaussian, name)
+    kept = getattr(discriminant, name)
 
     def called(*arguments):
         taken.append(name)
@@ -94,10 +93,10 @@ def noting(taken, name):
 @pytest.mark.parametrize("name", ["few held", "few held, uneven"])
 def test_the_two_ways_answer_alike(name, features, monkeypatch):
     pool = POOLS[name]
-    folds, subspace = folds_of(pool), span(pool.columns(features))
-    few = gaussian.discriminants(pool, folds, features, subspace)
-    monkeypatch.setattr(gaussian, "_IN_FEW", len(pool.labels) ** 2)
-    many = gaussian.discriminants(pool, folds, features, subspace)
+    given = given_of(pool, folds_of(pool))
+    few = discriminant.discriminants(given, features)
+    monkeypatch.setattr(discriminant, "_IN_FEW", len(pool.labels) ** 2)
+    many = discriminant.discriminants(given, features)
     assert few.options["shrinkage"] == many.options["shrinkage"]
     assert few.options["mix"] == pytest.approx(many.options["mix"], rel=1e-2)
     assert np.abs(few.logits - many.logits).max() < 1e-2 * many.logits.std()

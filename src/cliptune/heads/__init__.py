@@ -7,16 +7,18 @@ its class, which loads on first use; ``heads.Linear`` and the like are the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cliptune.heads.arrays import FloatArray, Labels
-from cliptune.heads.contract import Needs, Validation
-from cliptune.heads.expression import Operators
 from cliptune.heads.options import EpochRecord, Member, TrainingPlan
-from cliptune.heads.registry import LazyHeads
+from cliptune.heads.registry import LazyHeads, Needs
+
+if TYPE_CHECKING:  # names of heads and what these say of themselves are read without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cliptune.heads.arrays import FloatArray, Labels
+    from cliptune.heads.contract import Validation
+    from cliptune.heads.expression import Operators
 
 __all__ = ["HEADS", "EpochRecord", "Head", "Member", "Needs", "TrainingPlan"]
 

@@ -56,6 +56,9 @@ class AttentionHead(BaseHead):
     """
 
     name: ClassVar[str] = "attention"
+    rank: ClassVar[int] = 90
+    trained: ClassVar[bool] = True
+    learns_from: ClassVar[Needs] = "tokens"
     saved_axes: ClassVar[Mapping[str, int]] = {**_AXES, "token_norm": 1, "logit_scale": 1}
 
     n_heads: int = 8

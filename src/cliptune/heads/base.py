@@ -42,8 +42,18 @@ class BaseHead:
     A subclass is a dataclass over its arguments. It has a ``name``, says in ``saved_axes`` which
     arrays it keeps and in ``takes_soft_labels`` whether a row may count for several classes, and
     has these methods: ``_learn``, ``_logits``, ``_row_length``, ``_arrays`` and ``_restore``.
+    Where what is said here of comparisons does not hold for it, it says so with a plain value,
+    which is read in its file.
 
     Attributes:
+        rank: Its place among heads, from the least to the most that has to be fitted, kept and
+            explained.
+        compared: ``fit`` compares it where no method is named.
+        trained: By gradient, and anew for every fold: too long for somebody who waits.
+        iterated: Solved in passes over all rows, which take long where rows and classes are many.
+        keeps_images: It keeps a row of every image.
+        learns_from: The most that it can learn from, as ``needs`` names it; a head that learns
+            from ``trunk`` has an argument ``features``.
         classes_: (C,): 0..C-1, or the labels that came where these are no such numbers.
         n_features_in_: Length of a row.
         n_parameters_: Numbers that were fitted.
@@ -53,6 +63,12 @@ class BaseHead:
     name: ClassVar[str]
     saved_axes: ClassVar[Mapping[str, int]]
     takes_soft_labels: ClassVar[bool] = False
+    rank: ClassVar[int] = 100
+    compared: ClassVar[bool] = False
+    trained: ClassVar[bool] = False
+    iterated: ClassVar[bool] = False
+    keeps_images: ClassVar[bool] = False
+    learns_from: ClassVar[Needs] = "pooled"
     later_axes: ClassVar[Mapping[str, int]] = {}  # what heads of older releases did not save
 
     classes_: NDArray[Any] = field(init=False, repr=False)  # Any: numbers, or a caller's labels

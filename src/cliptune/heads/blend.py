@@ -51,6 +51,10 @@ class BlendHead(BaseHead):
     """
 
     name: ClassVar[str] = "blend"
+    rank: ClassVar[int] = 40
+    compared: ClassVar[bool] = True
+    iterated: ClassVar[bool] = True
+    learns_from: ClassVar[Needs] = "trunk"
     takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1}
 

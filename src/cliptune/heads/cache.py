@@ -76,6 +76,9 @@ class CacheHead(BaseHead):
     """
 
     name: ClassVar[str] = "cache"
+    rank: ClassVar[int] = 80
+    compared: ClassVar[bool] = True
+    keeps_images: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {
         **{"keys": 2, "text_rows": 2},
         **{"key_labels": 1, "weights": 1},

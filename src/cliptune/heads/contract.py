@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cliptune.errors import DataError, InputError, UnknownNameError
 from cliptune.heads.arrays import FloatArray, Labels, row_chunks
+from cliptune.heads.registry import Needs
 
 __all__ = [
     "DEFAULT_LOGIT_SCALE",
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 Validation = tuple[FloatArray, Labels]
-Needs = Literal["pooled", "tokens", "trunk"]
 FeatureChoice = Literal["embedding", "penultimate", "both", "trunk"]
 
 _SHAPES = {

@@ -70,6 +70,9 @@ class DiscriminantHead(BaseHead):
     """
 
     name: ClassVar[str] = "discriminant"
+    rank: ClassVar[int] = 20
+    compared: ClassVar[bool] = True
+    learns_from: ClassVar[Needs] = "trunk"
     takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "mix": 1}
 

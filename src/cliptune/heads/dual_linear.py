@@ -59,6 +59,8 @@ class DualLinearHead(BaseHead):
     """
 
     name: ClassVar[str] = "dual-linear"
+    rank: ClassVar[int] = 60
+    trained: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {**_LAYER_AXES, "text_rows": 2, "logit_scale": 1}
 
     lr: float = 0.01

@@ -57,6 +57,9 @@ class NeighborsHead(BaseHead):
     """
 
     name: ClassVar[str] = "knn"
+    rank: ClassVar[int] = 70
+    compared: ClassVar[bool] = True
+    keeps_images: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"rows": 2, "labels": 1, "k": 1}
 
     k: int | None = None

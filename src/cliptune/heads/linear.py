@@ -90,6 +90,10 @@ class LinearHead(BaseHead):
     """
 
     name: ClassVar[str] = "linear"
+    rank: ClassVar[int] = 30
+    compared: ClassVar[bool] = True
+    iterated: ClassVar[bool] = True
+    learns_from: ClassVar[Needs] = "trunk"
     takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1, "penalty": 1}
 

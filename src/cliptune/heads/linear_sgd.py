@@ -103,6 +103,8 @@ class SgdLinearHead(BaseHead):
     """
 
     name: ClassVar[str] = "linear-sgd"
+    rank: ClassVar[int] = 50
+    trained: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"weight": 2, "bias": 1}
 
     lr: float = 0.01

@@ -86,6 +86,9 @@ class PrototypeHead(BaseHead):
     """
 
     name: ClassVar[str] = "prototype"
+    rank: ClassVar[int] = 10
+    compared: ClassVar[bool] = True
+    learns_from: ClassVar[Needs] = "trunk"
     takes_soft_labels: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"prototypes": 2, "logit_scale": 1}
 

@@ -54,6 +54,8 @@ class ZeroShotHead(BaseHead):
     """
 
     name: ClassVar[str] = "zero-shot"
+    rank: ClassVar[int] = 0
+    compared: ClassVar[bool] = True
     saved_axes: ClassVar[Mapping[str, int]] = {"text_rows": 2, "logit_scale": 1}
     later_axes: ClassVar[Mapping[str, int]] = {"logit_bias": 1}
 

@@ -25,8 +25,8 @@ from cliptune.partwise.roles import Role
 from cliptune.partwise.rows import PartRows
 from cliptune.selection.answer import Answer, answer
 from cliptune.selection.folds import Folds
-from cliptune.selection.gaussian import SHRINKAGES, shrunken_answers, with_texts
 from cliptune.selection.judging import Judged
+from cliptune.selection.shortcuts.discriminant import SHRINKAGES, shrunken_answers, with_texts
 
 __all__ = ["METHODS", "ChosenOnParts", "PartTask", "choose_on_parts"]
 

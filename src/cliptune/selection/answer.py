@@ -14,7 +14,7 @@ import numpy as np
 
 from cliptune.evaluation.distributions import binomial_at_least, wilson_bounds
 from cliptune.selection.judging import Gain, Judged, compare
-from cliptune.selection.methods import FAVOURITE, METHODS, cost
+from cliptune.selection.methods import FAVOURITE, cost, in_order
 from cliptune.selection.weighing import Verdict, images_needed, is_shown
 
 __all__ = ["Answer", "answer", "best_of", "nothing_held_out"]
@@ -121,8 +121,7 @@ def answer(
         seed: Of the bootstrap.
         select: By which score the methods were judged.
     """
-    known = {name: place for place, name in enumerate(METHODS)}
-    order: Sequence[str] = sorted(judged, key=lambda name: known.get(name, len(known)))
+    order = in_order(judged)
     best = best_of(judged, order)
     luck = _luck(judged, order, best, seed)
     score = judged[best].score - luck

@@ -1,7 +1,6 @@
-"""Nearest neighbours and caches in cross-validation: every cosine is computed once.
+"""Caches in cross-validation: a fold leaves out images whose affinity would count.
 
-A fold leaves out columns of the cosines of all images, so nothing is fitted again. It knows these
-two heads and no other.
+Nothing is fitted; the weight against the texts is chosen on the held-out answers.
 """
 
 from __future__ import annotations
@@ -11,41 +10,18 @@ from numpy.typing import NDArray
 
 from cliptune.heads.cache_keys import BETAS, affinity_factor
 from cliptune.heads.choice import best_mixture
-from cliptune.heads.knn import COUNTS, vote
 from cliptune.heads.zero_shot import zero_shot_logits
-from cliptune.selection.candidates import Pool, Setting, best_setting, scanned
-from cliptune.selection.folds import Folds
+from cliptune.selection.candidates import Setting, best_setting, scanned
+from cliptune.selection.shortcuts import Given, Shortcut
 
-__all__ = ["caches", "neighbours"]
+__all__ = ["SHORTCUT", "caches"]
 
 _ROWS_AT_ONCE = 1024
 
 
-def neighbours(pool: Pool, folds: Folds) -> Setting:
-    """Answer by the votes of the nearest images among those that are not left out."""
-    smallest = min(len(learned) for learned, _, _ in folds.splits())
-    counts = [count for count in COUNTS if count <= smallest]
-    found = np.empty((len(counts), len(folds.rows), pool.n_classes), np.float32)
-    for learned, held, place in folds.splits():
-        rows, labels = pool.vectors[learned], pool.labels[learned]
-        for start in range(0, len(held), _ROWS_AT_ONCE):
-            part = held[start : start + _ROWS_AT_ONCE]
-            at = slice(place.start + start, place.start + start + len(part))
-            cosines = pool.vectors[part] @ rows.T
-            nearest = np.argpartition(-cosines, counts[-1] - 1, axis=1)[:, : counts[-1]]
-            values = np.take_along_axis(cosines, nearest, axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            values = np.take_along_axis(values, order, axis=1)
-            chosen = labels[np.take_along_axis(nearest, order, axis=1)]
-            for number, count in enumerate(counts):
-                votes = vote(values[:, :count], chosen[:, :count], n_classes=pool.n_classes)
-                found[number, at] = votes
-    settings = (Setting({"k": count}, logits) for count, logits in zip(counts, found, strict=True))
-    return best_setting(settings, pool.labels[folds.rows])
-
-
-def caches(pool: Pool, folds: Folds) -> Setting:
+def caches(given: Given, features: str) -> Setting:
     """Answer by zero-shot logits plus as much of the affinity to images as suits them."""
+    pool, folds = given.pool, given.folds
     labels = pool.labels[folds.rows]
     texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)[folds.rows]
     found = np.zeros((len(BETAS), len(folds.rows), pool.n_classes), np.float32)
@@ -74,3 +50,6 @@ def _with_texts(
     # The head's texts have the weight 1: a cache without any is one that outweighs them.
     alpha = float(np.clip(of_cache / max(of_texts, 1e-12), 1e-4, 1e4))
     return Setting({"alpha": alpha, "beta": beta}, texts + np.float32(alpha) * part)
+
+
+SHORTCUT = Shortcut(caches)

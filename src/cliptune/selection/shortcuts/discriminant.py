@@ -1,7 +1,7 @@
-"""Discriminants and prototypes in cross-validation: sums over all rows less those of a fold.
+"""Discriminants in cross-validation: sums over all rows less those of a fold.
 
 A fold's means and scatter are those of all rows without its own, so nothing is fitted again. It
-knows the closed forms of these heads and no other.
+knows the closed form of this head and no other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from cliptune.heads.choice import best_mixture
 from cliptune.heads.discriminant import shrink, shrinking
-from cliptune.heads.prototype import class_sums
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.selection.candidates import Pool, Setting, best_setting, scanned
 from cliptune.selection.folds import Folds
+from cliptune.selection.shortcuts import Given, Shortcut
+from cliptune.selection.shortcuts.prototype import sums_by_class
 from cliptune.selection.subspace import Subspace
 
-__all__ = ["SHRINKAGES", "discriminants", "prototypes", "shrunken_answers", "with_texts"]
+__all__ = ["SHORTCUT", "SHRINKAGES", "discriminants", "shrunken_answers", "with_texts"]
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 0.98)
 _IN_FEW = 2  # coordinates for each held row and class, from which on these are fewer to solve for
@@ -27,30 +28,12 @@ _LEAST_SIZE = 1e-3  # rows of a class whose labels are not certain, without thos
 _LEAST_TEXT = 1e-4  # weight of the texts against the Gaussian part, below which they are left out
 
 
-def prototypes(pool: Pool, folds: Folds, features: str) -> Setting:
-    """Answer by the cosine to class means without the held rows."""
-    rows = pool.columns(features)
-    sums = _class_sums(pool, rows, np.arange(len(rows)))
-    logits = np.empty((len(folds.rows), pool.n_classes), np.float32)
-    for _, held, place in folds.splits():
-        means = sums - _class_sums(pool, rows, held)
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        logits[place] = pool.logit_scale * (rows[held] @ means.T.astype(np.float32))
-    return Setting({"features": features}, logits)
-
-
-def discriminants(pool: Pool, folds: Folds, features: str, subspace: Subspace) -> Setting:
-    """Answer by shrunken discriminants with as much of the texts as suits them.
-
-    Args:
-        pool: The data.
-        folds: What is left out.
-        features: Whose rows the subspace holds.
-        subspace: The rows in fewer coordinates.
-    """
+def discriminants(given: Given, features: str) -> Setting:
+    """Answer by shrunken discriminants with as much of the texts as suits them."""
+    pool, folds = given.pool, given.folds
     labels = pool.labels[folds.rows]
     texts = zero_shot_logits(pool.vectors, pool.text_rows, pool.logit_scale)[folds.rows]
-    parts = _gaussian_parts(pool, folds, subspace)
+    parts = _gaussian_parts(pool, folds, given.subspace(features))
     settings = (
         with_texts(texts, part, labels, {"features": features, "shrinkage": shrinkage})
         for shrinkage, part in zip(SHRINKAGES, parts, strict=True)
@@ -79,9 +62,9 @@ def _gaussian_parts(pool: Pool, folds: Folds, subspace: Subspace) -> Iterator[ND
     rows = subspace.rows.numpy()
     everything, least = np.arange(len(rows)), 1.0 if pool.soft is None else _LEAST_SIZE
     squares = np.square(rows, dtype=np.float64).sum(axis=0)  # in an eigenbasis these are all
-    sums, sizes = _class_sums(pool, rows, everything), pool.class_sizes(everything)
+    sums, sizes = sums_by_class(pool, rows, everything), pool.class_sizes(everything)
     for _, held, place in folds.splits():
-        left = sums - _class_sums(pool, rows, held)
+        left = sums - sums_by_class(pool, rows, held)
         left_counts = np.maximum(sizes - pool.class_sizes(held), least)
         means = left / left_counts[:, None]
         if _IN_FEW * (len(held) + pool.n_classes) <= rows.shape[1]:
@@ -162,13 +145,6 @@ def _answers_of_few(
     return answers
 
 
-def _class_sums(
-    pool: Pool, features: NDArray[np.float32], rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the sums of some rows by class, float64 (C, m)."""
-    return class_sums(features[rows], pool.labels[rows], pool.n_classes, soft=pool.soft_of(rows))
-
-
 def _product(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return rows.T @ rows; products in single precision, summed in double by blocks."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
@@ -176,3 +152,6 @@ def _product(rows: NDArray[np.float32]) -> NDArray[np.float64]:
         part = rows[start : start + 4096]
         total += part.T @ part
     return total
+
+
+SHORTCUT = Shortcut(discriminants)

@@ -17,9 +17,11 @@ from cliptune.heads.logistic_batch import Problems, Solutions, solve_batch
 from cliptune.heads.zero_shot import zero_shot_logits
 from cliptune.selection.candidates import Pool, Setting, best_setting
 from cliptune.selection.folds import Folds
+from cliptune.selection.kinds import MANY, favoured
+from cliptune.selection.shortcuts import Given, Shortcut
 from cliptune.selection.subspace import Subspace
 
-__all__ = ["PENALTIES", "linear_heads", "penalty_path"]
+__all__ = ["PENALTIES", "SHORTCUT", "linear_heads", "penalty_path"]
 
 # Multiples of 1 / N: in terms of scikit-learn's C, from 0.1 to 10,000.
 PENALTIES = tuple(10.0 ** np.arange(1.0, -4.25, -0.5))
@@ -27,15 +29,9 @@ _PATIENCE = 2
 _COLUMNS_AT_ONCE = 4096  # logits of all problems of a batch, a row
 
 
-def linear_heads(pool: Pool, folds: Folds, features: str, subspace: Subspace) -> Setting:
-    """Answer by logistic regressions, from nothing and from the class texts.
-
-    Args:
-        pool: The data.
-        folds: What is left out.
-        features: Whose rows the subspace holds.
-        subspace: The rows in fewer coordinates.
-    """
+def linear_heads(given: Given, features: str) -> Setting:
+    """Answer by logistic regressions, from nothing and from the class texts."""
+    pool, folds, subspace = given.pool, given.folds, given.subspace(features)
     labels = pool.labels[folds.rows]
     best = [
         best_setting(
@@ -44,6 +40,13 @@ def linear_heads(pool: Pool, folds: Folds, features: str, subspace: Subspace) ->
         for text in (0.0, 1.0)
     ]
     return best_setting(best, labels)
+
+
+def _kinds(given: Given) -> tuple[str, ...]:
+    """Give the features to learn from: of many images, which take long, those of discriminants."""
+    if len(given.pool.labels) <= MANY or len(given.kinds) == 1:
+        return given.kinds
+    return (favoured(given.answers("discriminant"), given.pool, given.folds).features,)
 
 
 def penalty_path(
@@ -127,3 +130,6 @@ def _problems(
         offset=offset,
         soft=None if pool.soft is None else torch.from_numpy(pool.soft),
     )
+
+
+SHORTCUT = Shortcut(linear_heads, _kinds)
