@@ -12,18 +12,23 @@
   covariance on the features before the projection, started from labels, texts in the prior;
   unlabelled images (the rest of the training images) count in means and covariance by their
   probability, each a tenth of a label or one.
+- The same behind the blend: its calibrated answers are the prior of each unlabelled image and of
+  the test's, instead of texts.
 
-The accuracy of what ``fit`` recommends is that of bench/results/choice.json, so run choice.py
-before. Writes bench/results/choice_ideas.json and choice_ideas.md.
+Accuracies of ``fit``'s own methods are those of bench/results/choice.json, so run choice.py before.
+Writes bench/results/choice_ideas.json and choice_ideas.md.
 """
 
 import json
 import sys
+from dataclasses import replace
 
 import choice
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
+from cliptune.choosing import choose_methods
+from cliptune.classifiers.fitting import score_fitted
 from cliptune.encoders.engines import open_on_engine
 from cliptune.features import FeatureStore
 from cliptune.heads.arrays import softmax
@@ -40,7 +45,7 @@ PEERS = {
     "Tip-Adapter-F": ("cache", {"fine_tuned": True}),
     "CLIP-Adapter-like residual": ("dual-linear", {}),
 }
-ROUNDS, COLUMNS, SHRINKAGE = 8, 256, 0.4
+ROUNDS, COLUMNS, SHRINKAGE, FLOOR = 8, 256, 0.4, 1e-6
 
 
 def proker(rows, labels, texts, test_rows, test_texts):
@@ -66,13 +71,16 @@ def proker(rows, labels, texts, test_rows, test_texts):
     return pull * test_texts + kernel @ weights
 
 
-def expectation_maximisation(rows, labels, others, other_texts, counted):
-    """Return weights (C, m) and biases (C,) of Gaussian classes learned from both."""
+def expectation_maximisation(rows, labels, others, prior, counted, *, start=None, spread=4.0):
+    """Return weights (C, m) and biases (C,) of Gaussian classes learned from both, and a scale.
+
+    Their logits, as far apart as ``spread`` says, are added to those of ``prior`` (M, C).
+    """
     n_classes = int(labels.max()) + 1
     known = np.eye(n_classes)[labels]
-    shares = np.zeros((len(others), n_classes))
+    shares = np.zeros((len(others), n_classes)) if start is None else start
     for round_number in range(ROUNDS):
-        factor = counted if round_number else 0.0
+        factor = counted if round_number or start is not None else 0.0
         counts = known.sum(axis=0) + factor * shares.sum(axis=0)
         means = (known.T @ rows + factor * shares.T @ others) / counts[:, None]
         total = rows.T @ rows + factor * (others * shares.sum(axis=1)[:, None]).T @ others
@@ -83,9 +91,25 @@ def expectation_maximisation(rows, labels, others, other_texts, counted):
         bias = -0.5 * (weight * means).sum(axis=1)
         gaussian = others @ weight.T + bias
         gaussian -= gaussian.mean(axis=1, keepdims=True)
-        # In so many dimensions Gaussians are far too sure: as spread as texts scaled likewise.
-        shares = softmax(gaussian / max(gaussian.std() / 4, 1e-9) + other_texts)
-    return weight, bias
+        # In so many dimensions Gaussians are far too sure.
+        scale = spread / max(gaussian.std(), 1e-9)
+        shares = softmax(scale * gaussian + prior)
+    return weight, bias, scale
+
+
+def behind_the_blend(task, rows, rest, test, columns, counted):
+    """Return logits (T, C): the blend's answers, and Gaussian classes that these started."""
+    own = replace(task, train=rows, val=rows[:0])
+    blend = choose_methods(own, ("discriminant", "linear", "blend"), options={}).fitted["blend"]
+    there, here = (
+        np.log(score_fitted(own, blend, some)[1] + FLOOR).astype(np.float32)
+        for some in (rest, test)
+    )
+    weight, bias, scale = expectation_maximisation(
+        columns[rows], task.labels[rows], columns[rest], there, counted,
+        start=softmax(there), spread=there.std(),
+    )  # fmt: skip
+    return here + scale * (columns[test] @ weight.T + bias)
 
 
 def run_case(task, rows, pool, test):
@@ -109,11 +133,15 @@ def run_case(task, rows, pool, test):
     small = (behind - mean) @ basis[:COLUMNS].T
     prior = texts / max(texts.std(), 1e-9)
     for counted in (0.0, *COUNTED):
-        weight, bias = expectation_maximisation(
+        weight, bias, _ = expectation_maximisation(
             small[rows], labels[rows], small[rest], prior[rest], counted
         )
         name = f"EM, an unlabelled image counts {counted:g}" if counted else "the same without them"
         found[name] = small[test] @ weight.T + bias
+    for counted in COUNTED:
+        found[f"the same behind the blend, {counted:g}"] = behind_the_blend(
+            task, rows, rest, test, small, counted
+        )
     return {
         name: float((logits.argmax(axis=1) == labels[test]).mean())
         for name, logits in found.items()
