@@ -76,8 +76,8 @@ def fit(
             which count rare classes like common ones, or log-loss.
         balance: Where classes are of unlike sizes: loss lets all count alike in what linear (and
             blend) minimises, prior answers as if all were as common.
-        class_thresholds: Give each class a threshold of its own, so that --select is highest on
-            held-out images; kept where other images gain by it.
+        class_thresholds: Give each class a threshold of its own, for which the selected score is
+            highest on held-out images; kept where other images gain by it.
         val: Hold out one such share of the training images instead of cross-validation; for a
             method that trains the model itself, the share cut for validation (0.2 by default).
         shots: Learn from so many images of each class: one number, or several such as
