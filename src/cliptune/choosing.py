@@ -19,9 +19,16 @@ from cliptune.evaluation.calibration import apply_temperature, choose_threshold,
 from cliptune.evaluation.metrics import Score, compute_metrics, wilson_interval
 from cliptune.heads import Head
 from cliptune.heads.balance import Balance, check_balance
+from cliptune.heads.biased import has_bias
 from cliptune.heads.build import make_head
 from cliptune.selection.answer import Answer, answer, nothing_held_out
 from cliptune.selection.candidates import Candidate, Pool
+from cliptune.selection.class_thresholds import (
+    MovedThresholds,
+    check_moved_score,
+    move_thresholds,
+    not_moved,
+)
 from cliptune.selection.cross_validation import cross_validate
 from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
@@ -51,7 +58,9 @@ class Chosen:
         notes: What was done, one sentence each.
         rows: int64 (n,), the images that were learned from.
         judged: What each answered for images of these that it had not learned from, by position;
-            nothing where none could be held out.
+            nothing where none could be held out. Of the method whose thresholds were moved, what
+            it answered before.
+        thresholds: What came of moving the thresholds of the method to ship, where that was asked.
     """
 
     fitted: Mapping[str, Fitted]
@@ -59,6 +68,7 @@ class Chosen:
     notes: tuple[str, ...]
     rows: NDArray[np.int64]
     judged: Mapping[str, Judged]
+    thresholds: MovedThresholds | None = None
 
 
 def choose_methods(
@@ -71,6 +81,7 @@ def choose_methods(
     cut: float | None = None,
     select: str = "accuracy",
     balance: Balance = "none",
+    class_thresholds: bool = False,
     groups: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     scored: Callable[[Fitted], None] = lambda fitted: None,
@@ -86,6 +97,8 @@ def choose_methods(
         cut: Hold out a single share of the images instead of cross-validation.
         select: The score that methods are compared by, a name in ``CRITERIA``.
         balance: Of logistic regressions, and of the blends that hold them; see ``LinearHead``.
+        class_thresholds: Move the threshold of each class of the method to ship, where held-out
+            images say that this raises the score; see ``move_thresholds``.
         groups: int64 (N,), images with one number look alike and are held out together; found
             from the vectors otherwise.
         progress: Called with methods done and methods in all.
@@ -93,24 +106,16 @@ def choose_methods(
 
     Raises:
         InputError: The margin is no share, a head does not take one of the options, or there is no
-            such score.
+            such score, or thresholds do not change it.
     """
     if not 0 <= margin < 1:
         raise InputError(f"--margin {100 * margin:g} is no margin in points; give 0 or more")
     check_criterion(select)
     check_balance(balance)
+    if class_thresholds:
+        check_moved_score(select)
     rows = np.sort(np.concatenate([task.train, task.val]))
-    pool = Pool(
-        vectors=task.vectors[rows],
-        trunk=None if task.trunk is None else task.trunk[rows],
-        tokens=None if task.tokens is None else task.tokens[rows],
-        labels=task.labels[rows],
-        text_rows=task.text_rows,
-        logit_scale=task.logit_scale,
-        seed=task.seed,
-        balance=balance,
-        soft=None if task.soft_labels is None else task.soft_labels[rows],
-    )
+    pool = _pool(task, rows, balance)
     alike = group_duplicates(pool.vectors) if groups is None else groups[rows]
     if task.groups is not None:
         alike = join_groups(alike, task.groups[rows])
@@ -123,7 +128,8 @@ def choose_methods(
         n_fits=len(folds.held) * (1 if len(rows) > MANY else len(pool.all_features)),
     )
     total = len(dict.fromkeys(("zero-shot", *compared)))
-    held = _HeldOut(task, rows, pool, folds, select)
+    logits: dict[str, NDArray[np.float32]] | None = {} if class_thresholds else None
+    held = _HeldOut(task, rows, pool, folds, select, logits, alike)
     if not len(folds.rows):
         return held.without_choice(compared, options, margin)
     fitted: dict[str, Fitted] = {}
@@ -138,7 +144,25 @@ def choose_methods(
         judged, margin=margin, chance=_chance(pool, select), seed=task.seed, select=select
     )
     said = (*_fold_notes(task, rows, folds), *_confidence_note(task, rows, fitted), *notes)
-    return Chosen(fitted, found, said, rows, judged)
+    chosen = Chosen(fitted, found, said, rows, judged)
+    if not class_thresholds:
+        return chosen
+    shipped = methods[0] if len(methods) == 1 else found.method
+    return held.move(chosen, shipped, abstain_precision)
+
+
+def _pool(task: HeadData, rows: NDArray[np.int64], balance: Balance) -> Pool:
+    return Pool(
+        vectors=task.vectors[rows],
+        trunk=None if task.trunk is None else task.trunk[rows],
+        tokens=None if task.tokens is None else task.tokens[rows],
+        labels=task.labels[rows],
+        text_rows=task.text_rows,
+        logit_scale=task.logit_scale,
+        seed=task.seed,
+        balance=balance,
+        soft=None if task.soft_labels is None else task.soft_labels[rows],
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +173,9 @@ class _HeldOut:
     rows: NDArray[np.int64]
     pool: Pool
     folds: Folds
-    select: str = "accuracy"
+    select: str
+    logits: dict[str, NDArray[np.float32]] | None  # of held-out rows, where thresholds may move
+    alike: NDArray[np.int64]  # by image
     heads: list[Head] = field(default_factory=list)
     took: dict[str, float] = field(default_factory=dict)
 
@@ -169,39 +195,86 @@ class _HeldOut:
         temperature = fit_temperature(best.logits, labels)
         probabilities = apply_temperature(best.logits, temperature)
         judged = Judged.of(probabilities, pool.labels, folds, select=self.select)
+        head, seconds, peaks = self._fit_timed(best, candidates)
+        if self.logits is not None:
+            self.logits[best.method] = best.logits
+        fitted = Fitted(
+            name=best.method,
+            head=head,
+            temperature=temperature,
+            threshold=None,
+            val=None,
+            val_correct=np.zeros(0, bool),
+            epochs=tuple(head.history_),
+            seconds=seconds,
+            peak_bytes=max(peaks, default=None),
+            features=best.features,
+            settings=best.options,
+        )
+        losses = losses if len(losses) > 1 else {}
+        return self._scored(fitted, probabilities, judged, losses, abstain_precision), judged
+
+    def move(self, chosen: Chosen, shipped: str | None, abstain_precision: float | None) -> Chosen:
+        """Move the thresholds of the method to ship, where that is worth it.
+
+        Args:
+            chosen: What was compared and fitted.
+            shipped: The method to ship; None where none is recommended.
+            abstain_precision: As ``choose_methods`` takes it.
+        """
+        if shipped is None or not has_bias(shipped):
+            return replace(chosen, thresholds=not_moved(shipped, self.select))
+        assert self.logits is not None  # thresholds were asked for
+        before, labels = chosen.fitted[shipped], self.pool.labels
+        found, moved, probabilities = move_thresholds(
+            before,
+            self.logits[shipped],
+            chosen.judged[shipped],
+            labels,
+            self.alike,
+            self.folds,
+            select=self.select,
+            seed=self.task.seed,
+        )
+        if found.kept:
+            assert before.cross_validation is not None  # it was chosen by held-out answers
+            losses = before.cross_validation.feature_losses
+            judged = Judged.of(probabilities, labels, self.folds, select=self.select)
+            moved = self._scored(moved, probabilities, judged, losses, abstain_precision)
+        return replace(chosen, fitted={**chosen.fitted, shipped: moved}, thresholds=found)
+
+    def _scored(
+        self,
+        fitted: Fitted,
+        probabilities: NDArray[np.float64],
+        judged: Judged,
+        losses: Mapping[str, float],
+        abstain_precision: float | None,
+    ) -> Fitted:
+        """Return a method with its scores on held-out images, and when it abstains."""
+        folds = self.folds
+        labels = self.pool.labels[folds.rows[: len(probabilities)]]
         once = len(folds.first_repeat().rows)  # the images of one repeat, each once
         threshold = None
         if abstain_precision is not None:
             threshold = choose_threshold(
                 probabilities[:once], labels[:once], precision=abstain_precision
             )
-        head, seconds, peaks = self._fit_timed(best, candidates)
+        n_repeats = len(probabilities) // once
         found = CrossValidation(
-            _mean_accuracy(judged),
-            judged.log_loss,
-            folds.n_folds,
-            len(best.logits) // once,
-            losses if len(losses) > 1 else {},
+            _mean_accuracy(judged), judged.log_loss, folds.n_folds, n_repeats, losses
         )
         names = self.task.class_names
         metrics = compute_metrics(
             labels[:once], probabilities[:once], class_names=names, seed=self.task.seed
         )
-        fitted = Fitted(
-            name=best.method,
-            head=head,
-            temperature=temperature,
+        return replace(
+            fitted,
             threshold=threshold,
             val=replace(metrics, accuracy=found.accuracy),
             val_correct=probabilities[:once].argmax(axis=1) == labels[:once],
-            epochs=tuple(head.history_),
-            seconds=seconds,
-            peak_bytes=max(peaks, default=None),
-            features=best.features,
-            settings=best.options,
             cross_validation=found,
         )
-        return fitted, judged
 
     def without_choice(
         self, methods: Sequence[str], options: Mapping[str, Any], margin: float
@@ -232,7 +305,11 @@ class _HeldOut:
             "no image can be held out: every class has a single image, or look-alikes only; usual "
             "settings, no temperature, and nothing is compared"
         )
-        return Chosen(fitted, nothing_held_out(guess, margin), (note,), self.rows, {})
+        chosen = Chosen(fitted, nothing_held_out(guess, margin), (note,), self.rows, {})
+        if self.logits is None:
+            return chosen
+        reason = "no image could be held out to choose them on"
+        return replace(chosen, thresholds=MovedThresholds(None, self.select, False, reason=reason))
 
     def _fit_timed(
         self, best: Candidate, candidates: Sequence[Candidate]

@@ -15,6 +15,7 @@ from cliptune.evaluation.significance import Comparison
 from cliptune.features.guard import RowsChecked
 from cliptune.heads.options import EpochRecord
 from cliptune.results.base import Result, Templates
+from cliptune.results.class_thresholds import ClassThresholds
 from cliptune.results.few_shot import FewShot
 from cliptune.results.plain import ABSENT, FLAT
 from cliptune.system.formatting import change as write_change
@@ -282,6 +283,7 @@ class FitResult(Result):
         compared: Where all methods were compared, what each gave and the rule's answer.
         few_shot: The learning curve of a few-shot run.
         crops: How several crops of each image compare with one look, where that was asked.
+        class_thresholds: What came of a threshold for each class, where that was asked.
         parts: What was read, where the rows came from the parts of an embedding job.
         encoder_in_run: The run holds the encoder's weights.
         label_errors: None where a class has a single image, or no image was at hand.
@@ -311,6 +313,7 @@ class FitResult(Result):
     compared: Compared | None = field(metadata=FLAT)
     few_shot: FewShot | None = field(default=None, metadata=ABSENT)
     crops: CropsCompared | None = field(default=None, metadata=ABSENT)
+    class_thresholds: ClassThresholds | None = field(default=None, metadata=ABSENT)
     parts: PartsRead | None = field(default=None, metadata=ABSENT)
     encoder_in_run: bool
     label_errors: LabelErrorCount | None
@@ -355,6 +358,7 @@ class FitResult(Result):
             *(_feature_choice(n, one) for n, one in methods.items() if one.feature_losses),
             *((self.few_shot.table(),) if self.few_shot else ()),
             *((self.crops.sentence,) if self.crops else ()),
+            *((self.class_thresholds.sentence,) if self.class_thresholds else ()),
             *((self.parts.sentence,) if self.parts else ()),
             self.compared.recommendation
             if self.compared

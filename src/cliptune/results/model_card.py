@@ -77,9 +77,30 @@ def _making(result: Json) -> list[str]:
         f"- trained parameters: {count(result['trained_parameters'])}",
         f"- temperature {result['temperature']:.4g}, fitted on held-out images",
         f"- {_threshold(result['threshold'])}",
+        *_class_thresholds(result.get("class_thresholds")),
         f"- seed {result['seed']}",
         *(["- the encoder: its weights are in this run"] if holds_encoder else []),
     ]
+
+
+def _class_thresholds(moved: Json | None) -> list[str]:
+    if moved is None or not moved["kept"]:
+        return []
+    low, high = min(moved["offsets"].values()), max(moved["offsets"].values())
+    return [
+        "- each class has a threshold of its own: its bias holds an offset of its log-probability, "
+        f"{low:+.2f} to {high:+.2f}"
+    ]
+
+
+def _calibrated_for(result: Json) -> str:
+    moved = result.get("class_thresholds")
+    if moved is None or not moved["kept"]:
+        return "Probabilities are calibrated for images like those of the data; on other "
+    return (
+        "Probabilities are those of classes that are more or less common than in the data, as the "
+        "offsets of their thresholds make them; on other "
+    )
 
 
 def _use_and_trust(result: Json) -> list[str]:
@@ -90,7 +111,7 @@ def _use_and_trust(result: Json) -> list[str]:
         for_terminal(f"cliptune predict IMAGE --run {shlex.quote(result['run'])}"),
         "```",
         "",
-        "Probabilities are calibrated for images like those of the data; on other "
+        f"{_calibrated_for(result)}"
         "images they can be too sure. An image of none of the classes still gets one of them.",
         "",
         "## Trust",

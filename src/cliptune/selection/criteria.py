@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cliptune.selection.methods import check_criterion
 
-__all__ = ["grade"]
+__all__ = ["grade", "grade_answers"]
 
 
 def grade(
@@ -37,7 +37,21 @@ def grade(
     if select == "log-loss":
         sure: NDArray[np.float64] = np.log(np.maximum(probabilities[np.arange(n), labels], 1e-300))
         return sure
-    answers = probabilities.argmax(axis=1)
+    return grade_answers(probabilities.argmax(axis=1), labels, n_classes, select)
+
+
+def grade_answers(
+    answers: NDArray[np.int64], labels: NDArray[np.int64], n_classes: int, select: str
+) -> NDArray[np.float64]:
+    """Return each answer's part in a score that sees answers alone; see ``grade``.
+
+    Args:
+        answers: int64 (N,), 0..C-1.
+        labels: int64 (N,), likewise.
+        n_classes: C.
+        select: ``accuracy``, ``balanced-accuracy`` or ``macro-f1``.
+    """
+    n = len(labels)
     right: NDArray[np.float64] = (answers == labels).astype(np.float64)
     counts = np.bincount(labels, minlength=n_classes)
     if select == "accuracy":

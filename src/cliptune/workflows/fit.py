@@ -39,6 +39,7 @@ def fit(
     margin: float = 1.0,
     select: Criterion = "accuracy",
     balance: Literal["none", "loss", "prior"] = "none",
+    class_thresholds: bool = False,
     val: float | None = None,
     shots: Shots | None = None,
     seeds: int = 1,
@@ -72,6 +73,8 @@ def fit(
         select: The score that methods are compared by.
         balance: Where classes are of unlike sizes: ``loss`` lets all count alike in what logistic
             regression minimises, ``prior`` answers as if all were as common.
+        class_thresholds: Give each class of the recommended method a threshold of its own, so
+            that ``select`` is highest on held-out images; kept where other images gain by it.
         val: Hold out one such share of the training images instead of cross-validation.
         shots: Learn from so many images of each class: a number or several.
         seeds: Draws of these images for each number.
@@ -110,6 +113,7 @@ def fit(
         margin=margin / 100,
         select=select,
         balance=balance,
+        class_thresholds=class_thresholds,
         val=val,
         shots=shots,
         n_seeds=seeds,

@@ -45,6 +45,7 @@ class HeadRequest:
         margin: How much of the score a cheaper method may cost.
         select: The score that methods are compared by.
         balance: Of logistic regressions, where classes are of unlike sizes.
+        class_thresholds: Move the threshold of each class, where that pays.
         val: Share of the images held out once, in place of cross-validation, or None.
         shots: Images a class, or None.
         n_seeds: Draws for each of these.
@@ -62,6 +63,7 @@ class HeadRequest:
     margin: float
     select: str
     balance: Balance
+    class_thresholds: bool
     val: float | None
     shots: Shots | None
     n_seeds: int
@@ -84,6 +86,8 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
     counts = _read_shots(request.shots, request.n_seeds, request.seed)
     methods = _methods(request.method, request.options)
     _check_balance(request.balance, methods)
+    if request.class_thresholds:
+        _check_thresholds(request.select, methods, counts)
     trials: list[Trial] = []
     compared = None
     if session.compute.crops > 1 and request.method == "all" and not counts:
@@ -196,6 +200,19 @@ def _check_balance(balance: Balance, methods: Sequence[str]) -> None:
             f"--balance {balance} came with --method {methods[0]}, which has nothing to balance; "
             "it is for linear and blend, or for all methods"
         )
+
+
+def _check_thresholds(select: str, methods: Sequence[str], counts: tuple[int, ...]) -> None:
+    from cliptune.selection.class_thresholds import check_moved_score, require_bias
+
+    if counts:
+        raise InputError(
+            "--class-thresholds came with --shots, which draws as many images of each class; "
+            "leave one of them out"
+        )
+    check_moved_score(select)
+    if len(methods) == 1:
+        require_bias(methods[0])
 
 
 def _run_trials(

@@ -109,6 +109,7 @@ def _refuse_options(request: HeadRequest) -> None:
         "--val": request.val is not None,
         "--select": request.select != "accuracy",
         "--balance": request.balance != "none",
+        "--class-thresholds": request.class_thresholds,
         "--label-confidence": request.dataset.label_confidence is not None,
         "--abstain-precision": request.abstain_precision is not None,
     }

@@ -154,6 +154,7 @@ def choose(
             margin=request.margin,
             select=request.select,
             balance=request.balance,
+            class_thresholds=request.class_thresholds,
             cut=request.val,
             groups=prepared.partition.groups if groups is None else groups,
             progress=show,

@@ -24,7 +24,9 @@ from cliptune.evaluation.significance import Comparison, compare_correct
 from cliptune.evaluation.zero_shot import write_misclassified, write_predictions
 from cliptune.images import ImageTable
 from cliptune.prompts import TemplateSet
+from cliptune.results.class_thresholds import ClassThresholds
 from cliptune.results.model_card import render_model_card
+from cliptune.results.plain import record_to_plain
 from cliptune.runs import RunDir
 from cliptune.selection.sentence import recommendation
 from cliptune.splits.partition import Partition
@@ -184,6 +186,7 @@ def finish_run(
     recommended = answer.method or "zero-shot"
     shipped = recommended if settings.method == "all" else settings.method
     test_rows = partition.test.open()
+    asked, sentences = _asked_beside(crops, chosen, task.class_names)
     scored = score_on_test(task, test_rows, chosen.fitted, recommended=recommended)
     result = {
         "task": "fit",
@@ -193,7 +196,7 @@ def finish_run(
         "zero_shot": scored["zero-shot"].test.summary(),
         "class_names": list(task.class_names),
         "n_train": len(task.train),
-        "notes": [*partition.notes, *chosen.notes, *([crops.sentence] if crops else [])],
+        "notes": [*partition.notes, *chosen.notes, *sentences],
         "data_digest": table.digest(),
         "features_key": features_key,
         "run": str(place),
@@ -205,9 +208,7 @@ def finish_run(
         result["recommendation"] = recommendation(answer, test)
     if trials:
         result["few_shot"] = score_trials(trials, test_rows)
-    if crops:
-        result["crops"] = crops.to_dict()
-    result["encoder_in_run"] = weights_of is not None
+    result |= {**asked, "encoder_in_run": weights_of is not None}
     config = {**settings.to_dict(encoder), "method": settings.method}
     run = RunDir.create(place, {**config, "data_digest": result["data_digest"]})
     if weights_of is not None:
@@ -223,6 +224,18 @@ def finish_run(
     facts = {key: result[key] for key in ("seed", "data_digest", "features_key")}
     run.finish({**facts, **computing, "encoder": vars(encoder)})
     return result
+
+
+def _asked_beside(
+    crops: CropsCompared | None, chosen: Chosen, names: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:  # Any: plain JSON values
+    """Return what came of crops and of thresholds, where asked: by key, and a sentence each."""
+    moved = ClassThresholds.of(chosen.thresholds, names) if chosen.thresholds else None
+    found = {"crops": crops, "class_thresholds": moved}
+    return (
+        {key: record_to_plain(part) for key, part in found.items() if part is not None},
+        [part.sentence for part in found.values() if part is not None],
+    )
 
 
 def _write_report(run: RunDir, result: Mapping[str, Any]) -> None:  # Any: plain JSON values
