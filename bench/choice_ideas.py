@@ -12,8 +12,8 @@
   covariance on the features before the projection, started from labels, texts in the prior;
   unlabelled images (the rest of the training images) count in means and covariance by their
   probability, each a tenth of a label or one.
-- The same behind the blend: its calibrated answers are the prior of each unlabelled image and of
-  the test's, instead of texts.
+- ``fit --unlabelled``: the same behind the recommended method, whose calibrated answers are the
+  prior of each unlabelled image, instead of texts; beside ``fit`` without.
 
 Accuracies of ``fit``'s own methods are those of bench/results/choice.json, so run choice.py before.
 Writes bench/results/choice_ideas.json and choice_ideas.md.
@@ -35,6 +35,8 @@ from cliptune.heads.arrays import softmax
 from cliptune.heads.build import make_head
 from cliptune.heads.choice import calibrated_log_loss
 from cliptune.heads.zero_shot import zero_shot_logits
+from cliptune.selection.methods import COMPARED
+from cliptune.selection.unlabelled import Unlabelled
 from cliptune.system.paths import cache_dir
 
 RIDGES = 10.0 ** np.arange(-3, 2.5, 0.5)
@@ -45,7 +47,7 @@ PEERS = {
     "Tip-Adapter-F": ("cache", {"fine_tuned": True}),
     "CLIP-Adapter-like residual": ("dual-linear", {}),
 }
-ROUNDS, COLUMNS, SHRINKAGE, FLOOR = 8, 256, 0.4, 1e-6
+ROUNDS, COLUMNS, SHRINKAGE = 8, 256, 0.4
 
 
 def proker(rows, labels, texts, test_rows, test_texts):
@@ -71,16 +73,13 @@ def proker(rows, labels, texts, test_rows, test_texts):
     return pull * test_texts + kernel @ weights
 
 
-def expectation_maximisation(rows, labels, others, prior, counted, *, start=None, spread=4.0):
-    """Return weights (C, m) and biases (C,) of Gaussian classes learned from both, and a scale.
-
-    Their logits, as far apart as ``spread`` says, are added to those of ``prior`` (M, C).
-    """
+def expectation_maximisation(rows, labels, others, other_texts, counted):
+    """Return weights (C, m) and biases (C,) of Gaussian classes learned from both."""
     n_classes = int(labels.max()) + 1
     known = np.eye(n_classes)[labels]
-    shares = np.zeros((len(others), n_classes)) if start is None else start
+    shares = np.zeros((len(others), n_classes))
     for round_number in range(ROUNDS):
-        factor = counted if round_number or start is not None else 0.0
+        factor = counted if round_number else 0.0
         counts = known.sum(axis=0) + factor * shares.sum(axis=0)
         means = (known.T @ rows + factor * shares.T @ others) / counts[:, None]
         total = rows.T @ rows + factor * (others * shares.sum(axis=1)[:, None]).T @ others
@@ -91,25 +90,17 @@ def expectation_maximisation(rows, labels, others, prior, counted, *, start=None
         bias = -0.5 * (weight * means).sum(axis=1)
         gaussian = others @ weight.T + bias
         gaussian -= gaussian.mean(axis=1, keepdims=True)
-        # In so many dimensions Gaussians are far too sure.
-        scale = spread / max(gaussian.std(), 1e-9)
-        shares = softmax(scale * gaussian + prior)
-    return weight, bias, scale
+        # In so many dimensions Gaussians are far too sure: as spread as texts scaled likewise.
+        shares = softmax(gaussian / max(gaussian.std() / 4, 1e-9) + other_texts)
+    return weight, bias
 
 
-def behind_the_blend(task, rows, rest, test, columns, counted):
-    """Return logits (T, C): the blend's answers, and Gaussian classes that these started."""
+def with_unlabelled(task, rows, rest, test):
+    """Return probabilities (T, C) of what ``fit --unlabelled`` recommends."""
     own = replace(task, train=rows, val=rows[:0])
-    blend = choose_methods(own, ("discriminant", "linear", "blend"), options={}).fitted["blend"]
-    there, here = (
-        np.log(score_fitted(own, blend, some)[1] + FLOOR).astype(np.float32)
-        for some in (rest, test)
-    )
-    weight, bias, scale = expectation_maximisation(
-        columns[rows], task.labels[rows], columns[rest], there, counted,
-        start=softmax(there), spread=there.std(),
-    )  # fmt: skip
-    return here + scale * (columns[test] @ weight.T + bias)
+    others = Unlabelled(task.vectors[rest], task.trunk[rest])
+    chosen = choose_methods(own, COMPARED, options={}, unlabelled=others)
+    return score_fitted(own, chosen.fitted[chosen.answer.method or "zero-shot"], test)[1]
 
 
 def run_case(task, rows, pool, test):
@@ -133,15 +124,12 @@ def run_case(task, rows, pool, test):
     small = (behind - mean) @ basis[:COLUMNS].T
     prior = texts / max(texts.std(), 1e-9)
     for counted in (0.0, *COUNTED):
-        weight, bias, _ = expectation_maximisation(
+        weight, bias = expectation_maximisation(
             small[rows], labels[rows], small[rest], prior[rest], counted
         )
         name = f"EM, an unlabelled image counts {counted:g}" if counted else "the same without them"
         found[name] = small[test] @ weight.T + bias
-    for counted in COUNTED:
-        found[f"the same behind the blend, {counted:g}"] = behind_the_blend(
-            task, rows, rest, test, small, counted
-        )
+    found["fit --unlabelled"] = with_unlabelled(task, rows, rest, test)
     return {
         name: float((logits.argmax(axis=1) == labels[test]).mean())
         for name, logits in found.items()
@@ -154,7 +142,12 @@ def main():
     )
     options = parser.parse_args()
     kept = json.loads((choice.RESULTS / "choice.json").read_text())["cases"]
-    fitted = {(c["set"], c["shots"], c["seed"]): c["accuracy"] for c in kept}
+    fitted = {
+        (c["set"], c["shots"], c["seed"]): {
+            **c["accuracy"], "fit": c["accuracy"][c["recommended"] or "zero-shot"],
+        }
+        for c in kept
+    }  # fmt: skip
     encoder, store = open_on_engine("lite"), FeatureStore(cache_dir())
     cases = []
     for name in options.only.split(","):
@@ -166,8 +159,8 @@ def main():
                 if rows is None or (name, shots, seed) not in fitted:
                     continue
                 own = fitted[(name, shots, seed)]
-                found = run_case(task, rows, pool, test)
-                found = {n: own[n] for n in ("discriminant", "linear", "blend")} | found
+                found = run_case(replace(task, seed=seed), rows, pool, test)
+                found = {n: own[n] for n in ("discriminant", "linear", "blend", "fit")} | found
                 cases.append({"set": name, "shots": shots, "seed": seed, "accuracy": found})
                 print(name, shots, seed, found, file=sys.stderr, flush=True)
     text = render(cases)

@@ -34,6 +34,12 @@ from cliptune.selection.folds import Folds, plan_folds
 from cliptune.selection.judging import Judged
 from cliptune.selection.kinds import MANY, favoured, held_out_loss
 from cliptune.selection.methods import affordable, check_criterion
+from cliptune.selection.unlabelled import (
+    LearnedUnlabelled,
+    Unlabelled,
+    learn_unlabelled,
+    not_learned,
+)
 from cliptune.splits.duplicates import group_duplicates, join_groups
 from cliptune.system.usage import Usage
 
@@ -58,9 +64,10 @@ class Chosen:
         notes: What was done, one sentence each.
         rows: int64 (n,), the images that were learned from.
         judged: What each answered for images of these that it had not learned from, by position;
-            nothing where none could be held out. Of the method whose thresholds were moved, what
-            it answered before.
+            nothing where none could be held out. Of the method whose thresholds or weights were
+            moved, what it answered before.
         thresholds: What came of moving the thresholds of the method to ship, where that was asked.
+        unlabelled: What came of images without labels, where some were given.
     """
 
     fitted: Mapping[str, Fitted]
@@ -69,6 +76,7 @@ class Chosen:
     rows: NDArray[np.int64]
     judged: Mapping[str, Judged]
     thresholds: MovedThresholds | None = None
+    unlabelled: LearnedUnlabelled | None = None
 
 
 def choose_methods(
@@ -82,6 +90,7 @@ def choose_methods(
     select: str = "accuracy",
     balance: Balance = "none",
     class_thresholds: bool = False,
+    unlabelled: Unlabelled | None = None,
     groups: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     scored: Callable[[Fitted], None] = lambda fitted: None,
@@ -99,6 +108,8 @@ def choose_methods(
         balance: Of logistic regressions, and of the blends that hold them; see ``LinearHead``.
         class_thresholds: Move the threshold of each class of the method to ship, where held-out
             images say that this raises the score; see ``move_thresholds``.
+        unlabelled: Images without labels, which move the method to ship unless held-out images
+            show that this makes it worse; see ``learn_unlabelled``.
         groups: int64 (N,), images with one number look alike and are held out together; found
             from the vectors otherwise.
         progress: Called with methods done and methods in all.
@@ -131,7 +142,8 @@ def choose_methods(
     logits: dict[str, NDArray[np.float32]] | None = {} if class_thresholds else None
     held = _HeldOut(task, rows, pool, folds, select, logits, alike)
     if not len(folds.rows):
-        return held.without_choice(compared, options, margin)
+        chosen = held.without_choice(compared, options, margin)
+        return chosen if unlabelled is None else held.learn(chosen, None, unlabelled, None)
     fitted: dict[str, Fitted] = {}
     judged: dict[str, Judged] = {}
     progress(0, total)
@@ -145,10 +157,10 @@ def choose_methods(
     )
     said = (*_fold_notes(task, rows, folds), *_confidence_note(task, rows, fitted), *notes)
     chosen = Chosen(fitted, found, said, rows, judged)
-    if not class_thresholds:
-        return chosen
     shipped = methods[0] if len(methods) == 1 else found.method
-    return held.move(chosen, shipped, abstain_precision)
+    if unlabelled is not None:
+        chosen = held.learn(chosen, shipped, unlabelled, abstain_precision)
+    return held.move(chosen, shipped, abstain_precision) if class_thresholds else chosen
 
 
 def _pool(task: HeadData, rows: NDArray[np.int64], balance: Balance) -> Pool:
@@ -242,6 +254,35 @@ class _HeldOut:
             judged = Judged.of(probabilities, labels, self.folds, select=self.select)
             moved = self._scored(moved, probabilities, judged, losses, abstain_precision)
         return replace(chosen, fitted={**chosen.fitted, shipped: moved}, thresholds=found)
+
+    def learn(
+        self,
+        chosen: Chosen,
+        shipped: str | None,
+        unlabelled: Unlabelled,
+        abstain_precision: float | None,
+    ) -> Chosen:
+        """Let images without labels move the method to ship, unless that is shown to be worse.
+
+        Args:
+            chosen: What was compared and fitted.
+            shipped: The method to ship; None where none is recommended.
+            unlabelled: The images.
+            abstain_precision: As ``choose_methods`` takes it.
+        """
+        none_held = None if len(self.folds.rows) else "no image could be held out to try them on"
+        refused = not_learned(shipped, len(unlabelled.vectors), none_held)
+        if refused is not None:
+            return replace(chosen, unlabelled=refused)
+        assert shipped is not None  # it would have been refused
+        before = chosen.fitted[shipped]
+        found, moved, probabilities = learn_unlabelled(before, self.pool, self.folds, unlabelled)
+        if found.kept:
+            assert before.cross_validation is not None  # it was chosen by held-out answers
+            losses = before.cross_validation.feature_losses
+            judged = Judged.of(probabilities, self.pool.labels, self.folds, select=self.select)
+            moved = self._scored(moved, probabilities, judged, losses, abstain_precision)
+        return replace(chosen, fitted={**chosen.fitted, shipped: moved}, unlabelled=found)
 
     def _scored(
         self,

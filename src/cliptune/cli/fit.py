@@ -41,6 +41,7 @@ def fit(
     select: str = "accuracy",
     balance: Literal["none", "loss", "prior"] = "none",
     class_thresholds: bool = False,
+    unlabelled: str | None = None,
     val: Annotated[float | None, number(**INNER_SHARE)] = None,
     shots: str | None = None,
     seeds: Annotated[int, whole()] = 1,
@@ -78,6 +79,8 @@ def fit(
             blend) minimises, prior answers as if all were as common.
         class_thresholds: Give each class a threshold of its own, for which the selected score is
             highest on held-out images; kept where other images gain by it.
+        unlabelled: Images without labels: they move a linear method unless held-out images show
+            that this makes it worse.
         val: Hold out one such share of the training images instead of cross-validation; for a
             method that trains the model itself, the share cut for validation (0.2 by default).
         shots: Learn from so many images of each class: one number, or several such as
@@ -117,7 +120,7 @@ def fit(
         refuse_for_model(
             method, shots=shots, features=features, seeds=_unless(seeds, 1),
             select=_unless(select, "accuracy"), balance=_unless(balance, "none"),
-            **{"class-thresholds": class_thresholds or None},
+            unlabelled=unlabelled, **{"class-thresholds": class_thresholds or None},
         )  # fmt: skip
         cut = USUAL_CUT if val is None else val
         train_model(data, method, (tuning, around, output), lr=lr, **rates, val=cut, **shared)
@@ -125,7 +128,7 @@ def fit(
     refuse_for_head(method, tuning, around)
     fitted = fit_head(
         data, method=method, margin=margin, select=as_criterion(select), balance=balance,
-        class_thresholds=class_thresholds, val=val, shots=shots, seeds=seeds,
+        class_thresholds=class_thresholds, unlabelled=unlabelled, val=val, shots=shots, seeds=seeds,
         lr=read_single_rate(lr), features=features,
         embed_encoder=embed_encoder, seed=output.seed, progress=TerminalWatch(), **rates, **shared,
     )  # fmt: skip

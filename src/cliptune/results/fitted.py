@@ -18,6 +18,7 @@ from cliptune.results.base import Result, Templates
 from cliptune.results.class_thresholds import ClassThresholds
 from cliptune.results.few_shot import FewShot
 from cliptune.results.plain import ABSENT, FLAT
+from cliptune.results.unlabelled import UnlabelledImages
 from cliptune.system.formatting import change as write_change
 from cliptune.system.formatting import (
     change_interval,
@@ -284,6 +285,7 @@ class FitResult(Result):
         few_shot: The learning curve of a few-shot run.
         crops: How several crops of each image compare with one look, where that was asked.
         class_thresholds: What came of a threshold for each class, where that was asked.
+        unlabelled: What images without labels were worth, where some were given.
         parts: What was read, where the rows came from the parts of an embedding job.
         encoder_in_run: The run holds the encoder's weights.
         label_errors: None where a class has a single image, or no image was at hand.
@@ -314,6 +316,7 @@ class FitResult(Result):
     few_shot: FewShot | None = field(default=None, metadata=ABSENT)
     crops: CropsCompared | None = field(default=None, metadata=ABSENT)
     class_thresholds: ClassThresholds | None = field(default=None, metadata=ABSENT)
+    unlabelled: UnlabelledImages | None = field(default=None, metadata=ABSENT)
     parts: PartsRead | None = field(default=None, metadata=ABSENT)
     encoder_in_run: bool
     label_errors: LabelErrorCount | None
@@ -359,6 +362,7 @@ class FitResult(Result):
             *((self.few_shot.table(),) if self.few_shot else ()),
             *((self.crops.sentence,) if self.crops else ()),
             *((self.class_thresholds.sentence,) if self.class_thresholds else ()),
+            *((self.unlabelled.sentence,) if self.unlabelled else ()),
             *((self.parts.sentence,) if self.parts else ()),
             self.compared.recommendation
             if self.compared

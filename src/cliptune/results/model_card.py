@@ -78,6 +78,7 @@ def _making(result: Json) -> list[str]:
         f"- temperature {result['temperature']:.4g}, fitted on held-out images",
         f"- {_threshold(result['threshold'])}",
         *_class_thresholds(result.get("class_thresholds")),
+        *_unlabelled(result.get("unlabelled")),
         f"- seed {result['seed']}",
         *(["- the encoder: its weights are in this run"] if holds_encoder else []),
     ]
@@ -90,6 +91,15 @@ def _class_thresholds(moved: Json | None) -> list[str]:
     return [
         "- each class has a threshold of its own: its bias holds an offset of its log-probability, "
         f"{low:+.2f} to {high:+.2f}"
+    ]
+
+
+def _unlabelled(used: Json | None) -> list[str]:
+    if used is None or not used["kept"]:
+        return []
+    return [
+        f"- images without labels: {count(used['images'])} of {markdown_code(used['data'])} moved "
+        "its weights"
     ]
 
 

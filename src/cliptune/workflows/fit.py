@@ -40,6 +40,7 @@ def fit(
     select: Criterion = "accuracy",
     balance: Literal["none", "loss", "prior"] = "none",
     class_thresholds: bool = False,
+    unlabelled: Data | None = None,
     val: float | None = None,
     shots: Shots | None = None,
     seeds: int = 1,
@@ -75,6 +76,9 @@ def fit(
             regression minimises, ``prior`` answers as if all were as common.
         class_thresholds: Give each class of the recommended method a threshold of its own, so
             that ``select`` is highest on held-out images; kept where other images gain by it.
+        unlabelled: Images without labels, as ``predict`` takes them, which move a linear method
+            unless held-out images show that this makes it worse. None may look like one of the
+            locked test.
         val: Hold out one such share of the training images instead of cross-validation.
         shots: Learn from so many images of each class: a number or several.
         seeds: Draws of these images for each number.
@@ -114,6 +118,7 @@ def fit(
         select=select,
         balance=balance,
         class_thresholds=class_thresholds,
+        unlabelled=unlabelled,
         val=val,
         shots=shots,
         n_seeds=seeds,

@@ -17,12 +17,14 @@ from cliptune.system.bounds import MAX_SEED, require_count
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.fit_crops import compare_crops
 from cliptune.workflows.fit_prepared import Prepared, choose, prepare
+from cliptune.workflows.fit_unlabelled import embed_unlabelled, open_unlabelled
 from cliptune.workflows.options import DataOptions
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
     from cliptune.choosing import Chosen
     from cliptune.heads.balance import Balance
+    from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
     from cliptune.results.fitted import CropsCompared, FitResult
     from cliptune.workflows.dataset import Data
@@ -46,6 +48,7 @@ class HeadRequest:
         select: The score that methods are compared by.
         balance: Of logistic regressions, where classes are of unlike sizes.
         class_thresholds: Move the threshold of each class, where that pays.
+        unlabelled: Images without labels to learn from as well, or None.
         val: Share of the images held out once, in place of cross-validation, or None.
         shots: Images a class, or None.
         n_seeds: Draws for each of these.
@@ -64,6 +67,7 @@ class HeadRequest:
     select: str
     balance: Balance
     class_thresholds: bool
+    unlabelled: Data | None
     val: float | None
     shots: Shots | None
     n_seeds: int
@@ -88,6 +92,7 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
     _check_balance(request.balance, methods)
     if request.class_thresholds:
         _check_thresholds(request.select, methods, counts)
+    without_labels = _open_unlabelled(request, methods, session)
     trials: list[Trial] = []
     compared = None
     if session.compute.crops > 1 and request.method == "all" and not counts:
@@ -101,7 +106,11 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
             prepared = _of_draw(prepared, kept)
             chosen = kept.chosen
         else:
-            chosen = choose(prepared, methods, request)
+            more = None
+            if request.unlabelled is not None and without_labels is not None:
+                bad = request.dataset.on_bad_image
+                more = embed_unlabelled(request.unlabelled, without_labels, prepared, bad)
+            chosen = choose(prepared, methods, request, unlabelled=more)
     for sentence in chosen.notes:
         session.watch.note(sentence)
     return _finish(request, prepared, chosen, compared, trials, counts, place, began)
@@ -146,6 +155,7 @@ def _finish(
         encoder=EncoderRecord.of(encoder),
         trials=trials,
         crops=compared,
+        unlabelled=None if request.unlabelled is None else data_name(request.unlabelled),
         computing=describe_computing(encoder, prepared.session.store.guard),
         weights_of=encoder_in_fp32(encoder) if request.embed_encoder else None,
     )
@@ -213,6 +223,33 @@ def _check_thresholds(select: str, methods: Sequence[str], counts: tuple[int, ..
     check_moved_score(select)
     if len(methods) == 1:
         require_bias(methods[0])
+
+
+def _open_unlabelled(
+    request: HeadRequest, methods: Sequence[str], session: Session
+) -> tuple[ImageTable, int] | None:
+    """Find the images without labels before anything is embedded.
+
+    Raises:
+        InputError: There are none, or they came with what does not go with them.
+    """
+    if request.unlabelled is None:
+        return None
+    from cliptune.selection.unlabelled import require_linear
+
+    beside = {
+        "--shots": request.shots is not None,
+        "--crops": session.compute.crops > 1,
+        "--class-thresholds": request.class_thresholds,
+    }
+    for option in (name for name, given in beside.items() if given):
+        raise InputError(
+            f"--unlabelled came with {option}, and the two were never tried together; leave one "
+            "of them out"
+        )
+    if len(methods) == 1:
+        require_linear(methods[0])
+    return open_unlabelled(request.unlabelled, request.seed)
 
 
 def _run_trials(

@@ -110,6 +110,7 @@ def _refuse_options(request: HeadRequest) -> None:
         "--select": request.select != "accuracy",
         "--balance": request.balance != "none",
         "--class-thresholds": request.class_thresholds,
+        "--unlabelled": request.unlabelled is not None,
         "--label-confidence": request.dataset.label_confidence is not None,
         "--abstain-precision": request.abstain_precision is not None,
     }

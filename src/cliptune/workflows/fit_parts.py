@@ -68,6 +68,8 @@ def refuse_beyond_parts(request: HeadRequest, compute: ComputeOptions) -> None:
         _refuse(request, f"--balance {request.balance}")
     if request.class_thresholds:
         _refuse(request, "--class-thresholds")
+    if request.unlabelled is not None:
+        _refuse(request, "--unlabelled")
     for name, value in request.options.items():
         if (name, value) not in (("features", "auto"), ("features", "embedding")):
             _refuse(request, f"--{name.replace('_', '-')} {value}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cliptune.classifiers.fitting import Fitted
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders import DualEncoder
+    from cliptune.selection.unlabelled import Unlabelled
     from cliptune.splits.partition import Partition
     from cliptune.workflows.fit_heads import HeadRequest
     from cliptune.workflows.session import Model
@@ -128,6 +129,7 @@ def choose(
     request: HeadRequest,
     *,
     groups: NDArray[np.int64] | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Chosen:
     """Compare methods on held-out images; see ``choose_methods``.
 
@@ -136,6 +138,7 @@ def choose(
         methods: Names of methods.
         request: What was asked for.
         groups: int64 (N,), images that are held out together; those of the partition otherwise.
+        unlabelled: Images without labels, embedded as these.
     """
     from cliptune.choosing import choose_methods
 
@@ -155,6 +158,7 @@ def choose(
             select=request.select,
             balance=request.balance,
             class_thresholds=request.class_thresholds,
+            unlabelled=unlabelled,
             cut=request.val,
             groups=prepared.partition.groups if groups is None else groups,
             progress=show,

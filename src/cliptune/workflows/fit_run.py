@@ -27,6 +27,7 @@ from cliptune.prompts import TemplateSet
 from cliptune.results.class_thresholds import ClassThresholds
 from cliptune.results.model_card import render_model_card
 from cliptune.results.plain import record_to_plain
+from cliptune.results.unlabelled import UnlabelledImages
 from cliptune.runs import RunDir
 from cliptune.selection.sentence import recommendation
 from cliptune.splits.partition import Partition
@@ -161,6 +162,7 @@ def finish_run(
     computing: Mapping[str, Any],  # Any: plain JSON values
     trials: Sequence[Trial] = (),
     crops: CropsCompared | None = None,
+    unlabelled: str | None = None,
     weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
     """Open the test after everything has been chosen, and fill a run directory.
@@ -177,6 +179,7 @@ def finish_run(
         computing: Which engine made them and how many rows were checked.
         trials: Few-shot trials, which are scored on the test at the same opening.
         crops: How several crops of each image compare with one look, where that was asked.
+        unlabelled: Where images without labels came from, where some were given.
         weights_of: The same encoder in fp32, to be kept in the run.
 
     Returns:
@@ -186,7 +189,7 @@ def finish_run(
     recommended = answer.method or "zero-shot"
     shipped = recommended if settings.method == "all" else settings.method
     test_rows = partition.test.open()
-    asked, sentences = _asked_beside(crops, chosen, task.class_names)
+    asked, sentences = _asked_beside(crops, chosen, task.class_names, unlabelled)
     scored = score_on_test(task, test_rows, chosen.fitted, recommended=recommended)
     result = {
         "task": "fit",
@@ -227,11 +230,14 @@ def finish_run(
 
 
 def _asked_beside(
-    crops: CropsCompared | None, chosen: Chosen, names: Sequence[str]
+    crops: CropsCompared | None, chosen: Chosen, names: Sequence[str], unlabelled: str | None
 ) -> tuple[dict[str, Any], list[str]]:  # Any: plain JSON values
-    """Return what came of crops and of thresholds, where asked: by key, and a sentence each."""
+    """Return what came of all that was asked beside the choice: by key, and a sentence each."""
     moved = ClassThresholds.of(chosen.thresholds, names) if chosen.thresholds else None
-    found = {"crops": crops, "class_thresholds": moved}
+    more = None
+    if chosen.unlabelled is not None and unlabelled is not None:
+        more = UnlabelledImages.of(chosen.unlabelled, unlabelled)
+    found = {"crops": crops, "class_thresholds": moved, "unlabelled": more}
     return (
         {key: record_to_plain(part) for key, part in found.items() if part is not None},
         [part.sentence for part in found.values() if part is not None],
