@@ -104,6 +104,7 @@ def test_a_report_shows_every_class(fitted, captioned, ask, tmp_path, cache):
         (("--select", "macro-f1"), "--select came"),
         (("--balance", "loss"), "--balance came"),
         (("--class-thresholds",), "--class-thresholds came"),
+        (("--unlabelled", "."), "--unlabelled came"),
     ],
 )
 def test_what_has_no_meaning_for_several_labels_is_refused(captioned, ask, tmp_path, options, says):

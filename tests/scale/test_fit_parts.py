@@ -297,6 +297,7 @@ REFUSED = {
     "shots": {"shots": 4},
     "balance": {"balance": "loss", "method": "linear"},
     "class thresholds": {"class_thresholds": True, "method": "linear"},
+    "images without labels": {"unlabelled": ".", "method": "linear"},
     "features": {"features": "both", "method": "linear"},
     "an option of heads": {"method": "linear", "epochs": 3},
     "how data are read": {"dataset": ct.DataOptions(group_column="patient")},
