@@ -303,7 +303,8 @@ class _Calibration:
         n_choices, n = rows.shape
         cells = self.bins[rows] + ECE_BINS * np.arange(n_choices)[:, None]
         sums = np.bincount(cells.ravel(), self.gaps[rows].ravel(), n_choices * ECE_BINS)
-        return np.abs(sums.reshape(n_choices, ECE_BINS)).sum(axis=1) / n
+        errors: NDArray[np.float64] = np.abs(sums.reshape(n_choices, ECE_BINS)).sum(axis=1) / n
+        return errors
 
 
 def _accuracy_score(correct: NDArray[np.bool_]) -> Score:
