@@ -15,7 +15,7 @@ def test_schemathesis_finds_no_failure(start_server, fitted, tmp_path):
     program = shutil.which("schemathesis", path=Path(sys.executable).parent)
     document = f"http://127.0.0.1:{server.port}/openapi.json"
     # few examples an operation, so that there is time for those that follow each other
-    asked = ["--max-examples", "3", "--max-time", "20", "--seed", "0", "--no-color"]
+    asked = ["--max-examples", "3", "--max-time", "15", "--seed", "0", "--no-color"]
     done = subprocess.run(
         [
             program,
