@@ -56,11 +56,12 @@ def measure(source: Path = SOURCE) -> House:
     """Measure the package whose folder this is."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(source.rglob("*.py"))}
     trees = {path: ast.parse(text) for path, text in texts.items()}
-    lengths = [found for path, tree in trees.items() for found in _functions(path, tree)]
+    seen = {path: _look(tree) for path, tree in trees.items()}
+    lengths = [found for path, nodes in seen.items() for found in _functions(path, nodes)]
     length, where = max(lengths)
     imports = {_module(p, source): set(_imports(t, p, source)) for p, t in trees.items()}
     heads = {m for text in texts.values() for m in _HEAD.findall(text)}
-    sections = _section_names(trees, source)
+    sections = _section_names(trees, seen, source)
     return House(
         files=len(texts),
         lines=sum(len(text.splitlines()) for text in texts.values()),
@@ -69,20 +70,47 @@ def measure(source: Path = SOURCE) -> House:
         longest=where,
         circles=tuple(_circles(imports)),
         public=_count_public(trees[source / "__init__.py"]),
-        head_lists=_lists(trees, source, heads),
-        section_lists=_lists(trees, source, sections),
+        head_lists=_lists(seen, source, heads),
+        section_lists=_lists(seen, source, sections),
         unlayered=tuple(_unlayered(source)),
     )
 
 
-def _functions(path: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            first = node.body[0]
-            if ast.get_docstring(node) is not None:
-                n_lines -= (first.end_lineno or first.lineno) - first.lineno + 1
-            yield n_lines, f"{path.name}:{node.lineno} {node.name}"
+@dataclass(frozen=True)
+class _Seen:
+    """What one walk through a module's tree finds."""
+
+    functions: list[ast.FunctionDef | ast.AsyncFunctionDef]
+    calls: list[ast.Call]
+    texts: set[str]
+
+
+def _look(tree: ast.Module) -> _Seen:
+    seen = _Seen([], [], set())
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name):  # half of all, with nothing below
+            continue
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                seen.texts.add(node.value)
+            continue
+        if isinstance(node, ast.Call):
+            seen.calls.append(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            seen.functions.append(node)
+        left.extend(ast.iter_child_nodes(node))
+    return seen
+
+
+def _functions(path: Path, seen: _Seen) -> Iterator[tuple[int, str]]:
+    for node in seen.functions:
+        n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        first = node.body[0]
+        if ast.get_docstring(node, clean=False) is not None:
+            n_lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+        yield n_lines, f"{path.name}:{node.lineno} {node.name}"
 
 
 def _module(path: Path, source: Path) -> str:
@@ -156,12 +184,14 @@ def _count_public(tree: ast.Module) -> int:
     return count
 
 
-def _section_names(trees: dict[Path, ast.Module], source: Path) -> set[str]:
+def _section_names(
+    trees: dict[Path, ast.Module], seen: dict[Path, _Seen], source: Path
+) -> set[str]:
     """Return the names of sections: of specifications, or of the list that there once was."""
     names: set[str] = set()
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SectionSpec":
+    for found in seen.values():
+        for node in found.calls:
+            if getattr(node.func, "id", "") == "SectionSpec":
                 names |= {k.value.value for k in node.keywords if k.arg == "name"}  # type: ignore[attr-defined]
     if names:
         return names
@@ -174,18 +204,13 @@ def _section_names(trees: dict[Path, ast.Module], source: Path) -> set[str]:
     return names
 
 
-def _lists(trees: dict[Path, ast.Module], source: Path, names: set[str]) -> tuple[str, ...]:
+def _lists(seen: dict[Path, _Seen], source: Path, names: set[str]) -> tuple[str, ...]:
     """Return the files that have most of some names as texts of their own."""
-    found = []
-    for path, tree in trees.items():
-        texts = {
-            node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-        if len(texts & names) > len(names) / 2:
-            found.append(path.relative_to(source).as_posix())
-    return tuple(found)
+    return tuple(
+        path.relative_to(source).as_posix()
+        for path, found in seen.items()
+        if len(found.texts & names) > len(names) / 2
+    )
 
 
 def _unlayered(source: Path) -> Iterator[str]:

@@ -24,7 +24,19 @@ SIZES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["onnx", "openvino"])
+RUNTIMES = ("onnx", "openvino")
+# OpenVINO takes seconds to compile a graph: the filter with fewer nodes only where sides are
+# scaled alike and apart
+CASES = [
+    (name, mode, interpolation)
+    for name in RUNTIMES
+    for mode in MODES
+    for interpolation in LEAST
+    if (name, interpolation) != ("openvino", "bilinear") or mode in ("shortest", "squash")
+]
+
+
+@pytest.fixture(params=RUNTIMES)
 def open_graph(request, tmp_path):
     """Return a function from a transform to one that runs its graph on a batch."""
     runtime = pytest.importorskip(
@@ -43,8 +55,7 @@ def open_graph(request, tmp_path):
     return open_it
 
 
-@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("open_graph", "mode", "interpolation"), CASES, indirect=["open_graph"])
 def test_levels_are_those_of_pillow(open_graph, make_picture, mode, interpolation):
     preprocess = Preprocess(**{"size": (64, 64), **MODES[mode]}, interpolation=interpolation)
     run, apart = open_graph(preprocess), []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,9 @@ class BytePairTokenizer:
     """
 
     def __init__(self, *, context_length: int = _CONTEXT_LENGTH) -> None:
-        from open_clip.tokenizer import SimpleTokenizer
-
         self.context_length = context_length
         self.identity = f"CLIP byte pairs, context {context_length}"
-        self._tokenizer = SimpleTokenizer(context_length=context_length)
+        self._tokenizer = _read_byte_pairs(context_length)
 
     def __call__(self, texts: list[str], /) -> torch.Tensor:
         """Give ids (T, context_length), padded with zeros."""
@@ -77,6 +76,13 @@ class BytePairTokenizer:
     def count_tokens(self, text: str, /) -> int:
         """Count the ids of a text, begin and end marks included."""
         return len(self._tokenizer.encode(text)) + _MARKS
+
+
+@cache
+def _read_byte_pairs(context_length: int) -> Any:  # Any: open_clip has no types
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=context_length)
 
 
 class FolderTokenizer:

@@ -34,6 +34,7 @@ __all__ = [
 _LEVEL = 0.95
 N_RESAMPLES = 1000
 ECE_BINS = 15
+_DRAWN_AT_ONCE = 2**14  # images, that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,13 @@ def compute_metrics(
         n=len(labels),
         accuracy=_accuracy_score(correct),
         balanced_accuracy=balanced_accuracy_score(counts, rng),
-        log_loss=_bootstrap_score(len(labels), lambda rows: float(losses[rows].mean()), rng),
+        log_loss=_bootstrap_score(
+            float(losses.mean()), len(labels), lambda rows: losses[rows].mean(axis=1), rng
+        ),
         ece=_bootstrap_score(
+            expected_calibration_error(correct, confidence),
             len(labels),
-            lambda rows: expected_calibration_error(correct[rows], confidence[rows]),
+            _Calibration.of(correct, confidence).errors,
             rng,
         ),
         per_class=class_scores(counts, class_names),
@@ -278,9 +282,29 @@ def expected_calibration_error(
         correct: bool (N,), whether the top class is right.
         confidence: float (N,), the top class's probability.
     """
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(correct))
+    rows = np.arange(len(correct))[None]
+    return float(_Calibration.of(correct, confidence).errors(rows)[0])
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """Of each image, (N,): its bin, and by how much its rightness exceeds its confidence."""
+
+    bins: NDArray[np.int64]
+    gaps: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> _Calibration:
+        bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+        return cls(bins, correct - confidence)
+
+    def errors(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the error of each of R choices of images, int64 (R, n)."""
+        n_choices, n = rows.shape
+        cells = self.bins[rows] + ECE_BINS * np.arange(n_choices)[:, None]
+        sums = np.bincount(cells.ravel(), self.gaps[rows].ravel(), n_choices * ECE_BINS)
+        errors: NDArray[np.float64] = np.abs(sums.reshape(n_choices, ECE_BINS)).sum(axis=1) / n
+        return errors
 
 
 def _accuracy_score(correct: NDArray[np.bool_]) -> Score:
@@ -304,11 +328,19 @@ def balanced_accuracy_score(counts: ClassCounts, rng: np.random.Generator) -> Sc
 
 
 def _bootstrap_score(
-    n: int, statistic: Callable[[NDArray[np.int64] | slice], float], rng: np.random.Generator
+    value: float,
+    n: int,
+    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    rng: np.random.Generator,
 ) -> Score:
-    resampled = [statistic(rng.integers(0, n, size=n)) for _ in range(N_RESAMPLES)]
-    low, high = percentile_interval(np.asarray(resampled))
-    return Score(statistic(slice(None)), low, high, n, "bootstrap over images, percentile")
+    """Resample n images; the statistic takes several choices of them at once, int64 (R, n)."""
+    at_once = max(1, min(N_RESAMPLES, _DRAWN_AT_ONCE // n))
+    resampled = [
+        statistic(rng.integers(0, n, size=(min(at_once, N_RESAMPLES - first), n)))
+        for first in range(0, N_RESAMPLES, at_once)
+    ]
+    low, high = percentile_interval(np.concatenate(resampled).astype(np.float64))
+    return Score(value, low, high, n, "bootstrap over images, percentile")
 
 
 def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ It knows nothing about what is drawn.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def font_families() -> list[str]:
     """Return the installed ones of a list that covers most scripts, the usual one first."""
     from matplotlib.font_manager import fontManager
 
+    _quiet_fonts()
     installed = {font.name for font in fontManager.ttflist}
     return [name for name in _WANTED if name in installed]
 
@@ -65,9 +67,19 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as NewFigure
 
+    _quiet_fonts()
     figure = NewFigure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _quiet_fonts() -> None:
+    """Keep to itself which font stands for one that lacks a weight or is not there."""
+    logging.getLogger("matplotlib.font_manager").addFilter(_is_error)  # once, however often asked
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def save_figure(figure: Figure, stem: Path) -> dict[str, Path]:
