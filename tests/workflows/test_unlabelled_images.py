@@ -47,12 +47,14 @@ def test_what_came_is_said_everywhere(moved, insects):
     assert found.sentence in moved.notes
     assert "60 images without labels move linear" in found.sentence
     assert FitResult.from_json(moved.to_json()).to_json() == moved.to_json()
-    card = (Path(moved.run) / "README.md").read_text()
+    card = (Path(moved.run) / "model_card.md").read_text()
     assert "- images without labels: 60 of" in card
 
 
 def test_the_run_answers_with_them(moved, insects, compute):
-    plain = ct.fit(insects / "data", method="linear", compute=compute, out=Path(moved.run).with_name("plain"))
+    plain = ct.fit(
+        insects / "data", method="linear", compute=compute, out=Path(moved.run).with_name("plain")
+    )
     assert plain.unlabelled is None
     assert "unlabelled" not in plain.to_json()
     weights = [

@@ -22,6 +22,7 @@ __all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
 _MAX_ITERATIONS = 300
 _HISTORY = 10  # pairs that L-BFGS keeps
 _RELATIVE_TOLERANCE = 1e-6  # of the objective, a step; validation loss is then settled to 1e-4
+_NOTHING = 1e-12  # of the largest variance, which double precision does not tell from none
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class LogisticProblem:
         mean: float32 (D,).
         labels: int64 (N,).
         n_classes: C.
-        eigenvalues: float64 (D,), of the rows' covariance.
-        eigenvectors: float64 (D, D), one a column.
+        eigenvalues: float64 (R,), of the rows' covariance: all D, or those above 0 where there
+            are fewer rows than columns.
+        eigenvectors: float64 (D, R), one a column.
         offset: float32 (N, C), what is added to the logits as it is; or None.
         weights: float32 (N,), what each row counts, of mean 1; None where all count alike.
         soft: float32 (N, C), what each row counts for each class; None where the label says it.
@@ -93,19 +95,31 @@ def make_problem(
     rows = torch.tensor(np.asarray(X, dtype=np.float32))
     mean = rows.mean(dim=0)
     centred = rows.sub_(mean)
-    covariance = squared(centred).double() / len(centred)
-    eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+    eigenvalues, eigenvectors = _eigenbasis(centred)
     return LogisticProblem(
         centred,
         mean,
         torch.from_numpy(y),
         n_classes,
-        eigenvalues.clamp_min(0),
+        eigenvalues,
         eigenvectors,
         None if offset is None else torch.from_numpy(offset),
         None if weights is None else torch.from_numpy(weights),
         None if soft_labels is None else torch.from_numpy(soft_labels),
     )
+
+
+def _eigenbasis(centred: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return eigenvalues and eigenvectors of a covariance; of few rows from their own products."""
+    n, dim = centred.shape
+    if n >= dim:
+        values, vectors = torch.linalg.eigh(squared(centred).double() / n)
+        return values.clamp_min(0), vectors
+    rows = centred.double()
+    values, vectors = torch.linalg.eigh(rows @ rows.T / n)
+    kept = values > _NOTHING * values[-1]
+    values = values[kept]
+    return values, rows.T @ (vectors[:, kept] / (n * values).sqrt())
 
 
 def solve(
@@ -151,6 +165,15 @@ def solve(
     return LogisticSolution(weight, bias, float(result.fun), int(result.nit), int(result.nfev))
 
 
+def _symmetric(basis: torch.Tensor, values: torch.Tensor, rest: float) -> torch.Tensor:
+    """Return float32 (D, D) with such eigenvalues; ``rest`` along what no eigenvector spans."""
+    if basis.shape[1] == len(basis):
+        return ((basis * values) @ basis.T).float()
+    found = (basis * (values - rest)) @ basis.T
+    found.diagonal().add_(rest)
+    return found.float()
+
+
 class _Objective:
     """Value and gradient in coordinates (U, v) with weight = anchor + U P, bias = k^(-1/2) v.
 
@@ -165,13 +188,13 @@ class _Objective:
     ) -> None:
         n_rows, n_classes = len(problem.centred), problem.n_classes
         curvature = (n_classes - 1) / n_classes**2
-        spectrum = curvature * problem.eigenvalues + float(penalty.mean())
-        basis = problem.eigenvectors
+        least = float(penalty.mean())
+        spectrum = curvature * problem.eigenvalues + least
         self._problem = problem
         self._penalty = torch.from_numpy(penalty)[:, None]
         self._anchor = torch.from_numpy(anchor)
-        self._precondition = ((basis * spectrum.rsqrt()) @ basis.T).float()
-        self._undo = ((basis * spectrum.sqrt()) @ basis.T).float()
+        self._precondition = _symmetric(problem.eigenvectors, spectrum.rsqrt(), least**-0.5)
+        self._undo = _symmetric(problem.eigenvectors, spectrum.sqrt(), least**0.5)
         self._bias_unit = curvature**-0.5
         self._logits = torch.empty(n_rows, n_classes)
         self._row_numbers = torch.arange(n_rows)

@@ -248,9 +248,13 @@ def _principal(
     """Return the mean (m,) and the leading directions (m, k)."""
     mean = seen.mean(axis=0, dtype=np.float64)
     centred = seen - mean
-    size = seen.shape[1]
-    kept = min(_COLUMNS, size, max(len(seen) - 1, 1))
-    _, basis = eigh(centred.T @ centred, subset_by_index=(size - kept, size - 1))
+    n, size = seen.shape
+    kept = min(_COLUMNS, size, max(n - 1, 1))
+    products = centred @ centred.T if n < size else centred.T @ centred
+    last = len(products) - 1
+    values, basis = eigh(products, subset_by_index=(last + 1 - kept, last))
+    if n < size:  # products of images: the same directions, from fewer numbers
+        basis = centred.T @ (basis / np.sqrt(np.maximum(values, 1e-12)))
     return mean, basis
 
 
