@@ -19,8 +19,8 @@ from harness import data_parser, rate_row, ratio, target, write
 from safetensors.torch import save_file
 
 from cliptune.encoders import load_encoder
-from cliptune.features import extract
 from cliptune.features.device_reading import device_reader
+from cliptune.features.extract import extract
 from cliptune.images import open_images
 from cliptune.system.processors import usable_cores
 

@@ -28,7 +28,7 @@ class Ours:
         self.cache = cache
 
     def files(self, paths):
-        from cliptune.features import extract
+        from cliptune.features.extract import extract
         from cliptune.images import open_images
 
         return sum(len(b.rows) for b in extract(self.encoder, open_images(paths)))
@@ -49,7 +49,7 @@ class Ours:
 
         rows = ensemble_rows(self.encoder.encode_texts, names, templates)
         head = ZeroShotHead().fit(None, None, text_rows=rows, logit_scale=100.0)
-        from cliptune.features import extract
+        from cliptune.features.extract import extract
         from cliptune.images import open_images
 
         for batch in extract(self.encoder, open_images(paths)):

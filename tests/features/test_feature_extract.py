@@ -12,7 +12,7 @@ from PIL import Image
 
 from cliptune.encoders import Preprocess
 from cliptune.errors import BadImageError, DataError, InputError
-from cliptune.features import extract
+from cliptune.features.extract import extract
 from cliptune.images import ImageTable
 from fakes import TinyEncoder
 

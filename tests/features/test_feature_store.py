@@ -15,7 +15,8 @@ from PIL import Image
 
 from cliptune.encoders import Preprocess
 from cliptune.errors import BadImageError, DataError, InputError, UnavailableError
-from cliptune.features import FeatureStore, Progress, extract, list_cache, shards
+from cliptune.features import FeatureStore, Progress, list_cache, shards
+from cliptune.features.extract import extract
 from cliptune.images import ImageTable
 from fakes import TinyEncoder
 

@@ -9,7 +9,7 @@ from PIL import Image
 from cliptune.encoders import Preprocess
 from cliptune.encoders.engines import open_on_engine
 from cliptune.errors import BadImageError
-from cliptune.features import extract
+from cliptune.features.extract import extract
 from cliptune.features.reading import exact_reader, quick_reader
 from cliptune.images import ImageTable
 

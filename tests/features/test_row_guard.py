@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cliptune.errors import EngineError
-from cliptune.features import FeatureStore, RowGuard, extract, list_cache
+from cliptune.features import FeatureStore, RowGuard, list_cache
+from cliptune.features.extract import extract
 from cliptune.features.guard import largest_difference, rounding_limit
 from fakes import TinyEncoder
 

@@ -19,9 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cliptune import __version__
 from cliptune.cli.help_pages import take_help_all
 from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
-from cliptune.system.escaping import for_terminal
 from cliptune.system.interrupts import repeat_lost_interrupts
-from cliptune.system.redaction import hide_passwords
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -136,6 +134,9 @@ def _complain(message: str, code: int) -> int:
 
 
 def _as_shown(text: str) -> str:
+    from cliptune.system.escaping import for_terminal
+    from cliptune.system.redaction import hide_passwords
+
     return hide_passwords(for_terminal(text, layout=True))
 
 

@@ -13,8 +13,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders.families import family_of_weights
-from cliptune.encoders.model_files import find_files, is_local
 from cliptune.encoders.names import LITE, Embedded, parse_name, split_crops
 from cliptune.encoders.precision import choose_device
 from cliptune.encoders.preprocess import Preprocess
@@ -78,6 +76,8 @@ def load_encoder(
         return load_lite(device=device, precision=precision)
     # Files before torch and open_clip, whose import takes many seconds: a missing network is to
     # be told at once.
+    from cliptune.encoders.model_files import find_files
+
     files = find_files(ref, name)
     target = choose_device(device)
     if files.by_transformers:
@@ -97,6 +97,9 @@ def list_models() -> tuple[ModelInfo, ...]:
 
 
 def _describe(entry: Published) -> ModelInfo:
+    from cliptune.encoders.families import family_of_weights
+    from cliptune.encoders.model_files import is_local
+
     family = family_of_weights(entry.architecture, entry.tag)
     return ModelInfo(entry.name, entry.architecture, entry.tag, is_local(entry), family)
 

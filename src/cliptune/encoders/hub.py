@@ -8,11 +8,8 @@ nothing here lets it talk to the network before the host has answered a short qu
 
 from __future__ import annotations
 
-import http.client
 import logging
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -202,6 +199,10 @@ def _why_unreachable(endpoint: str) -> str:
 
 
 def _ask(endpoint: str) -> str:
+    import http.client  # these load TLS, which a start with the files here does without
+    import urllib.error
+    import urllib.request
+
     try:
         request = urllib.request.Request(endpoint, method="HEAD")
         opener = urllib.request.build_opener()  # urlopen would keep the first call's proxies

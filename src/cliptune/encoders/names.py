@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from cliptune.encoders.families import families
 from cliptune.encoders.picture_crops import require_crops
 from cliptune.encoders.published import (
     Published,
@@ -189,6 +188,8 @@ def _is_hub_name(name: str) -> bool:
     owner, slash, rest = name.partition("/")
     if not slash or "/" in rest or owner in architectures():
         return False
+    from cliptune.encoders.families import families
+
     told = [example for family in families().values() for example in family.examples]
     owners = {example.removeprefix(_HUB_PREFIX).partition("/")[0] for example in told}
     for entry in (entry for tags in published().values() for entry in tags.values()):

@@ -18,10 +18,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from cliptune.errors import CheckpointError, UnavailableError
@@ -34,6 +35,9 @@ from cliptune.features.shards import (
     shard_is_intact,
     write_shard,
 )
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = ["ShardFolder", "is_busy", "quarantine", "shard_files"]
 
@@ -55,14 +59,21 @@ class ShardFolder:
         self.path = path
         with cache_errors(path):
             (path / "claims").mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path / "lock")
         self._shards: list[Shard] = []
         self._sorted = np.empty(0, f"S{CONTENT_BYTES}")
         self._places = np.empty(0, np.int64)
 
+    @cached_property
+    def _lock(self) -> FileLock:
+        from filelock import FileLock  # where all vectors are kept, a start does without
+
+        return FileLock(self.path / "lock")
+
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:
         """Be the only one to embed the table ``name``; wait for whoever does so already."""
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.path / "claims" / name)
         with cache_errors(self.path):
             try:
@@ -221,6 +232,8 @@ def shard_files(path: Path) -> list[Path]:
 
 def is_busy(path: Path) -> bool:
     """Tell whether a process embeds a table into a folder."""
+    from filelock import FileLock, Timeout
+
     for claim in (path / "claims").glob("*"):
         lock = FileLock(claim)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,9 +78,13 @@ class RowGuard:
     """
 
     def __init__(self, rng: np.random.Generator | None = None) -> None:
-        self._rng = np.random.default_rng() if rng is None else rng
+        self._given = rng
         self._counts: dict[tuple[str, str], int] = {}
         self.checked = RowsChecked()
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng() if self._given is None else self._given
 
     def choose(
         self, encoder: DualEncoder, what: str, n_rows: int, batch_size: int
@@ -95,6 +100,8 @@ class RowGuard:
             n_rows: How many there are.
             batch_size: How many are computed at once, in this order.
         """
+        if not n_rows:
+            return np.zeros(0, bool)
         before = self._counts.get((encoder.fingerprint, what), 0)
         n_chosen = min(n_rows, max(_AT_LEAST - before, -(-n_rows // _ONE_IN)))
         places = np.arange(n_rows) % batch_size

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from cliptune.errors import RunError, UnavailableError
 from cliptune.system.json_files import read_object
 
@@ -182,6 +180,8 @@ def _delete(path: Path) -> None:
 
 
 def _is_held(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
     if not path.exists():
         return False
     lock = FileLock(path)

@@ -14,12 +14,6 @@ from typing import Any
 import numpy as np
 
 from cliptune.errors import InputError, UnavailableError
-from cliptune.images.asked import Asked
-from cliptune.images.folders import list_images
-from cliptune.images.locate import read_data
-from cliptune.images.manifests import MANIFEST_SUFFIXES
-from cliptune.images.remote import copy_remote, is_remote
-from cliptune.images.shards import is_shard
 from cliptune.images.sources import FileSource, Source, readable
 from cliptune.images.table import ImageTable
 from cliptune.images.tree import is_image_name
@@ -56,6 +50,17 @@ def open_images(names: Sequence[str]) -> ImageTable:
 
 
 def _find_images(name: str) -> Iterable[Source]:
+    if is_image_name(Path(name).name) and is_file(name):
+        return [FileSource(readable(name), name)]
+    return _find_others(name)
+
+
+def _find_others(name: str) -> Iterable[Source]:
+    """Find what is no plain image file; the layouts are loaded for that alone."""
+    from cliptune.images.manifests import MANIFEST_SUFFIXES
+    from cliptune.images.remote import copy_remote, is_remote
+    from cliptune.images.shards import is_shard
+
     if is_remote(name):
         copied = copy_remote(name)
         if is_file(copied) and is_image_name(copied.name):
@@ -75,6 +80,8 @@ def _find_images(name: str) -> Iterable[Source]:
 
 
 def _list_folder(path: Path) -> list[str]:
+    from cliptune.images.folders import list_images
+
     try:
         return list_images(path)
     except OSError as error:
@@ -83,6 +90,9 @@ def _list_folder(path: Path) -> list[str]:
 
 
 def _in_data_set(name: str) -> Iterator[Source]:
+    from cliptune.images.asked import Asked
+    from cliptune.images.locate import read_data
+
     parent = os.path.dirname(name) if is_file(name) else name  # noqa: PTH120  keeps "./"
     for source in read_data(name, Asked()).sources:
         fields: Any = source  # Any: every source is a dataclass, which a Protocol cannot say

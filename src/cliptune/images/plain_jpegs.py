@@ -5,9 +5,12 @@ What is judged here is the header and the last two bytes; nothing is decoded.
 
 from __future__ import annotations
 
-from PIL import JpegImagePlugin
+from typing import TYPE_CHECKING
 
 from cliptune.images.decode import MAX_PIXELS, is_stored_whole, open_header
+
+if TYPE_CHECKING:
+    from PIL.JpegImagePlugin import JpegImageFile
 
 __all__ = ["plain_jpeg_size"]
 
@@ -36,15 +39,17 @@ def plain_jpeg_size(
     Raises:
         BadImageError: It is empty, no image or too large, or its header is broken.
     """
+    from PIL.JpegImagePlugin import JpegImageFile
+
     image = open_header(data, name=name, max_pixels=max_pixels)
     size = image.height, image.width
     if not is_stored_whole(image, name=name, min_side=min_side) or not data.endswith(_END):
         return None
-    assert isinstance(image, JpegImagePlugin.JpegImageFile), "so says its format"
+    assert isinstance(image, JpegImageFile), "so says its format"
     return size if _is_usual(image) else None
 
 
-def _is_usual(image: JpegImagePlugin.JpegImageFile) -> bool:
+def _is_usual(image: JpegImageFile) -> bool:
     names, across, down, _ = zip(*image.layer, strict=True)
     first, *others = zip(across, down, strict=True)
     return (

@@ -10,25 +10,23 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cliptune.catalog import known_class_names
 from cliptune.errors import DataError, InputError
-from cliptune.images.asked import Asked
-from cliptune.images.by_path import group_by_pattern
 from cliptune.images.confidence import number_votes, soft_rows
 from cliptune.images.decode import MAX_PIXELS, decode_image
-from cliptune.images.locate import read_data
 from cliptune.images.names import GivenNames, name_classes, read_class_names
 from cliptune.images.number_forms import in_class_order
 from cliptune.images.reading import Reading
-from cliptune.images.records import Columns, Filter, LabelledImages
-from cliptune.images.roles import FolderOptions
 from cliptune.images.sources import FileSources, Source, take
 from cliptune.images.split_words import split_of
+
+if TYPE_CHECKING:
+    from cliptune.images.records import Filter, LabelledImages
 
 __all__ = ["ImageTable"]
 
@@ -112,6 +110,13 @@ class ImageTable:
             DataError: The data set has no images, or contradicts itself.
             UnavailableError: It has to be fetched and cannot be.
         """
+        # Every layout that there is: pictures that are given one by one need none.
+        from cliptune.images.asked import Asked
+        from cliptune.images.by_path import group_by_pattern
+        from cliptune.images.locate import read_data
+        from cliptune.images.records import Columns
+        from cliptune.images.roles import FolderOptions
+
         asked = Asked(
             Columns(image_column, label_column, caption_column, group_column, label_confidence),
             where,
@@ -210,6 +215,8 @@ class ImageTable:
 
 
 def _make_table(images: LabelledImages, given: GivenNames | None, root: str) -> ImageTable:
+    from cliptune.catalog import known_class_names
+
     sets = images.label_sets
     seen = {label for labels in sets or () for label in labels or ()}
     seen |= {label for label in images.labels if label is not None}

@@ -13,7 +13,7 @@ import numpy as np
 
 from cliptune.encoders import DualEncoder
 from cliptune.errors import DataError
-from cliptune.features import extract
+from cliptune.features.extract import extract
 from cliptune.images import ImageTable
 from cliptune.prompts import fill_template
 

@@ -7,7 +7,6 @@ module knows the outputs and nothing about what is written.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Mapping
@@ -90,11 +89,15 @@ def shorten(text: str, longest: int) -> str:
 
 def for_html(text: str) -> str:
     """Return a text for an element or a quoted attribute of a page."""
+    import html  # its table of 2,000 entities, which a start does without
+
     return html.escape(for_terminal(text, layout=True), quote=True)
 
 
 def for_markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, within a sentence or in a table's cell."""
+    import html
+
     plain = (_MARKDOWN.get(character, character) for character in for_terminal(text))
     return "".join(html.escape(c, quote=False) if len(c) == 1 else c for c in plain)
 

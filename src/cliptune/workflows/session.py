@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cliptune.classifiers.head_data import HeadData
     from cliptune.encoders import DualEncoder
     from cliptune.encoders.engines import Work
+    from cliptune.encoders.preprocess import Preprocess
     from cliptune.encoders.torch_encoder import TorchEncoder
     from cliptune.features import Features, FeatureStore, Progress
     from cliptune.images import BadImage, ImageTable, ScanReport
@@ -371,12 +372,17 @@ class Session:
 def work_on(table: ImageTable | None, labels: Sequence[str]) -> Work:
     """Say what an encoder is wanted for: the images of a table, to tell classes apart."""
     from cliptune.encoders.engines import Work
-    from cliptune.features import load_first_pixels
 
     if table is None:
         return Work()
     names = tuple(labels) or table.class_names
-    return Work(len(table), partial(load_first_pixels, table), names)
+    return Work(len(table), partial(_first_pixels, table), names)
+
+
+def _first_pixels(table: ImageTable, preprocess: Preprocess, n: int) -> NDArray[np.uint8]:
+    from cliptune.features import load_first_pixels
+
+    return load_first_pixels(table, preprocess, n)
 
 
 def _import_ahead(module: str) -> None:

@@ -5,7 +5,6 @@ It knows what a choice rests on, and neither how it is made nor what a graph is.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import time
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from cliptune.encoders.engines.machine import this_machine
 from cliptune.encoders.engines.storage import read_json, write_json
 from cliptune.errors import UnavailableError
+from cliptune.system.versions import installed_version
 
 __all__ = ["Choice", "list_choices", "read_choice", "write_choice"]
 
@@ -118,14 +118,7 @@ def _path(store: Path, engine: str, precision: str) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    return {package: _version(package) for package in _PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return {package: installed_version(package) for package in _PACKAGES}
 
 
 def _iso(seconds: float) -> str:

@@ -7,18 +7,21 @@ and with the versions of the libraries below it: another release reads the weigh
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cliptune.encoders.engines.storage import read_json, write_json
-from cliptune.encoders.model_files import ModelFiles
 from cliptune.encoders.shards import shard_paths
 from cliptune.encoders.wheel_files import lite_files
 from cliptune.system.file_state import FileState
+
+if TYPE_CHECKING:
+    from cliptune.encoders.model_files import ModelFiles
+
+from cliptune.system.versions import installed_version
 
 __all__ = ["Identity", "identify"]
 
@@ -59,7 +62,7 @@ def identify(files: ModelFiles | None, cache_dir: Path, *, crops: int = 1) -> Id
     """
     package = Path(__file__).parent.parent
     sources = sorted([*package.glob("*.py"), *package.glob("families/*.py")])
-    parts: list[Any] = [[_version(name) for name in _LIBRARIES]]  # Any: plain JSON values
+    parts: list[Any] = [[installed_version(name) for name in _LIBRARIES]]  # Any: plain JSON values
     paths = list(lite_files()) if files is None else list(_files_of(files))
     if files is not None:
         parts.append([files.config, files.preprocess])
@@ -80,10 +83,3 @@ def _files_of(files: ModelFiles) -> Iterable[Path]:
     for folder in (files.tokenizer, files.text_model):
         if folder is not None:
             yield from (path for path in sorted(folder.iterdir()) if path.is_file())
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

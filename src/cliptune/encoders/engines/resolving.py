@@ -23,7 +23,6 @@ from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.identity import identify
 from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.token_ids import write_down
-from cliptune.encoders.model_files import find_files
 from cliptune.encoders.names import Embedded, parse_name, split_crops
 from cliptune.errors import UnavailableError
 
@@ -77,7 +76,11 @@ def resolve(name: str, cache_dir: Path) -> ResolvedModel:
         CliptuneError: The model cannot be found or loaded; see ``load_encoder``.
     """
     ref = parse_name(name)
-    files = None if isinstance(ref, Embedded) else find_files(ref, name)
+    files = None
+    if not isinstance(ref, Embedded):
+        from cliptune.encoders.model_files import find_files
+
+        files = find_files(ref, name)
     identity = identify(files, cache_dir, crops=split_crops(name)[1])
     reference = cache(lambda: _load(name))
     known = identity.fingerprint()

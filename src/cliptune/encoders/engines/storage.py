@@ -22,7 +22,6 @@ about what is in a graph.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -30,10 +29,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from cliptune.encoders.engines.facts import EncoderFacts
 from cliptune.encoders.engines.token_ids import StoredTokenizer
@@ -43,7 +41,11 @@ from cliptune.system.file_state import FileState
 from cliptune.system.json_files import read_object
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from cliptune.encoders.engines.self_check import SelfCheck
+
+from cliptune.system.versions import installed_version
 
 __all__ = ["GraphStore", "read_json", "write_json"]
 
@@ -65,7 +67,12 @@ class GraphStore:
     def __init__(self, cache_dir: Path, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.path = cache_dir / "engines" / fingerprint[:32]
-        self._turn = FileLock(self.path / "making.lock")
+
+    @cached_property
+    def _turn(self) -> FileLock:
+        from filelock import FileLock  # a start from graphs that are kept does without
+
+        return FileLock(self.path / "making.lock")
 
     def read_facts(self) -> EncoderFacts | None:
         """Return the encoder without its towers, or None where it is not (rightly) recorded."""
@@ -182,6 +189,8 @@ class GraphStore:
             UnavailableError: The cache cannot be written to.
         """
         target = self.path / kind
+        from filelock import FileLock
+
         try:
             target.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=self.path, prefix=_MAKING))
@@ -217,15 +226,8 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _versions(kind: str) -> dict[str, Any]:
-    found = {package: _version(package) for package in _PACKAGES[kind]}
+    found = {package: installed_version(package) for package in _PACKAGES[kind]}
     return {"layout": _LAYOUT, **found}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _describe(path: Path) -> dict[str, Any]:
