@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
 from functools import partial
@@ -15,7 +16,7 @@ import pytest
 
 from cliptune.encoders import Preprocess
 from cliptune.errors import BadImageError
-from cliptune.features import ahead
+from cliptune.features import ahead, processes
 from cliptune.features.ahead import read_ahead
 from cliptune.features.processes import ReadingProcesses
 from cliptune.features.reading import RowReader
@@ -96,8 +97,16 @@ class LateForOne(Reader):
             time.sleep(2)
 
 
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    """A place in the shared memory of this test alone: others run beside it."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        monkeypatch.setattr(processes, "_SHARED", Path(folder))
+        yield Path(folder)
+
+
 def shared_files():
-    return list(Path("/dev/shm").glob("cliptune-pixels-*"))
+    return list(processes._SHARED.glob("cliptune-pixels-*"))
 
 
 def consume(read, n=1600, *, device="cuda", each=lambda number: None):
@@ -195,10 +204,13 @@ def test_photographs_have_the_same_bytes_from_threads_and_processes(data_root):
 
 
 KILLED = """
-import os, time
+import sys, time
+from pathlib import Path
 from test_ahead import SHAPE, Reader
+from cliptune.features import processes
 from cliptune.features.processes import ReadingProcesses
 import numpy as np
+processes._SHARED = Path(sys.argv[1])
 made = ReadingProcesses.start(Reader(), SHAPE, batch_size=16, count=2, batches=4)
 assert made.wait()
 made.begin(np.arange(16))()
@@ -207,8 +219,8 @@ time.sleep(600)
 """
 
 
-def test_nothing_is_left_where_the_process_that_asked_is_killed():
-    command = [sys.executable, "-c", KILLED]
+def test_nothing_is_left_where_the_process_that_asked_is_killed(shared):
+    command = [sys.executable, "-c", KILLED, str(shared)]
     here = Path(__file__).parent
     with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, text=True) as process:
         workers = [int(number) for number in process.stdout.readline().split()]

@@ -6,10 +6,8 @@ Commands load on first use, so that ``cliptune --help`` imports neither torch no
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from itertools import pairwise
@@ -49,6 +47,7 @@ _COMMANDS = {
     "datasets": "List the data sets that can be named.",
 }
 _LONGEST = 2000
+_HELP = {"--help", "-h", "--help-all", "--version"}
 _MODULES = {"models": "names", "templates": "names", "datasets": "names"}
 
 
@@ -87,9 +86,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # paths may hold bytes that are no text
     if empty := _find_empty(arguments):
         return _complain(empty, 2)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PlainFormatter("cliptune: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    if _HELP.isdisjoint(arguments):  # which nothing warns of, and which is to come at once
+        from cliptune.cli.log_lines import log_to_stderr
+
+        log_to_stderr()
     words = ["/dev/stdin" if word == "-" else word for word in arguments]  # else an option
     try:
         build_app()(
@@ -109,6 +109,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001  the outermost boundary: a fault of ours ends with code 1
+        import traceback
+
         sys.stderr.write(_as_shown(traceback.format_exc()))
         return _complain("this is a fault of cliptune; please report the lines above", 1)
     return 0
@@ -138,10 +140,3 @@ def _as_shown(text: str) -> str:
     from cliptune.system.redaction import hide_passwords
 
     return hide_passwords(for_terminal(text, layout=True))
-
-
-class _PlainFormatter(logging.Formatter):
-    """Messages name files and classes, which must not command the terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _as_shown(super().format(record))
