@@ -19,8 +19,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import importlib
-
 TYPE_CHECKING = False  # as in typing, whose import would be most of the time that this one takes
 if TYPE_CHECKING:
     from cliptune import heads as heads
@@ -170,6 +168,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
+    import importlib  # which a start of Python does without
+
     if name in _MODULES:
         return importlib.import_module(f"cliptune.{name}")
     if name in _HOMES:
