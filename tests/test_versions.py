@@ -12,7 +12,8 @@ from cliptune.system.versions import installed_version
 
 
 def test_gives_what_the_packages_describe_themselves_as() -> None:
-    described = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+    names = {one.metadata["Name"] for one in importlib.metadata.distributions()}
+    described = {name: importlib.metadata.version(name) for name in names}
     assert len(described) > 50
     assert {name: installed_version(name) for name in described} == described
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders.preprocess import Preprocess
+from cliptune.encoders.joint import read_preprocess
 from cliptune.errors import CheckpointError, CliptuneError, RunError
 from cliptune.evaluation.calibration import Threshold, apply_temperature
 from cliptune.heads import Head, Needs
@@ -79,7 +79,7 @@ class EncoderRecord:
                 raise ValueError("the encoder's dim, context_length or logit_scale is not above 0")
             if record.precision not in _PRECISIONS:
                 raise ValueError(f"the encoder's precision is {record.precision!r:.60}")
-            Preprocess.from_dict(record.preprocess)
+            read_preprocess(record.preprocess)
             return record
 
     @classmethod

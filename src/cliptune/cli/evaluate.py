@@ -47,7 +47,7 @@ def evaluate(
             brings its classes, texts and encoder.
         out: Folder for predictions and scores; runs/evaluate-... otherwise.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
-            or a local path.
+            a local path, or several of these with + between them, side by side.
         dataset: How to read the data set.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.

@@ -98,7 +98,7 @@ def fit(
         embed_encoder: Keep the encoder's weights in the run, so that it needs no other.
         out: Folder for the classifier; runs/fit-... otherwise.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
-            or a local path.
+            a local path, or several of these with + between them, side by side.
         dataset: How to read the data set.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.

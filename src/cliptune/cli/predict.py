@@ -61,7 +61,7 @@ def predict(
             trained for otherwise.
         on_bad_image: An unreadable image stops the run, or is listed and left out.
         model: Which encoder: lite, ARCHITECTURE/TAG such as ViT-B-32/openai, hf-hub:OWNER/NAME,
-            or a local path.
+            a local path, or several of these with + between them, side by side.
         prompts: How class names become texts.
         compute: Where and how the encoder computes.
         shards: Who embeds the images that the cache lacks; a killed job goes on.

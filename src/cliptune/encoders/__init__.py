@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cliptune.encoders.names import LITE, Embedded, parse_name, split_crops
+from cliptune.encoders.names import LITE, Embedded, parse_name, split_crops, split_joint
 from cliptune.encoders.precision import choose_device
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.encoders.published import Published, published
@@ -50,7 +50,8 @@ def load_encoder(
             OpenAI's own names, as in ``ViT-B/32``; ``hf-hub:OWNER/NAME``, with ``@REVISION``
             behind it or without; a local folder; a checkpoint file, or ``ARCHITECTURE@FILE``.
             ``?max_patches=N`` behind a name sets the patches of SigLIP 2 NaFlex, ``?crops=N``
-            averages 2, 6 or 12 crops of each picture.
+            averages 2, 6 or 12 crops of each picture. ``A+B`` puts encoders side by side (see
+            ``joint``).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
@@ -62,6 +63,11 @@ def load_encoder(
         CheckpointError: The weights are refused, broken or of another model.
         MissingExtraError: ``lite`` is not installed.
     """
+    if len(split_joint(name)) > 1:
+        from cliptune.encoders.joint import JointEncoder
+
+        parts = (load_encoder(one, device=device, precision=precision) for one in split_joint(name))
+        return JointEncoder(name, list(parts))
     base, crops = split_crops(name)
     if crops > 1:
         from cliptune.encoders.torch_encoder import TorchEncoder

@@ -6,6 +6,7 @@ It looks at names and at whether a path exists; it opens no file of weights.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -31,7 +32,9 @@ __all__ = [
     "LocalFolder",
     "ModelRef",
     "parse_name",
+    "require_one_encoder",
     "split_crops",
+    "split_joint",
     "split_max_patches",
 ]
 
@@ -133,6 +136,39 @@ def parse_name(name: str) -> ModelRef:
     if _is_hub_name(name):
         return _hub_repo(f"{_HUB_PREFIX}{name}")
     raise _refusal(name)
+
+
+def split_joint(name: str) -> tuple[str, ...]:
+    """Part a name into those of the encoders that it puts side by side; one is one.
+
+    A path that exists is one encoder, whatever it is called.
+
+    Raises:
+        InputError: A part is empty, or comes twice.
+    """
+    plain = re.sub(r"\?\w+=\d+$", "", name)
+    if "+" not in name or Path(plain.partition("@")[2] or plain).expanduser().exists():
+        return (name,)
+    parts = tuple(name.split("+"))
+    if not all(part.strip() for part in parts) or len(set(parts)) < len(parts):
+        raise InputError(
+            f"model {name!r}: expected different encoders with + between them, as in "
+            "ViT-B-32/openai+lite"
+        )
+    return parts
+
+
+def require_one_encoder(names: Iterable[str], why: str) -> None:
+    """Make sure that no name puts several encoders side by side.
+
+    Raises:
+        InputError: One does; the message says why that does not go.
+    """
+    for name in names:
+        if len(split_joint(name)) > 1:
+            raise InputError(
+                f"model {name!r} is several encoders side by side, and {why}; name one of them"
+            )
 
 
 def split_max_patches(name: str) -> tuple[str, int | None]:

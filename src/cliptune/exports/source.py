@@ -23,6 +23,7 @@ from cliptune.classifiers.run_encoder import load_run_weights
 from cliptune.encoders.engines.making import find_or_make
 from cliptune.encoders.engines.resolving import resolve
 from cliptune.encoders.engines.storage import GraphStore
+from cliptune.encoders.names import require_one_encoder
 from cliptune.encoders.preprocess import Preprocess
 from cliptune.errors import MissingExtraError
 
@@ -129,6 +130,7 @@ def open_source(run: RunDir, cache_dir: Path) -> ExportSource:
     """
     classifier = load_any_classifier(run)
     record = classifier.encoder
+    require_one_encoder([record.name], "a graph holds one")
 
     store = GraphStore(cache_dir, record.fingerprint)
     if record.weights_in_run:

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cliptune.encoders import DualEncoder
+from cliptune.encoders.joint import JointEncoder
 from cliptune.errors import DataError
 from cliptune.features.ahead import checked_workers
 from cliptune.features.digests import MEMO_NAME, content_digests
@@ -42,6 +43,7 @@ from cliptune.features.extract import require_finite
 from cliptune.features.folder import ShardFolder
 from cliptune.features.guard import RowGuard
 from cliptune.features.identity import DataIdentity
+from cliptune.features.joint import joint_features, joint_texts
 from cliptune.features.keys import CONTENT_BYTES, StoreKey, content_digest, table_digest
 from cliptune.features.places import record_images, record_texts
 from cliptune.features.types import Features, Progress
@@ -81,6 +83,8 @@ class FeatureStore:
 
     def holds(self, encoder: DualEncoder, table: ImageTable) -> bool:
         """Say whether the embeddings of all images of a table are there."""
+        if isinstance(encoder, JointEncoder):
+            return all(self.holds(part, table) for part in encoder.parts)
         contents = content_digests(table.sources, self.cache_dir / MEMO_NAME, workers=self.workers)
         folder = _open_folder(self.cache_dir, encoder, "pooled")
         folder.refresh()
@@ -119,6 +123,10 @@ class FeatureStore:
         """
         if not len(table):
             raise DataError("the table holds no images (expected at least one)")
+        if isinstance(encoder, JointEncoder):
+            return joint_features(
+                self.features, encoder, table, tokens=tokens, trunk=trunk, progress=progress
+            )
         kinds = ["pooled", *(["tokens"] if tokens else []), *(["trunk"] if trunk else [])]
         contents, folders = self.open(encoder, table, kinds)
         name = table_digest(contents)
@@ -207,6 +215,10 @@ class FeatureStore:
         """
         if not texts:
             return np.empty((0, encoder.dim), np.float32)
+        if isinstance(encoder, JointEncoder):
+            return joint_texts(
+                self.text_features, encoder, texts, truncate=truncate, progress=progress
+            )
         kind = "texts-cut" if truncate else "texts"
         folder = _open_folder(self.cache_dir, encoder, kind)
         digests = [content_digest(text.encode("utf-8", "surrogatepass")) for text in texts]

@@ -36,6 +36,8 @@ __all__ = [
     "Compared",
     "CropsCompared",
     "CrossValidated",
+    "EncoderAnswers",
+    "EncodersCompared",
     "ExpectedGain",
     "FitResult",
     "LabelErrorCount",
@@ -226,6 +228,66 @@ class CropsCompared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderAnswers:
+    """What one encoder, or several side by side, answered for held-out images.
+
+    Attributes:
+        method: The method to ship.
+        accuracy: Of its answers.
+        log_loss: In nats.
+    """
+
+    method: str
+    accuracy: float
+    log_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodersCompared:
+    """Several encoders side by side and each alone, on the same held-out images.
+
+    Attributes:
+        asked: All of them, as they were named.
+        kept: The classifier's encoder.
+        answers: By name, all of them first.
+        best_alone: The best of those alone.
+        low: Lower end of the 95 % interval of what all gain over it.
+        high: Upper end of it.
+        n: Images.
+    """
+
+    asked: str
+    kept: str
+    answers: Mapping[str, EncoderAnswers]
+    best_alone: str
+    low: float
+    high: float
+    n: int
+
+    @property
+    def gain(self) -> float:
+        """What all gain over the best one alone, a share."""
+        return self.answers[self.asked].accuracy - self.answers[self.best_alone].accuracy
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in words."""
+        each = ", ".join(
+            f"{name} {percent(one.accuracy)} ({one.method}, log-loss {decimal(one.log_loss)})"
+            for name, one in self.answers.items()
+        )
+        end = (
+            "they are kept side by side"
+            if self.kept == self.asked
+            else f"{self.kept} alone is as good, costs less and is kept"
+        )
+        return (
+            f"Right answers on held-out images: {each}; side by side {write_change(self.gain)} "
+            f"points over {self.best_alone} ({change_interval(self.low, self.high)}): {end}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PartsRead:
     """What was read where heads were fitted on the parts of an embedding job.
 
@@ -315,6 +377,7 @@ class FitResult(Result):
     compared: Compared | None = field(metadata=FLAT)
     few_shot: FewShot | None = field(default=None, metadata=ABSENT)
     crops: CropsCompared | None = field(default=None, metadata=ABSENT)
+    encoders: EncodersCompared | None = field(default=None, metadata=ABSENT)
     class_thresholds: ClassThresholds | None = field(default=None, metadata=ABSENT)
     unlabelled: UnlabelledImages | None = field(default=None, metadata=ABSENT)
     parts: PartsRead | None = field(default=None, metadata=ABSENT)
@@ -361,6 +424,7 @@ class FitResult(Result):
             *(_feature_choice(n, one) for n, one in methods.items() if one.feature_losses),
             *((self.few_shot.table(),) if self.few_shot else ()),
             *((self.crops.sentence,) if self.crops else ()),
+            *((self.encoders.sentence,) if self.encoders else ()),
             *((self.class_thresholds.sentence,) if self.class_thresholds else ()),
             *((self.unlabelled.sentence,) if self.unlabelled else ()),
             *((self.parts.sentence,) if self.parts else ()),

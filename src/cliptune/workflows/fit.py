@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cliptune.encoders.names import require_one_encoder
 from cliptune.errors import InputError, SeveralLabelsError
 from cliptune.finetuning.options import MAX_RATE, METHODS
 from cliptune.selection.methods import Criterion, check_criterion
@@ -68,7 +69,8 @@ def fit(
             linear).
         method: ``all``: every head is compared by cross-validation and the best recommended; or
             one of ``HEADS``.
-        model: Which encoder, by name or loaded.
+        model: Which encoder, by name or loaded. Several names with ``+`` between them are put side
+            by side and compared with each alone.
         margin: Points that a cheaper method may cost and still be as good; hundredths of a nat
             where the score is the log-loss.
         select: The score that methods are compared by.
@@ -109,6 +111,8 @@ def fit(
     _require_numbers(margin, val, lr, weight_decay, epochs, abstain_precision, seeds, seed)
     _refuse_training(method)
     require_compute(compute, [model])
+    if embed_encoder:
+        require_one_encoder([model] if isinstance(model, str) else [], "a run can hold one")
     given = {"lr": lr, "weight_decay": weight_decay, "epochs": epochs, "features": features}
     request = HeadRequest(
         data=data,

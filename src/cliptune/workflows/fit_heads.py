@@ -16,6 +16,7 @@ from cliptune.finetuning.options import METHODS
 from cliptune.system.bounds import MAX_SEED, require_count
 from cliptune.workflows.dataset import data_name
 from cliptune.workflows.fit_crops import compare_crops
+from cliptune.workflows.fit_joint import compare_encoders
 from cliptune.workflows.fit_prepared import Prepared, choose, prepare
 from cliptune.workflows.fit_unlabelled import embed_unlabelled, open_unlabelled
 from cliptune.workflows.options import DataOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cliptune.heads.balance import Balance
     from cliptune.images import ImageTable
     from cliptune.prompts import TemplateSet
-    from cliptune.results.fitted import CropsCompared, FitResult
+    from cliptune.results.fitted import CropsCompared, EncodersCompared, FitResult
     from cliptune.workflows.dataset import Data
     from cliptune.workflows.few_shot import Trial
     from cliptune.workflows.session import Model
@@ -94,9 +95,12 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
         _check_thresholds(request.select, methods, counts)
     without_labels = _open_unlabelled(request, methods, session)
     trials: list[Trial] = []
-    compared = None
-    if session.compute.crops > 1 and request.method == "all" and not counts:
+    compared: CropsCompared | EncodersCompared | None = None
+    compares = request.method == "all" and not counts
+    if compares and session.compute.crops > 1:
         prepared, chosen, compared = compare_crops(request, methods, session)
+    elif compares and (names := _several(request)):
+        prepared, chosen, compared = compare_encoders(request, methods, session, names)
     else:
         prepared = prepare(request, methods, counts, session)
         for sentence in prepared.partition.notes:
@@ -120,7 +124,7 @@ def _finish(
     request: HeadRequest,
     prepared: Prepared,
     chosen: Chosen,
-    compared: CropsCompared | None,
+    compared: CropsCompared | EncodersCompared | None,
     trials: Sequence[Trial],
     counts: tuple[int, ...],
     place: Path,
@@ -154,12 +158,20 @@ def _finish(
         features_key=embedded.features.key,
         encoder=EncoderRecord.of(encoder),
         trials=trials,
-        crops=compared,
+        looks=compared,
         unlabelled=None if request.unlabelled is None else data_name(request.unlabelled),
         computing=describe_computing(encoder, prepared.session.store.guard),
         weights_of=encoder_in_fp32(encoder) if request.embed_encoder else None,
     )
     return FitResult.from_dict(reported | {"seconds_total": time.perf_counter() - began})
+
+
+def _several(request: HeadRequest) -> tuple[str, ...]:
+    """Return the names of encoders that are put side by side; none where there is one."""
+    from cliptune.encoders.names import split_joint
+
+    names = split_joint(request.model) if isinstance(request.model, str) else ()
+    return names if len(names) > 1 else ()
 
 
 def _read_shots(shots: Shots | None, n_seeds: int, seed: int) -> tuple[int, ...]:
@@ -240,6 +252,7 @@ def _open_unlabelled(
     beside = {
         "--shots": request.shots is not None,
         "--crops": session.compute.crops > 1,
+        "several encoders": bool(_several(request)),
         "--class-thresholds": request.class_thresholds,
     }
     for option in (name for name, given in beside.items() if given):

@@ -116,10 +116,11 @@ def _wants_trunk(needs: Set[str], options: Mapping[str, Any]) -> Literal["no", "
 
 
 def _require_patches(model: Model, session: Session) -> None:
-    from cliptune.encoders.names import split_crops
+    from cliptune.encoders.names import require_one_encoder, split_crops
     from cliptune.encoders.picture_crops import require_one_crop
 
     name = session.compute.model_name(model) if isinstance(model, str) else model.name
+    require_one_encoder([name], "their patches cannot be joined")
     require_one_crop(split_crops(name)[1], name, "the patches of a picture")
 
 

@@ -25,6 +25,7 @@ from cliptune.evaluation.zero_shot import write_misclassified, write_predictions
 from cliptune.images import ImageTable
 from cliptune.prompts import TemplateSet
 from cliptune.results.class_thresholds import ClassThresholds
+from cliptune.results.fitted import CropsCompared
 from cliptune.results.model_card import render_model_card
 from cliptune.results.plain import record_to_plain
 from cliptune.results.unlabelled import UnlabelledImages
@@ -37,7 +38,7 @@ from cliptune.workflows.run_views import write_label_errors, write_partition
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
-    from cliptune.results.fitted import CropsCompared
+    from cliptune.results.fitted import EncodersCompared
 
 __all__ = ["FitSettings", "Scored", "finish_run", "score_on_test"]
 
@@ -161,7 +162,7 @@ def finish_run(
     encoder: EncoderRecord,
     computing: Mapping[str, Any],  # Any: plain JSON values
     trials: Sequence[Trial] = (),
-    crops: CropsCompared | None = None,
+    looks: CropsCompared | EncodersCompared | None = None,
     unlabelled: str | None = None,
     weights_of: DualEncoder | None = None,
 ) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def finish_run(
         encoder: The encoder that made them.
         computing: Which engine made them and how many rows were checked.
         trials: Few-shot trials, which are scored on the test at the same opening.
-        crops: How several crops of each image compare with one look, where that was asked.
+        looks: How several crops or encoders compare with one, where several were asked for.
         unlabelled: Where images without labels came from, where some were given.
         weights_of: The same encoder in fp32, to be kept in the run.
 
@@ -189,7 +190,7 @@ def finish_run(
     recommended = answer.method or "zero-shot"
     shipped = recommended if settings.method == "all" else settings.method
     test_rows = partition.test.open()
-    asked, sentences = _asked_beside(crops, chosen, task.class_names, unlabelled)
+    asked, sentences = _asked_beside(looks, chosen, task.class_names, unlabelled)
     scored = score_on_test(task, test_rows, chosen.fitted, recommended=recommended)
     result = {
         "task": "fit",
@@ -230,14 +231,18 @@ def finish_run(
 
 
 def _asked_beside(
-    crops: CropsCompared | None, chosen: Chosen, names: Sequence[str], unlabelled: str | None
+    looks: CropsCompared | EncodersCompared | None,
+    chosen: Chosen,
+    names: Sequence[str],
+    unlabelled: str | None,
 ) -> tuple[dict[str, Any], list[str]]:  # Any: plain JSON values
     """Return what came of all that was asked beside the choice: by key, and a sentence each."""
     moved = ClassThresholds.of(chosen.thresholds, names) if chosen.thresholds else None
     more = None
     if chosen.unlabelled is not None and unlabelled is not None:
         more = UnlabelledImages.of(chosen.unlabelled, unlabelled)
-    found = {"crops": crops, "class_thresholds": moved, "unlabelled": more}
+    seen = "crops" if isinstance(looks, CropsCompared) else "encoders"
+    found = {seen: looks, "class_thresholds": moved, "unlabelled": more}
     return (
         {key: record_to_plain(part) for key, part in found.items() if part is not None},
         [part.sentence for part in found.values() if part is not None],

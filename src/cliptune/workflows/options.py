@@ -135,13 +135,16 @@ class ComputeOptions:
         Raises:
             InputError: The name asks for something else.
         """
+        from cliptune.encoders.names import require_one_encoder
+
         for option, number in self.parts_of_names.items():
+            said = option.replace("_", "-")
+            require_one_encoder([name], f"--{said} is asked of each by ?{option}=N behind its name")
             if f"?{option}=" not in name:
                 name = f"{name}?{option}={number}"
             elif f"?{option}={number}?" not in f"{name}?":
                 raise InputError(
-                    f"--{option.replace('_', '-')} {number} came, and the model is {name!r}; leave "
-                    "out the option"
+                    f"--{said} {number} came, and the model is {name!r}; leave out the option"
                 )
         return name
 

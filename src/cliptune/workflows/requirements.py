@@ -16,8 +16,8 @@ __all__ = [
     "require_class_names",
     "require_compute",
     "require_model_name",
+    "require_movable",
     "require_runs",
-    "require_single_crop",
     "require_trainable",
 ]
 
@@ -34,11 +34,12 @@ def require_compute(options: ComputeOptions, models: Sequence[object]) -> None:
     Raises:
         CliptuneError: They are not; see ``parse_name``, ``choose_device``, ``require_engine``.
     """
-    from cliptune.encoders.names import parse_name
+    from cliptune.encoders.names import parse_name, split_joint
 
     for name in models:
         if isinstance(name, str):
-            parse_name(options.model_name(name))
+            for part in split_joint(options.model_name(name)):
+                parse_name(part)
         else:
             _refuse_for_loaded(options, getattr(name, "name", name))
     _require_device(options.device, options.precision)
@@ -60,18 +61,18 @@ def require_trainable(options: ComputeOptions, model: object) -> None:
     if options.precision == "int8":
         raise InputError("--precision int8 cannot train; use fp32, bf16 or fp16, or drop it")
     require_compute(options, [model])
-    if isinstance(model, str):
-        require_single_crop(options, [model])
+    require_movable(options, [model if isinstance(model, str) else getattr(model, "name", "")])
 
 
-def require_single_crop(options: ComputeOptions, models: Sequence[str]) -> None:
-    """Make sure that models see pictures once, because their weights may be trained.
+def require_movable(options: ComputeOptions, models: Sequence[str]) -> None:
+    """Make sure that models see pictures once and are one each: their weights may be trained.
 
     Raises:
-        InputError: Several crops were asked for.
+        InputError: Several crops, or several encoders side by side, were asked for.
     """
-    from cliptune.encoders.names import split_crops
+    from cliptune.encoders.names import require_one_encoder, split_crops
 
+    require_one_encoder(models, "this command may train")
     crops = max([options.crops, *(split_crops(name)[1] for name in models)])
     if crops > 1:
         raise InputError(

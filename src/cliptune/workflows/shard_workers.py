@@ -98,8 +98,10 @@ def recipe_of(encoder: DualEncoder, cache_dir: Path, run: RunDir | None = None) 
         cache_dir: Where graphs of engines are.
         run: Whose classifier it is for: where it holds the weights, they are read from there.
     """
+    from cliptune.encoders.names import require_one_encoder
     from cliptune.scale import EncoderRecipe
 
+    require_one_encoder([encoder.name], "a worker opens one: embed with each")
     return EncoderRecipe(
         model=encoder.name,
         fingerprint=encoder.fingerprint,

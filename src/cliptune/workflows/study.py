@@ -20,7 +20,7 @@ from cliptune.workflows.progress import ProgressLike, watching
 from cliptune.workflows.requirements import (
     require_class_names,
     require_compute,
-    require_single_crop,
+    require_movable,
 )
 from cliptune.workflows.session import Session
 
@@ -113,7 +113,7 @@ def study(
     )
     require_class_names(dataset)
     require_compute(compute, options.models)
-    require_single_crop(compute, options.models)
+    require_movable(compute, options.models)
     session = Session(compute, watching(progress))
     again = command or _command(options, budget, only, skip, option_words(dataset, compute))
     with ExitStack() as held:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from cliptune.encoders.engines.resolving import TORCH, ResolvedModel, resolve, r
 from cliptune.encoders.engines.runtimes import ENGINES, require_installed
 from cliptune.encoders.engines.storage import GraphStore
 from cliptune.encoders.engines.trial import Trial
+from cliptune.encoders.names import split_joint
 from cliptune.errors import ConversionError, DeviceError, UnavailableError, UnknownNameError
 from cliptune.system.paths import cache_dir as default_cache_dir
 
@@ -80,6 +82,14 @@ def open_on_engine(
         UnavailableError: The cache has no room for the graphs of the engine that was asked for.
     """
     require_engine(engine, device=device, precision=precision)
+    if len(parts := split_joint(name)) > 1:
+        from cliptune.encoders.joint import JointEncoder
+
+        ask = partial(
+            open_on_engine, device=device, precision=precision, engine=engine,
+            cache_dir=cache_dir, work=work,
+        )  # fmt: skip
+        return JointEncoder(name, [ask(part) for part in parts])
     if _is_for_torch(engine, device, precision):
         return encoders.load_encoder(name, device=device, precision=precision)
     resolved = resolve(name, cache_dir or default_cache_dir())
