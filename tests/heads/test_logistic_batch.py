@@ -57,3 +57,23 @@ def test_a_neighbouring_solution_is_a_shorter_way():
     warm = solve_batch(batch, torch.full((3,), 5e-4), start=first)
     assert warm.n_evaluations < cold.n_evaluations
     assert warm.objective.numpy() == pytest.approx(cold.objective.numpy(), rel=1e-3)
+
+
+def test_the_way_of_two_solutions_leads_closer_to_the_next():
+    batch = problems(masks(len(CLUSTERS.y)))
+    first, second = (solve_batch(batch, torch.full((3,), penalty)) for penalty in (1e-2, 3e-3))
+    last = solve_batch(batch, torch.full((3,), 9e-4), start=second)
+    beyond = second.beyond(first)
+    assert torch.linalg.norm(beyond.weight - last.weight) < 0.7 * torch.linalg.norm(
+        second.weight - last.weight
+    )
+    again = solve_batch(batch, torch.full((3,), 9e-4), start=beyond)
+    assert again.objective.numpy() == pytest.approx(last.objective.numpy(), rel=1e-4)
+
+
+def test_a_rougher_tolerance_is_a_shorter_way():
+    batch = problems(masks(len(CLUSTERS.y)))
+    close = solve_batch(batch, torch.full((3,), 1e-4))
+    rough = solve_batch(batch, torch.full((3,), 1e-4), tolerance=3e-5)
+    assert rough.n_evaluations < close.n_evaluations
+    assert rough.objective.numpy() == pytest.approx(close.objective.numpy(), rel=3e-4)

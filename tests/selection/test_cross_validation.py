@@ -8,6 +8,7 @@ import pytest
 from pools import given_of, make_pool
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from cliptune.heads.build import make_head
 from cliptune.selection.candidates import Candidate, best_setting
@@ -16,7 +17,9 @@ from cliptune.selection.folds import plan_folds
 from cliptune.selection.kinds import favoured
 from cliptune.selection.methods import COMPARED, affordable
 from cliptune.selection.refitted import refitted
+from cliptune.selection.shortcuts import linear
 from cliptune.selection.shortcuts.linear import linear_heads
+from cliptune.selection.subspace import span
 
 POOLS = {"fewer rows than columns": make_pool(6), "more rows than columns": make_pool(40)}
 METHODS = ("prototype", "discriminant", "linear", "knn", "cache")
@@ -202,3 +205,20 @@ def test_what_would_take_long_is_not_compared_and_it_is_said():
     assert "5,000 classes would take them about 37 minutes: linear, blend" in notes[1]
     assert affordable(COMPARED, 10_000, n_classes=100, dim=1664, n_fits=15) == (list(COMPARED), [])
     assert affordable(["linear"], 20_000, n_classes=5_000, dim=1664) == (["linear"], [])
+
+
+def test_large_problems_are_solved_roughly_with_nearly_the_same_losses(monkeypatch):
+    pool = make_pool(n_per_class=40, n_classes=4)
+    folds = folds_of(pool)
+    labels = pool.labels[folds.rows]
+
+    def losses():
+        path = linear.penalty_path(pool, folds, "both", span(pool.columns("both")), text=0.0)
+        return [log_loss(labels, softmax(one.logits.astype(float), axis=1)) for one in path]
+
+    close = losses()
+    monkeypatch.setattr(linear, "_LARGE", 160 * 4)
+    rough = losses()
+    assert rough != close
+    assert min(rough) == pytest.approx(min(close), abs=1e-3)
+    assert np.argmin(rough) == np.argmin(close)
