@@ -47,7 +47,9 @@ def pytest_collection():
     try:
         with suppress(ImportError):
             import_openvino()
-        return (yield)
+        found = yield
+        gc.freeze()  # nor later among what they made
+        return found
     finally:
         gc.enable()
 

@@ -1,20 +1,16 @@
 """The largest number of images that fits is found without running out of memory."""
 
-import collections
-
-import psutil
 import pytest
 import torch
 
 from cliptune.errors import DeviceError
+from cliptune.finetuning import memory
 from cliptune.finetuning.memory import largest_that_fits
-
-Memory = collections.namedtuple("Memory", "available")
 
 
 def layer_of(monkeypatch, available):
     """A layer that keeps 4,000 bytes an image for its backward pass, and so much memory."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(available))
+    monkeypatch.setattr(memory, "available_memory", lambda: available)
     layer, ran = torch.nn.Linear(1000, 1000, bias=False), []
 
     def run(n_images):
@@ -35,6 +31,12 @@ def test_on_a_cpu_memory_is_counted_on_few_images_and_not_tried(monkeypatch):
 def test_the_limit_itself_is_taken_where_it_fits(monkeypatch):
     run, _ = layer_of(monkeypatch, 1 << 40)
     assert largest_that_fits(run, 77, device="cpu") == 77
+
+
+def test_where_nobody_tells_what_is_free_all_of_it_is_tried(monkeypatch):
+    run, ran = layer_of(monkeypatch, None)
+    assert largest_that_fits(run, 64, device="cpu") == 64
+    assert ran == []
 
 
 def test_too_little_for_one_image_is_told(monkeypatch):

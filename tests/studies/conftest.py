@@ -25,6 +25,17 @@ def shared_encoders():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def short_trials_of_speed():
+    """Time a study's encoders on a third of the images and texts that users' starts take."""
+    from cliptune.studies import speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in (("_IMAGES", 32), ("_WARM_UP", 8), ("_TEXTS", 16), ("_TRAINED", 8)):
+            patch.setattr(speed, name, count)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cache(make_cache):
     return make_cache()

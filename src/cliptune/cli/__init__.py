@@ -18,6 +18,7 @@ from cliptune import __version__
 from cliptune.cli.help_pages import take_help_all
 from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
 from cliptune.system.interrupts import repeat_lost_interrupts
+from cliptune.system.processors import hold_to_quota
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -71,6 +72,7 @@ def build_app() -> App:
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     repeat_lost_interrupts()
+    hold_to_quota()  # before anything is imported that starts threads
     sys.exit(run_command_line(sys.argv[1:]))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cliptune.errors import InputError
 from cliptune.heads.cores import Cores
 from cliptune.heads.linear import LinearHead
+from cliptune.system.blas import one_blas_thread
 
 __all__ = ["LabelErrors", "find_label_errors", "out_of_fold_probabilities"]
 
@@ -67,7 +68,6 @@ def out_of_fold_probabilities(
         while it is left out.
     """
     from sklearn.model_selection import StratifiedKFold
-    from threadpoolctl import threadpool_limits
 
     counts = np.bincount(labels, minlength=len(text_rows))
     n_folds = min(_FOLDS, int(counts[counts > 0].min()))
@@ -86,7 +86,7 @@ def out_of_fold_probabilities(
     # Many images keep all cores busy by themselves, and each fold in work holds a copy of them.
     # The limit is the solver's own, set here since only one thread can set it back.
     together = n_folds if len(labels) <= _SIDE_BY_SIDE else 1
-    with threadpool_limits(1, user_api="blas"), Cores(together) as cores:
+    with one_blas_thread(), Cores(together) as cores:
         cores.map(leave_out, list(folds.split(vectors, labels)))
     return probabilities
 

@@ -6,7 +6,6 @@ process gets all scores.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +29,7 @@ from cliptune.finetuning.towers import (
     to_device,
 )
 from cliptune.prompts import ensemble_rows
+from cliptune.system.processors import usable_cores
 
 __all__ = ["Embedder", "make_embedder", "remember_tokens", "score_captions", "score_logits"]
 
@@ -127,7 +127,7 @@ def make_embedder(encoder: TorchEncoder, processes: Processes, precision: str) -
         device=device,
         rank=processes.rank,
         n_processes=processes.count,
-        n_threads=max(1, (os.cpu_count() or 1) // processes.count),
+        n_threads=max(1, usable_cores() // processes.count),
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cliptune.heads.arrays import FloatArray
 from cliptune.heads.products import flush_tiny, squared, summed_products
+from cliptune.system.blas import one_blas_thread
 
 __all__ = ["LogisticProblem", "LogisticSolution", "make_problem", "solve"]
 
@@ -144,11 +145,10 @@ def solve(
         The minimum; its objective is within about 1e-5 of the exact one.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     objective = _Objective(problem, penalty, anchor)
     # SciPy's threads, woken for products of single vectors, take the cores from torch's.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         result = minimize(
             objective,
             objective.coordinates(start),

@@ -6,7 +6,6 @@ It decides nothing: ``apply_bad_image_policy`` does what the user asked for.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from cliptune.errors import BadImageError, DataError, InputError
 from cliptune.images.decode import MAX_PIXELS, check_image, reason_of
 from cliptune.images.table import ImageTable
+from cliptune.system.processors import usable_cores
 
 __all__ = ["BadImage", "ScanReport", "apply_bad_image_policy", "drop_bad", "scan_images"]
 
@@ -74,7 +74,7 @@ def scan_images(
     bad: list[BadImage] = []
     done = 0
     report(done, len(table))
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="cliptune-scan")
+    pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="cliptune-scan")
     try:
         for chunk, found in zip(
             chunks, pool.map(lambda rows: _scan_rows(table, rows, max_pixels), chunks), strict=True

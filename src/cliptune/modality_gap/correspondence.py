@@ -28,6 +28,7 @@ from cliptune.modality_gap.structure import (
     linear_cka,
     similarity_correlation,
 )
+from cliptune.system.blas import one_blas_thread
 
 __all__ = ["measure_recalls", "measure_structure"]
 
@@ -63,7 +64,6 @@ def _structure_of_images(space: Space, seed: int) -> dict[str, Measured]:
 
 
 def _structure_of_classes(space: Space, seed: int) -> dict[str, Measured]:
-    from threadpoolctl import threadpool_limits
 
     order = np.random.default_rng([seed, 2]).permutation(space.pairing.n_groups)
     classes = np.sort(order[:MAX_CLASSES])
@@ -77,7 +77,7 @@ def _structure_of_classes(space: Space, seed: int) -> dict[str, Measured]:
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     # Threads make products as small as these many times slower on a busy machine.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return as_measured(over_resamples(len(space.images), seed, statistic), len(classes))
 
 

@@ -90,6 +90,10 @@ def save_figure(figure: Figure, stem: Path) -> dict[str, Path]:
     """
     from matplotlib import rc_context
 
+    engine = figure.get_layout_engine()
+    if engine is not None:  # once for both: it takes as long as drawing
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")}
     # The salt of SVG identifiers can only be set globally; it is put back at once.
     with rc_context({"svg.hashsalt": "cliptune"}):

@@ -16,7 +16,7 @@ from multiprocessing.sharedctypes import Synchronized
 from cliptune.errors import InputError
 from cliptune.scale.tasks import ShardOutcome, Task, run_task
 from cliptune.system.parent import end_with_parent
-from cliptune.system.processors import usable_cores
+from cliptune.system.processors import share_cores, usable_cores
 
 __all__ = ["run_local"]
 
@@ -103,10 +103,10 @@ def _begin_worker(counter: Synchronized[int], n_workers: int, n_gpus: int, paren
     with counter.get_lock():
         place = counter.value
         counter.value += 1
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if share := cores[place % n_workers :: n_workers]:
-        os.sched_setaffinity(0, share)
-        os.environ["OMP_NUM_THREADS"] = str(len(share))
+    if not share_cores(n_workers) and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[place % n_workers :: n_workers])
+    os.environ["OMP_NUM_THREADS"] = str(usable_cores())
     if n_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place % n_gpus)
     end_with_parent(parent)

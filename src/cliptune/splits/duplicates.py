@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.system.blas import one_blas_thread
 from cliptune.system.processors import usable_cores
 
 __all__ = [
@@ -167,8 +168,6 @@ def _visit_blocks(
     progress: Callable[[int, int], None],
 ) -> Iterator[list[_T]]:
     """Call ``visit`` with the cosines of each block that holds a pair, strip by strip."""
-    from threadpoolctl import threadpool_limits
-
     mean = (first if second is None else np.concatenate([first, second])).mean(axis=0)
     rows = _unit(first - mean)
     columns = rows if second is None else _unit(second - mean)
@@ -190,7 +189,7 @@ def _visit_blocks(
         return visit((top, left, cosines)) if cosines.max() >= similarity else None
 
     # A block a core: products of this size on all cores wait for the slowest of them.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(usable_cores()) as pool:
         for top in range(0, len(rows), _BLOCK):
             lefts = range(top if second is None else 0, len(columns), _BLOCK)
             corners = [(top, left) for left in lefts]

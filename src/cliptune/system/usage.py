@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from cliptune.system.cgroups import memory_left
 
 __all__ = ["Usage", "available_memory"]
 
@@ -55,9 +58,21 @@ def _reset_peak() -> bool:
 def available_memory() -> int | None:
     """Return the bytes that new work can take without swapping; None where no one tells.
 
-    Linux tells it for the machine; limits of a container are not looked at.
+    Linux tells it; a container's limit counts where it is lower. Elsewhere psutil tells, where it
+    is installed.
     """
-    return _kilobytes(_MACHINE, "MemAvailable")
+    told = (_of_machine(), memory_left())
+    return min((one for one in told if one is not None), default=None)
+
+
+def _of_machine() -> int | None:
+    if _MACHINE.exists():
+        return _kilobytes(_MACHINE, "MemAvailable")
+    with suppress(ImportError):
+        import psutil  # type: ignore[import-untyped]  # it ships no types
+
+        return int(psutil.virtual_memory().available)
+    return None
 
 
 def _kilobytes(file: Path, field: str) -> int | None:

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from cliptune.errors import CliptuneError, InputError
+from cliptune.system.processors import hold_to_quota
 from cliptune.workflows.options import ComputeOptions
 from cliptune.workflows.progress import Watch
 from cliptune.workflows.prompting import note_equal_classes
@@ -97,6 +98,9 @@ class Session:
     compute: ComputeOptions
     watch: Watch
     workers: ShardWorkers | None = None
+
+    def __post_init__(self) -> None:
+        hold_to_quota()
 
     @cached_property
     def store(self) -> FeatureStore:
