@@ -12,6 +12,7 @@ from cliptune.classifiers.calibrated_head import CalibratedHead
 from cliptune.cli import run_command_line
 from cliptune.errors import NoTrunkError
 from cliptune.report.runs import fit_document
+from cliptune.results.fitted import FitResult
 from cliptune.runs import RunDir
 from cliptune.selection.methods import COMPARED
 
@@ -235,6 +236,21 @@ def test_a_few_images_over_features_before_the_projection(small_data, cache, tmp
     assert set(few) == {"zero-shot", "linear"}
     assert few["linear"]["4"]["runs"][0]["features"] == "both"
     assert result["features"] == "both"
+
+
+def test_one_image_a_class_among_others(small_data, cache, tmp_path, answer, capsys):
+    """Of one none can be held out, which the blend needs."""
+    out = tmp_path / "few"
+    arguments = ["fit", str(small_data), "--shots", "1,3", "--seeds", "2", "--out", str(out)]
+    result, _ = answer([*arguments, "--json", "--cache-dir", str(cache)])
+    few = result["few_shot"]["methods"]
+    assert set(few["blend"]) == {"3"}
+    assert set(few["linear"]) == set(few["zero-shot"]) == {"1", "3"}
+    assert (out / "few_shot.png").is_file()
+    assert run_command_line(["report", str(out), "--out", str(tmp_path / "page.html")]) == 0
+    (row,) = [one for one in FitResult.from_dict(result).few_shot.table().rows if one[0] == "blend"]
+    assert row[1] == ""
+    assert row[2].endswith("%") or "±" in row[2]
 
 
 @pytest.mark.parametrize(

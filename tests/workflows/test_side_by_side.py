@@ -1,7 +1,11 @@
 """``--model A+B``: encoders side by side, from their rows to a run that is served."""
 
+import asyncio
 import io
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +20,8 @@ from cliptune.encoders.names import split_joint
 from cliptune.errors import InputError, NoTrunkError
 from cliptune.features import FeatureStore
 from cliptune.images import ImageTable
+from cliptune.images.decode import decode_image
+from cliptune.serving.decoding import Decoder
 from cliptune.serving.opening import open_served
 from cliptune.serving.settings import ServeSettings
 from cliptune.workflows import fit_joint
@@ -168,7 +174,9 @@ def test_a_run_of_both_is_served_as_it_predicts(small_data, name, compute, tmp_p
         (["fit", "{data}", "--model", "lite+"], "different encoders"),
         (["fit", "{data}", "--model", "lite+lite"], "different encoders"),
         (["fit", "{data}", "--model", "lite+no-such"], "'no-such'"),
-        (["fit", "{data}", "--model", "{name}", "--crops", "6"], "?crops=N"),
+        (["fit", "{data}", "--model", "no/where+lite"], "'no/where+lite' is no file or folder"),
+        (["fit", "{data}", "--model", "lite+lite?crops=1"], "are the same encoder"),
+        (["fit", "{data}", "--model", "{name}", "--crops", "6"], "write ?crops=6 behind the names"),
         (["fit", "{data}", "--model", "{name}", "--embed-encoder"], "can hold one"),
         (["fit", "{data}", "--model", "{name}", "--method", "attention"], "patches"),
         (["fit", "{data}", "--model", "{name}", "--unlabelled", "{data}"], "several encoders"),
@@ -183,6 +191,60 @@ def test_what_takes_one_encoder_says_so(small_data, name, tmp_path, capsys, argu
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_reads_a_large_picture_for_each_as_the_cache_does(joint, tmp_path):
+    rng = np.random.default_rng(0)
+    large = tmp_path / "large.jpg"
+    Image.fromarray(rng.integers(0, 256, (1800, 2400, 3), dtype=np.uint8)).save(large)
+    data, sides = large.read_bytes(), [part.preprocess.min_side for part in joint.parts]
+    assert sides[0] != sides[1]
+    wanted = [
+        part.preprocess(decode_image(data, name="large", min_side=side))
+        for part, side in zip(joint.parts, sides, strict=True)
+    ]
+    run = SimpleNamespace(preprocess=joint.preprocess, min_sides=tuple(sides))
+    with ThreadPoolExecutor(1) as pool:
+        item = SimpleNamespace(problem=None, data=data)
+        packed = asyncio.run(Decoder(pool, 10**8).pixels(item, run))
+    for own, pixels in zip(joint.preprocess.unpack(packed[None]), wanted, strict=True):
+        np.testing.assert_array_equal(own[0], pixels)
+    once = joint.preprocess(decode_image(data, name="large", min_side=max(sides)))
+    assert (joint.preprocess.unpack((once != packed)[None])[0]).mean() > 0.1
+
+
+def test_doctor_measures_one(name, capsys):
+    assert run_command_line(["doctor", "--model", name]) == 2
+    assert "each is measured by itself" in capsys.readouterr().err
+
+
+def test_encoders_that_are_loaded_are_compared_as_named_ones_are(
+    small_data, name, joint, compute, tmp_path
+):
+    here = ComputeOptions(cache_dir=compute.cache_dir)
+    result = ct.fit(small_data, model=joint, compute=here, out=tmp_path / "run")
+    assert list(result.encoders.answers) == [name, *split_joint(name)]
+    for option, said in (
+        ({"embed_encoder": True}, "can hold one"),
+        ({"unlabelled": small_data}, "several encoders"),
+    ):
+        with pytest.raises(InputError, match=said):
+            ct.fit(small_data, model=joint, compute=here, out=tmp_path / "other", **option)
+        assert not (tmp_path / "other").exists()
+
+
+def test_with_several_labels_an_image_it_is_said_that_nothing_is_compared(
+    small_data, name, compute, tmp_path
+):
+    files, rows = sorted(small_data.glob("*/*/*.jpg")), []
+    for number, file in enumerate(files):
+        shutil.copy(file, tmp_path)
+        rows.append(f"{file.name},{file.parent.name};{'odd' if number % 2 else 'even'}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,labels", *rows]) + "\n")
+    result = ct.fit(table, model=name, compute=compute, out=tmp_path / "run")
+    assert result.model == name
+    assert any("kept as it was asked for" in note for note in result.notes)
 
 
 def test_a_path_with_a_plus_is_one_encoder(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -64,10 +65,10 @@ def load_encoder(
         MissingExtraError: ``lite`` is not installed.
     """
     if len(split_joint(name)) > 1:
-        from cliptune.encoders.joint import JointEncoder
+        from cliptune.encoders.joint import open_joint
 
-        parts = (load_encoder(one, device=device, precision=precision) for one in split_joint(name))
-        return JointEncoder(name, list(parts))
+        ask = partial(load_encoder, device=device, precision=precision)
+        return open_joint(name, ask)
     base, crops = split_crops(name)
     if crops > 1:
         from cliptune.encoders.torch_encoder import TorchEncoder

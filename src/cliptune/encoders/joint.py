@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cliptune.encoders.names import require_known, split_joint
 from cliptune.encoders.preprocess import Fit, Preprocess
 from cliptune.errors import InputError, NoTrunkError
 
 if TYPE_CHECKING:
     from cliptune.encoders import DualEncoder
 
-__all__ = ["JointEncoder", "JointPreprocess", "read_preprocess"]
+__all__ = ["JointEncoder", "JointPreprocess", "open_joint", "read_preprocess"]
 
 _LOSSY = ("int8", "fp16", "bf16")
 
@@ -39,6 +40,20 @@ def read_preprocess(values: object) -> Preprocess:
     """
     is_joint = isinstance(values, Mapping) and "parts" in values
     return (JointPreprocess if is_joint else Preprocess).from_dict(values)
+
+
+def open_joint(name: str, ask: Callable[[str], DualEncoder]) -> JointEncoder:
+    """Open the encoders of a name, one after the other.
+
+    Args:
+        name: The whole.
+        ask: Opens one.
+
+    Raises:
+        CliptuneError: One cannot be had, or comes twice.
+    """
+    require_known(name)
+    return JointEncoder(name, [ask(part) for part in split_joint(name)])
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,12 @@ class JointPreprocess(Preprocess):
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Prepare one picture for all: uint8 (3, 1, P), their pixels row by row, in a line."""
-        return np.concatenate([part(image).reshape(3, 1, -1) for part in self.parts], axis=2)
+        return self.of_each([image] * len(self.parts))
+
+    def of_each(self, images: Sequence[Image.Image]) -> NDArray[np.uint8]:
+        """Prepare a picture that was decoded for each part, at the size that it asks for."""
+        made = [part(image) for part, image in zip(self.parts, images, strict=True)]
+        return np.concatenate([pixels.reshape(3, 1, -1) for pixels in made], axis=2)
 
     def quick_fit(self, given: tuple[int, ...]) -> Fit | None:
         """Say that no single resize and crop gives what is packed."""
@@ -109,11 +129,22 @@ class JointEncoder:
     Args:
         name: What the user calls it: the parts' names with ``+`` between them.
         parts: Two encoders or more, each on its own engine.
+
+    Raises:
+        InputError: Two of them are one and the same under different names.
     """
 
     def __init__(self, name: str, parts: Sequence[DualEncoder]) -> None:
         self.name = name
         self.parts = tuple(parts)
+        known: dict[str, str] = {}
+        for part in self.parts:
+            if part.fingerprint in known:
+                raise InputError(
+                    f"model {name!r}: {known[part.fingerprint]!r} and {part.name!r} are the same "
+                    "encoder; expected different ones with + between them"
+                )
+            known[part.fingerprint] = part.name
         self.news = "; ".join(
             f"{part.name} on {news}" for part in parts if (news := getattr(part, "news", ""))
         )

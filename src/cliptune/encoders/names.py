@@ -158,8 +158,35 @@ def split_joint(name: str) -> tuple[str, ...]:
     return parts
 
 
-def require_one_encoder(names: Iterable[str], why: str) -> None:
+def require_known(name: str) -> None:
+    """Make sure that every encoder of a name is known; see ``parse_name``.
+
+    Raises:
+        UnknownNameError: One is not.
+        InputError: One of several is not, or is an architecture without a tag.
+    """
+    parts = split_joint(name)
+    for part in parts:
+        try:
+            parse_name(part)
+        except UnknownNameError as error:
+            if len(parts) == 1:
+                raise
+            raise InputError(
+                f"{error}; {name!r} is no file or folder here, so that it is read as several "
+                "encoders with + between them"
+            ) from error
+
+
+def require_one_encoder(
+    names: Iterable[str], why: str, *, instead: str = "name one of them"
+) -> None:
     """Make sure that no name puts several encoders side by side.
+
+    Args:
+        names: Of models.
+        why: Why that does not go.
+        instead: What to do.
 
     Raises:
         InputError: One does; the message says why that does not go.
@@ -167,7 +194,7 @@ def require_one_encoder(names: Iterable[str], why: str) -> None:
     for name in names:
         if len(split_joint(name)) > 1:
             raise InputError(
-                f"model {name!r} is several encoders side by side, and {why}; name one of them"
+                f"model {name!r} is several encoders side by side, and {why}; {instead}"
             )
 
 

@@ -91,7 +91,11 @@ class FewShot:
     methods: Mapping[str, Mapping[str, FewShotScores]]
 
     def table(self) -> TextTable:
-        """Return mean accuracy and its deviation, a row a method, a column a number of shots."""
+        """Return mean accuracy and its deviation, a row a method, a column a number of shots.
+
+        Nothing stands where a method cannot be fitted: some hold images out, and of one image a
+        class none is left.
+        """
         draws = len(self.seeds)
         spread = f", ± standard deviation over {draws} draws" if draws > 1 else ""
         columns = [str(n) for n in self.shots]
@@ -99,7 +103,13 @@ class FewShot:
             f"Mean accuracy on {self.n} locked test images by images a class{spread}",
             ("method", *columns),
             [
-                (name, *(_written(by_shots[n].test["accuracy"]) for n in columns))
+                (
+                    name,
+                    *(
+                        _written(by_shots[n].test["accuracy"]) if n in by_shots else ""
+                        for n in columns
+                    ),
+                )
                 for name, by_shots in self.methods.items()
             ],
         )

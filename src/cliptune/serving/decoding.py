@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptune.encoders.joint import JointPreprocess
 from cliptune.errors import BadImageError
 from cliptune.images.decode import decode_image, reason_of
 
@@ -61,10 +62,14 @@ class Decoder:
 
     def _decode(self, data: bytes, run: ServedRun) -> NDArray[np.uint8]:
         try:
-            image = decode_image(
-                data, name=_NAME, max_pixels=self._max_pixels, min_side=run.min_side
-            )
-            return run.preprocess(image)
+            decoded = {
+                side: decode_image(data, name=_NAME, max_pixels=self._max_pixels, min_side=side)
+                for side in dict.fromkeys(run.min_sides)
+            }
+            images = [decoded[side] for side in run.min_sides]
+            if isinstance(run.preprocess, JointPreprocess):
+                return run.preprocess.of_each(images)
+            return run.preprocess(images[0])
         except BadImageError as error:
             reason = reason_of(error, _NAME)
             code = "too_many_pixels" if "more than the limit" in reason else "not_an_image"

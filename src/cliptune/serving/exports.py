@@ -70,7 +70,7 @@ def open_export(name: str, folder: Path, pace: Pace) -> ServedRun:
             model=facts["model"],
             threshold=facts["threshold"],
             preprocess=preprocess,
-            min_side=preprocess.min_side,
+            min_sides=(preprocess.min_side,),
             tower=Tower((digest,), run, pace, calls_at_once(), on_cores=True),
             answer=_answer,
             text_rows=None,

@@ -86,7 +86,7 @@ def open_served(
         model=classifier.encoder.name,
         threshold=threshold,
         preprocess=encoder.preprocess,
-        min_side=encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None,
+        min_sides=tuple(map(_min_side, getattr(encoder, "parts", (encoder,)))),
         tower=_tower(encoder, classifier.needs, settings.max_batch),
         answer=partial(_answer, classifier),
         text_rows=partial(encoder.encode_texts, truncate=True),
@@ -95,6 +95,10 @@ def open_served(
         drift=_drift(run, classifier, encoder, settings) if settings.drift else None,
         thresholds=thresholds,
     )
+
+
+def _min_side(encoder: DualEncoder) -> int | None:
+    return encoder.preprocess.min_side if getattr(encoder, "reduced_input", False) else None
 
 
 def _tower(encoder: DualEncoder, needs: str, max_batch: int) -> Tower:

@@ -67,7 +67,8 @@ class ServedRun:
         thresholds: From which probability on each label is said to be present, (C,), where an
             image may have several; None elsewhere.
         preprocess: From a picture to pixels.
-        min_side: Pixels that a picture's shorter side must keep when it is decoded, or None.
+        min_sides: Pixels that a picture's shorter side must keep when it is decoded, or None; for
+            each of several encoders side by side.
         tower: What its images go through.
         answer: From the tower's rows to an answer; fast.
         text_rows: Embeds texts, or None where there is no text tower.
@@ -83,7 +84,7 @@ class ServedRun:
     model: str
     threshold: float | None
     preprocess: Preprocess
-    min_side: int | None
+    min_sides: tuple[int | None, ...]
     tower: Tower
     answer: Callable[[Any], Answer]
     text_rows: TextRows | None

@@ -18,7 +18,7 @@ from cliptune.workflows.fit_heads import HeadRequest, Shots, fit_heads
 from cliptune.workflows.options import ComputeOptions, DataOptions, Prompts, read_prompts
 from cliptune.workflows.progress import ProgressLike, Watch, watching
 from cliptune.workflows.prompting import choose_one_template_set
-from cliptune.workflows.requirements import require_class_names, require_compute
+from cliptune.workflows.requirements import name_of, require_class_names, require_compute
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def fit(
     _refuse_training(method)
     require_compute(compute, [model])
     if embed_encoder:
-        require_one_encoder([model] if isinstance(model, str) else [], "a run can hold one")
+        require_one_encoder([name_of(model)], "a run can hold one")
     given = {"lr": lr, "weight_decay": weight_decay, "epochs": epochs, "features": features}
     request = HeadRequest(
         data=data,

@@ -99,8 +99,8 @@ def fit_heads(request: HeadRequest, place: Path, session: Session) -> FitResult:
     compares = request.method == "all" and not counts
     if compares and session.compute.crops > 1:
         prepared, chosen, compared = compare_crops(request, methods, session)
-    elif compares and (names := _several(request)):
-        prepared, chosen, compared = compare_encoders(request, methods, session, names)
+    elif compares and (models := _several(request)):
+        prepared, chosen, compared = compare_encoders(request, methods, session, models)
     else:
         prepared = prepare(request, methods, counts, session)
         for sentence in prepared.partition.notes:
@@ -166,11 +166,13 @@ def _finish(
     return FitResult.from_dict(reported | {"seconds_total": time.perf_counter() - began})
 
 
-def _several(request: HeadRequest) -> tuple[str, ...]:
-    """Return the names of encoders that are put side by side; none where there is one."""
+def _several(request: HeadRequest) -> tuple[Model, ...]:
+    """Return the encoders that are put side by side, or their names; none where there is one."""
     from cliptune.encoders.names import split_joint
 
-    names = split_joint(request.model) if isinstance(request.model, str) else ()
+    if not isinstance(request.model, str):
+        return getattr(request.model, "parts", ())
+    names = split_joint(request.model)
     return names if len(names) > 1 else ()
 
 

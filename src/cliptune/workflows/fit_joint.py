@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cliptune.selection.judging import compare
 from cliptune.selection.weighing import is_shown
 from cliptune.workflows.fit_prepared import Prepared, choose, prepare
+from cliptune.workflows.requirements import name_of
 from cliptune.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from cliptune.choosing import Chosen
     from cliptune.results.fitted import EncodersCompared
     from cliptune.workflows.fit_heads import HeadRequest
+    from cliptune.workflows.session import Model
 
 __all__ = ["compare_encoders"]
 
 
 def compare_encoders(
-    request: HeadRequest, methods: Sequence[str], session: Session, names: Sequence[str]
+    request: HeadRequest, methods: Sequence[str], session: Session, models: Sequence[Model]
 ) -> tuple[Prepared, Chosen, EncodersCompared | None]:
     """Choose among methods on all encoders side by side and on each alone, and keep one of these.
 
@@ -38,18 +40,18 @@ def compare_encoders(
         request: What was asked for; its model is all of them.
         methods: Names of methods.
         session: Where and how to embed.
-        names: Of the encoders.
+        models: The encoders, loaded or by name.
 
     Returns:
         What was prepared and chosen with the encoders that are kept; and how they compare, None
         where no image could be held out, so that all are kept as they were asked for.
     """
-    asked = str(request.model)
+    asked, names = name_of(request.model), [name_of(one) for one in models]
     prepared = {asked: prepare(request, methods, (), session)}
     for sentence in prepared[asked].partition.notes:
         session.watch.note(sentence)
-    for name in names:
-        own = replace(request, model=name)
+    for name, model in zip(names, models, strict=True):
+        own = replace(request, model=model)
         prepared[name] = prepare(own, methods, (), session, alike=prepared[asked])
     groups = _together([prepared[name] for name in names])
     chosen = {name: choose(one, methods, request, groups=groups) for name, one in prepared.items()}

@@ -131,6 +131,12 @@ def _prepare(request: HeadRequest, session: Session) -> _Prepared:
     table, vectors = embedded.table, embedded.features.vectors
     truth = membership(table.label_sets or (), len(table.class_names))
     partition = partition_label_sets(table, truth, vectors, seed=request.seed)
+    if getattr(encoder, "parts", ()):
+        sentence = (
+            f"{encoder.name} is kept as it was asked for: encoders are compared with each alone "
+            "where an image has one label"
+        )
+        partition = replace(partition, notes=(*partition.notes, sentence))
     rows = ensemble_rows(
         session.text_encoder(encoder), table.class_names, request.template_set.templates
     )

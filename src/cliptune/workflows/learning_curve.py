@@ -59,13 +59,15 @@ def plot_learning_curve(few_shot: Json) -> Figure:
     shots = few_shot["shots"]
     methods = {n: curve for n, curve in few_shot["methods"].items() if n != "zero-shot"}
     last = str(shots[-1])
-    order = sorted(methods, key=lambda n: -methods[n][last]["test"]["accuracy"]["mean"])
+    # of one image a class none can be held out, which some methods need
+    at = {name: [n for n in shots if str(n) in curve] for name, curve in methods.items()}
+    order = sorted(methods, key=lambda n: -methods[n][str(at[n][-1])]["test"]["accuracy"]["mean"])
     colour_of = dict(zip(methods, COLOURS * (len(methods) // len(COLOURS) + 1), strict=False))
     for place, name in enumerate(order):
         nudge = 1 + 0.025 * (place - (len(order) - 1) / 2)
-        scores = [methods[name][str(n)]["test"]["accuracy"] for n in shots]
+        scores = [methods[name][str(n)]["test"]["accuracy"] for n in at[name]]
         axes.errorbar(
-            [n * nudge for n in shots],
+            [n * nudge for n in at[name]],
             [100 * score["mean"] for score in scores],
             yerr=[100 * (score["std"] or 0.0) for score in scores],
             color=colour_of[name],

@@ -139,7 +139,11 @@ class ComputeOptions:
 
         for option, number in self.parts_of_names.items():
             said = option.replace("_", "-")
-            require_one_encoder([name], f"--{said} is asked of each by ?{option}=N behind its name")
+            require_one_encoder(
+                [name],
+                f"--{said} cannot say for which",
+                instead=f"write ?{option}={number} behind the names of those that it is for",
+            )
             if f"?{option}=" not in name:
                 name = f"{name}?{option}={number}"
             elif f"?{option}={number}?" not in f"{name}?":

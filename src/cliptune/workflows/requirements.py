@@ -12,6 +12,7 @@ from cliptune.errors import InputError
 from cliptune.workflows.options import ComputeOptions, DataOptions, TemplateOptions
 
 __all__ = [
+    "name_of",
     "refuse_beside_run",
     "require_class_names",
     "require_compute",
@@ -24,6 +25,11 @@ __all__ = [
 _DEFAULT_MODEL = "lite"
 
 
+def name_of(model: object) -> str:
+    """Return the name of an encoder that is loaded, or of one to load."""
+    return str(getattr(model, "name", model))
+
+
 def require_compute(options: ComputeOptions, models: Sequence[object]) -> None:
     """Make sure that models, device, engine and precision are known, here, and go together.
 
@@ -34,14 +40,13 @@ def require_compute(options: ComputeOptions, models: Sequence[object]) -> None:
     Raises:
         CliptuneError: They are not; see ``parse_name``, ``choose_device``, ``require_engine``.
     """
-    from cliptune.encoders.names import parse_name, split_joint
+    from cliptune.encoders.names import require_known
 
     for name in models:
         if isinstance(name, str):
-            for part in split_joint(options.model_name(name)):
-                parse_name(part)
+            require_known(options.model_name(name))
         else:
-            _refuse_for_loaded(options, getattr(name, "name", name))
+            _refuse_for_loaded(options, name_of(name))
     _require_device(options.device, options.precision)
 
     from cliptune.encoders.engines.opening import require_engine

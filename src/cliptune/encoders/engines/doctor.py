@@ -18,6 +18,7 @@ from cliptune.encoders.engines.measuring import Measured, Work
 from cliptune.encoders.engines.resolving import TORCH, resolve
 from cliptune.encoders.engines.runtimes import EXTRAS, is_installed
 from cliptune.encoders.engines.trial import Trial
+from cliptune.encoders.names import require_one_encoder
 from cliptune.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def examine(name: str, *, cache_dir: Path, work: Work, with_int8: bool = False) 
     """
     from cliptune.encoders.engines.self_check import check_encoder
 
+    require_one_encoder([name], "each is measured by itself")
     model = resolve(name, cache_dir)
     trial = Trial(model.reference, model.facts.preprocess, work, seconds=_SECONDS)
     base = trial.reference

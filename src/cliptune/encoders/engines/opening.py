@@ -82,14 +82,14 @@ def open_on_engine(
         UnavailableError: The cache has no room for the graphs of the engine that was asked for.
     """
     require_engine(engine, device=device, precision=precision)
-    if len(parts := split_joint(name)) > 1:
-        from cliptune.encoders.joint import JointEncoder
+    if len(split_joint(name)) > 1:
+        from cliptune.encoders.joint import open_joint
 
         ask = partial(
             open_on_engine, device=device, precision=precision, engine=engine,
             cache_dir=cache_dir, work=work,
         )  # fmt: skip
-        return JointEncoder(name, [ask(part) for part in parts])
+        return open_joint(name, ask)
     if _is_for_torch(engine, device, precision):
         return encoders.load_encoder(name, device=device, precision=precision)
     resolved = resolve(name, cache_dir or default_cache_dir())
