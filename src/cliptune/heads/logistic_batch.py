@@ -261,13 +261,14 @@ class _State:
             if lower.all():
                 break
             length = torch.where(lower, length, length / 2)
-        taken = lower[:, None, None]
-        moved = torch.where(taken, points - self.points, 0.0)
-        change = torch.where(taken, gradients - self.gradients, 0.0)
         gain = (self.values - values) / self.values.abs().clamp_min(1e-12)
-        self.points = torch.where(taken, points, self.points)
-        self.gradients = torch.where(taken, gradients, self.gradients)
-        self.values = torch.where(lower, values, self.values)
+        if not lower.all():  # these stay where they are
+            taken = lower[:, None, None]
+            points = torch.where(taken, points, self.points)
+            gradients = torch.where(taken, gradients, self.gradients)
+            values = torch.where(lower, values, self.values)
+        moved, change = points - self.points, gradients - self.gradients
+        self.points, self.gradients, self.values = points, gradients, values
         product = _dot(moved, change)
         inverse = torch.where(product > 1e-12, 1 / product.clamp_min(1e-12), 0.0)
         self._pairs.append((moved, change, inverse))
@@ -279,14 +280,15 @@ class _State:
         weights = []
         for moved, change, inverse in reversed(self._pairs):
             weight = inverse * _dot(moved, direction)
-            direction -= weight[:, None, None] * change
+            direction.addcmul_(change, weight[:, None, None], value=-1)
             weights.append(weight)
         if self._pairs:
             moved, change, inverse = self._pairs[-1]
             scale = _dot(moved, change) / _dot(change, change).clamp_min(1e-30)
             direction *= torch.where(inverse > 0, scale, 1.0)[:, None, None]
         for (moved, change, inverse), weight in zip(self._pairs, reversed(weights), strict=True):
-            direction += (weight - inverse * _dot(change, direction))[:, None, None] * moved
+            weight = weight - inverse * _dot(change, direction)
+            direction.addcmul_(moved, weight[:, None, None])
         direction.neg_()
         descent = _dot(self.gradients, direction)
         uphill = descent >= 0
@@ -310,4 +312,5 @@ class _State:
 
 def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Return the products of the problems' coordinates, (p,)."""
-    return (first * second).sum(dim=(1, 2))
+    products: torch.Tensor = torch.linalg.vecdot(first.flatten(1), second.flatten(1))
+    return products
