@@ -81,6 +81,7 @@ class Person:
 
     def propose(self):
         self.activate("#next")
+        self.tab.wait_for_selector("#next:enabled")
         self.see("#chip", "to label next")
 
     def refit(self, name):
@@ -122,6 +123,26 @@ def test_a_persons_hour(person, serve_page, insects, width, scheme, tmp_path):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     if someone.axe is None:
         pytest.skip("all but axe-core, which 'npm install --no-save axe-core' brings")
+
+
+def test_keys_label_nothing_while_images_are_chosen(person, serve_page, insects):
+    with serve_page(insects[0]) as page:
+        someone = person(page, 1440, "light")
+        begin_without_labels(someone)
+        someone.propose()
+        someone.label(2)
+        someone.wait_for_count("2 labelled")
+        held = []
+        someone.tab.route("**/next", lambda route: held.append(route))
+        someone.activate("#next")
+        someone.tab.wait_for_selector("#grid[inert]")
+        someone.press("End", "1", "2")
+        assert "2 labelled" in someone.counts()
+        held[0].continue_()
+        someone.tab.wait_for_selector("#next:enabled")
+        someone.label(1)
+        someone.wait_for_count("3 labelled")
+        assert someone.complaints == []
 
 
 def begin_without_labels(someone):

@@ -96,9 +96,11 @@ function open(part) {
 async function propose(which) {
   const button = byId(which === "images" ? "next" : "suspects");
   button.disabled = true;
+  byId("grid").inert = true; // a key that is for the images to come must not label one that is shown
   say("choosing …", true);
   const found = await attempt(() => post("next", { n: 50 }));
   button.disabled = false;
+  byId("grid").inert = false;
   if (!found) return;
   say("");
   byId("advice").textContent = found.advice;
