@@ -18,7 +18,6 @@ from cliptune import __version__
 from cliptune.cli.help_pages import take_help_all
 from cliptune.errors import CliptuneError, EngineError, ShardsFailedError
 from cliptune.system.interrupts import repeat_lost_interrupts
-from cliptune.system.processors import hold_to_quota
 
 __all__ = ["build_app", "main", "run_command_line"]
 
@@ -72,7 +71,6 @@ def build_app() -> App:
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     repeat_lost_interrupts()
-    hold_to_quota()  # before anything is imported that starts threads
     sys.exit(run_command_line(sys.argv[1:]))
 
 
@@ -90,8 +88,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return _complain(empty, 2)
     if _HELP.isdisjoint(arguments):  # which nothing warns of, and which is to come at once
         from cliptune.cli.log_lines import log_to_stderr
+        from cliptune.system.processors import hold_to_quota
 
         log_to_stderr()
+        hold_to_quota()  # before anything is imported that starts threads
     words = ["/dev/stdin" if word == "-" else word for word in arguments]  # else an option
     try:
         build_app()(
