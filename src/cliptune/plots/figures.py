@@ -91,7 +91,7 @@ def save_figure(figure: Figure, stem: Path) -> dict[str, Path]:
     from matplotlib import rc_context
 
     engine = figure.get_layout_engine()
-    if engine is not None:  # once for both: it takes as long as drawing
+    if engine is not None:  # once for both files, which need the same places
         engine.execute(figure)
         figure.set_layout_engine("none")
     paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")}
